@@ -1,0 +1,107 @@
+/**
+ * Every error a person can meet, in one table: what it is called, whether another attempt may help, and what to do.
+ * The form (code, one line, hint) follows pnpm's `PnpmError`; the single table follows fastify's `lib/errors.js`.
+ * README's error table is checked against this one by a test.
+ */
+export const ERROR_CODES = {
+  // Wrong input: found before anything runs, or fixable while the launch is held.
+  USAGE: { retryable: false, exit: 2, meaning: 'the command line is wrong' },
+  AGENT_NOT_FOUND: { retryable: false, exit: 2, meaning: 'no agent file of that name' },
+  BOTTLE_FILE_NOT_FOUND: { retryable: false, exit: 2, meaning: 'the agent names a bottle file that is not there' },
+  MANIFEST_INVALID: { retryable: false, exit: 2, meaning: 'an agent, bottle or config file does not fit the schema' },
+  SKILL_NOT_FOUND: { retryable: false, exit: 1, meaning: 'a skill is in none of the skill folders' },
+  ENV_MISSING: { retryable: false, exit: 1, meaning: 'the manifest takes a variable the host does not have' },
+  INVALID_ID: { retryable: false, exit: 2, meaning: 'a bottle id that breaks the naming rule' },
+
+  // The host: Docker, images, drivers.
+  DOCKER_UNREACHABLE: { retryable: true, exit: 1, meaning: 'the Docker Engine does not answer' },
+  DOCKER_ERROR: { retryable: true, exit: 1, meaning: 'the Docker Engine refused a call' },
+  IMAGE_MISSING: { retryable: false, exit: 1, meaning: 'an image the plan needs has not been built' },
+  IMAGE_BUILD_FAILED: { retryable: false, exit: 1, meaning: 'building an image failed' },
+  TOOL_MISSING: { retryable: false, exit: 1, meaning: 'a program bottle needs is not installed' },
+  DRIVER_UNAVAILABLE: { retryable: false, exit: 1, meaning: 'the machine driver cannot run on this host' },
+  NAME_TAKEN: { retryable: false, exit: 1, meaning: 'a Docker object of that name belongs to someone else' },
+  NETWORK_POOL_EXHAUSTED: { retryable: false, exit: 1, meaning: 'every subnet of the pool is in use' },
+  BUNDLE_NOT_READY: { retryable: true, exit: 1, meaning: 'a daemon of the bundle did not become ready' },
+  MACHINE_NOT_RUNNING: { retryable: true, exit: 1, meaning: 'the machine is missing or not running' },
+  PROVISION_FAILED: { retryable: true, exit: 1, meaning: 'writing into the machine failed' },
+  CHECK_FAILED: { retryable: true, exit: 1, meaning: 'the bottle is not as isolated or as able as it must be' },
+  STATE_MISSING: { retryable: false, exit: 1, meaning: "the bottle's state directory is gone" },
+
+  // Asking and deciding.
+  NO_SUCH_BOTTLE: { retryable: false, exit: 4, meaning: 'no bottle of that id' },
+  BOTTLE_EXISTS: { retryable: false, exit: 1, meaning: 'an open bottle already has that id' },
+  BOTTLE_FAILED: { retryable: false, exit: 1, meaning: 'the bottle was aborted, or ended before it was ready' },
+  NOT_HELD: { retryable: false, exit: 1, meaning: 'no step (or not that one) waits for a decision' },
+  OTHER_HOST: { retryable: false, exit: 1, meaning: 'the bottle lives on another host' },
+
+  // The engine.
+  TEMPORAL_UNREACHABLE: { retryable: true, exit: 5, meaning: 'no Temporal server answers' },
+  WORKER_UNREACHABLE: { retryable: true, exit: 5, meaning: "no worker serves the host's queue" },
+  SERVER_FAILED: { retryable: false, exit: 5, meaning: 'the embedded Temporal server did not start' },
+  WORKER_FAILED: { retryable: false, exit: 5, meaning: 'the worker did not start' },
+  WORKER_LOCKED: { retryable: false, exit: 1, meaning: 'another worker already serves this host' },
+  WORKER_LOST: { retryable: true, exit: 1, meaning: 'the worker died while it ran the step' },
+  TIMEOUT: { retryable: true, exit: 1, meaning: 'a step took longer than it may' },
+  INTERNAL: { retryable: true, exit: 1, meaning: 'a fault in bottle itself' },
+} as const satisfies Record<string, { retryable: boolean; exit: number; meaning: string }>;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** What is kept and shown of an error: in the status document, in `--json`, in a history. Never holds a secret. */
+export interface ErrorView {
+  code: string;
+  message: string;
+  hint?: string;
+}
+
+/** The one error class of the product. Recognised by its brand, so it survives two copies of this module. */
+export class BottleError extends Error {
+  static readonly brand: unique symbol = Symbol.for('bottleworks.BottleError');
+  readonly [BottleError.brand] = true;
+  override readonly name = 'BottleError';
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+  readonly retryable: boolean;
+
+  /**
+   * @param code one of {@link ERROR_CODES}
+   * @param message one line, in plain words, without a full stop and without secrets
+   * @param options `hint`: what the reader can do; `retryable`: overrides the table; `cause`: what was caught
+   */
+  constructor(
+    code: ErrorCode,
+    message: string,
+    options: { hint?: string | undefined; retryable?: boolean; cause?: unknown } = {},
+  ) {
+    super(oneLine(message), options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+    this.retryable = options.retryable ?? ERROR_CODES[code].retryable;
+  }
+
+  static is(value: unknown): value is BottleError {
+    return typeof value === 'object' && value !== null && BottleError.brand in value;
+  }
+
+  view(): ErrorView {
+    return { code: this.code, message: this.message, ...(this.hint === undefined ? {} : { hint: this.hint }) };
+  }
+}
+
+/** Any thrown value as an {@link ErrorView}; what is not a {@link BottleError} becomes `INTERNAL`. */
+export function errorView(error: unknown): ErrorView {
+  if (BottleError.is(error)) return error.view();
+  return { code: 'INTERNAL', message: oneLine(error instanceof Error ? error.message : String(error)) };
+}
+
+/** The process exit code for an error (contract: Exit codes). */
+export function exitCodeFor(code: string): number {
+  return code in ERROR_CODES ? ERROR_CODES[code as ErrorCode].exit : 1;
+}
+
+/** A message is one line wherever it is shown, and short enough for a history event. */
+function oneLine(text: string): string {
+  const line = text.replace(/\s+/g, ' ').trim();
+  return line.length > 1000 ? `${line.slice(0, 999)}…` : line;
+}

@@ -1,0 +1,39 @@
+/** The names of contract.md in one place: ids, Docker objects, labels, queues. Pure string functions. */
+import { BottleError } from './errors.ts';
+
+const BOTTLE_ID = /^[a-z0-9](-?[a-z0-9])*$/;
+const MAX_ID_LENGTH = 40;
+
+/** Whether `id` may name a bottle: `[a-z0-9](-?[a-z0-9])*`, at most 40 characters. */
+export function isBottleId(id: string): boolean {
+  return id.length <= MAX_ID_LENGTH && BOTTLE_ID.test(id);
+}
+
+/** @throws BottleError `INVALID_ID` when {@link isBottleId} says no */
+export function assertBottleId(id: string): void {
+  if (isBottleId(id)) return;
+  throw new BottleError('INVALID_ID', `"${id.slice(0, 60)}" is not a bottle id`, {
+    hint: 'lower-case letters, digits and single dashes between them, at most 40 characters',
+  });
+}
+
+/** The n-th id to try for an agent: `researcher`, `researcher-2`, ... shortened so that it stays a valid id. */
+export function candidateId(agent: string, n: number): string {
+  const suffix = n === 1 ? '' : `-${n}`;
+  return agent.slice(0, MAX_ID_LENGTH - suffix.length).replace(/-+$/, '') + suffix;
+}
+
+export const networkName = (id: string): string => `bottle-${id}`;
+export const bundleName = (id: string): string => `bottle-${id}-bundle`;
+export const machineName = (id: string): string => `bottle-${id}-machine`;
+
+/** The task queue of a host: workflow and activities share it, so activities can be dispatched eagerly. */
+export const taskQueueOf = (host: string): string => `bottle@${host}`;
+
+export const LABEL = {
+  bottle: 'bottleworks.bottle',
+  run: 'bottleworks.run',
+  owner: 'bottleworks.owner',
+  step: 'bottleworks.step',
+  spec: 'bottleworks.spec',
+} as const;
