@@ -55,10 +55,11 @@ export interface ErrorView {
   hint?: string;
 }
 
+const brand: unique symbol = Symbol.for('bottleworks.BottleError');
+
 /** The one error class of the product. Recognised by its brand, so it survives two copies of this module. */
 export class BottleError extends Error {
-  static readonly brand: unique symbol = Symbol.for('bottleworks.BottleError');
-  readonly [BottleError.brand] = true;
+  readonly [brand] = true;
   override readonly name = 'BottleError';
   readonly code: ErrorCode;
   readonly hint: string | undefined;
@@ -81,7 +82,7 @@ export class BottleError extends Error {
   }
 
   static is(value: unknown): value is BottleError {
-    return typeof value === 'object' && value !== null && BottleError.brand in value;
+    return typeof value === 'object' && value !== null && brand in value;
   }
 
   view(): ErrorView {
