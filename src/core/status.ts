@@ -1,0 +1,79 @@
+/** The status document of contract.md: what `bottle status --json` prints and the `status` query answers. */
+import type { ErrorView } from './errors.ts';
+
+export type Phase = 'launching' | 'held' | 'ready' | 'healing' | 'stopping' | 'stopped' | 'failed';
+
+export type StepState = 'pending' | 'running' | 'done' | 'held' | 'skipped' | 'undoing' | 'undone' | 'undo-held';
+
+export type Driver = 'docker' | 'smolvm';
+
+export interface StepStatus {
+  id: string;
+  state: StepState;
+  /** How often the step was started, automatic attempts included; 0 while pending. */
+  attempts: number;
+  /** ISO 8601, when it was first started; absent while pending. */
+  startedAt?: string;
+  /** Milliseconds from the last start to its end; absent until then. */
+  durationMs?: number;
+  /** Why it is held, or what its last attempt failed with. */
+  error?: ErrorView;
+}
+
+export interface NetworkStatus {
+  name: string;
+  /** CIDR, always a /28. */
+  subnet: string;
+  gateway: string;
+  bundleIp: string;
+}
+
+export interface BundleStatus {
+  container: string;
+  /** Daemon name to state, as last reported by the bundle's init. */
+  daemons: Record<string, string>;
+}
+
+export interface MachineStatus {
+  name: string;
+  state: 'created' | 'running' | 'stopped' | 'absent';
+}
+
+export interface StatusDocument {
+  id: string;
+  agent: string;
+  phase: Phase;
+  host: string;
+  /** `null` until `prepare` has chosen one. */
+  driver: Driver | null;
+  runId: string;
+  uiUrl: string | null;
+  startedAt: string;
+  readyAt: string | null;
+  network: NetworkStatus | null;
+  bundle: BundleStatus | null;
+  machine: MachineStatus | null;
+  steps: StepStatus[];
+  requests: unknown[];
+}
+
+/** One row of `bottle ls --json`. */
+export interface BottleRow {
+  id: string;
+  agent: string;
+  phase: Phase;
+  host: string;
+  driver: Driver | null;
+  heldSteps: string[];
+  startedAt: string;
+}
+
+/** What a launch keeps in its memo, so that `bottle ls` needs no worker: small, durable, no secrets. */
+export interface LaunchMemo {
+  agent: string;
+  driver: Driver | null;
+  /** Step ids waiting for a decision, in the order of the launch. */
+  heldSteps: string[];
+  /** The first held step's error. */
+  error?: ErrorView;
+}

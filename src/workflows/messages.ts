@@ -1,0 +1,38 @@
+/**
+ * Everything that crosses the border of a BottleLaunch: type, updates, query, search attributes, input.
+ * Shared by the workflow and by clients, so it imports no activity and no Node API
+ * (form: temporalio/samples-typescript, message-passing/safe-message-handlers).
+ */
+import { defineSearchAttributeKey } from '@temporalio/common';
+import { defineQuery, defineUpdate } from '@temporalio/workflow';
+import type { Driver, StatusDocument } from '../core/status.ts';
+
+export const BOTTLE_LAUNCH = 'BottleLaunch';
+
+/** The one argument of a BottleLaunch. Everything but `agent` has a default. */
+export interface LaunchInput {
+  /** Stem of an agent file. */
+  agent: string;
+  /** Overrides the manifest's driver. */
+  driver?: Driver;
+}
+
+/** Runs a held step again, in place; a held undo too. Argument: a step id; without one, every held step. */
+export const retryUpdate = defineUpdate<string, [step?: string]>('retry');
+/** Treats a held step (or undo) as done. */
+export const skipUpdate = defineUpdate<string, [step?: string]>('skip');
+/** Gives a held launch up: everything is undone, the workflow fails with type `Aborted`. */
+export const abortUpdate = defineUpdate<string, [step?: string]>('abort');
+/** Stops a bottle in any phase: everything is undone, the workflow completes. */
+export const stopUpdate = defineUpdate<string, []>('stop');
+
+export const statusQuery = defineQuery<StatusDocument>('status');
+
+export const phaseAttribute = defineSearchAttributeKey('BottlePhase', 'KEYWORD');
+export const agentAttribute = defineSearchAttributeKey('BottleAgent', 'KEYWORD');
+export const hostAttribute = defineSearchAttributeKey('BottleHost', 'KEYWORD');
+/** The held step; unset while none is. */
+export const stepAttribute = defineSearchAttributeKey('BottleStep', 'KEYWORD');
+
+/** `ApplicationFailure` types a BottleLaunch can end or answer with. */
+export const FAILURE = { invalidInput: 'InvalidInput', aborted: 'Aborted', notHeld: 'NotHeld' } as const;
