@@ -1,0 +1,293 @@
+/**
+ * Runs a graph of steps forward, holds what fails, and undoes everything in reverse order of need.
+ * Pure: time, side effects and publishing come in through ports, so that order, holds and undo are
+ * tested by properties without Temporal, and so that it replays deterministically inside a workflow.
+ *
+ * Promises it keeps (test/unit/core/graph-runner.property.test.ts):
+ * a step starts only after its needs; whatever may have touched the host is undone, after all that needed it;
+ * nothing undone is undone again; retry re-runs only what is held; stop and abort always reach the end.
+ */
+import type { ErrorView } from './errors.ts';
+import type { Phase, StepState, StepStatus } from './status.ts';
+import type { StepSpec } from './steps.ts';
+
+/** How one run of a step, or of its compensation, ended. A port never rejects: failure is a value. */
+export type StepOutcome =
+  | { readonly ok: true; readonly attempts: number; readonly value?: unknown }
+  | {
+      readonly ok: false;
+      readonly attempts: number;
+      readonly error: ErrorView;
+      /** Its process died, so nothing is known of it: it runs again without asking anybody. */
+      readonly lost?: boolean;
+    }
+  | { readonly ok: 'cancelled' };
+
+export interface GraphPorts {
+  run(step: string): Promise<StepOutcome>;
+  /** Makes sure nothing of the step is left; absence is success. */
+  undo(step: string): Promise<StepOutcome>;
+  /** Asks every running step to end; each still settles its promise. */
+  cancelRunning(): void;
+  /** Called after every change, synchronously. */
+  publish(): void;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+export type Decision = 'retry' | 'skip' | 'abort';
+
+/** Why it ended. `aborted` names the step that was given up on. */
+export type Ending =
+  | { readonly kind: 'stopped' | 'cancelled' }
+  | { readonly kind: 'aborted'; readonly step: string; readonly error: ErrorView };
+
+/** A lost run is repeated this many times in a row; after that it may be the step that kills its process. */
+const LOST_IN_A_ROW = 5;
+
+interface StepRecord {
+  readonly spec: StepSpec;
+  readonly neededBy: string[];
+  state: StepState;
+  /** It started at least once, so it may have left something on the host that is not undone yet. */
+  touched: boolean;
+  attempts: number;
+  /** Runs in a row whose process died. */
+  lost: number;
+  startedAt?: number;
+  lastStart: number;
+  durationMs?: number;
+  error?: ErrorView;
+  value?: unknown;
+}
+
+export class GraphRunner {
+  readonly #records = new Map<string, StepRecord>();
+  readonly #ports: GraphPorts;
+  readonly #ended = Promise.withResolvers<Ending>();
+  #ending: Ending | undefined;
+  #over = false;
+  #readyAt: number | undefined;
+
+  /** @throws Error when a step needs an unknown or a later one: the order of `steps` must be a topological order */
+  constructor(steps: readonly StepSpec[], ports: GraphPorts) {
+    this.#ports = ports;
+    for (const spec of steps) {
+      for (const need of spec.needs) {
+        const needed = this.#records.get(need);
+        if (needed === undefined) throw new Error(`step ${spec.id} needs ${need}, which does not come before it`);
+        needed.neededBy.push(spec.id);
+      }
+      this.#records.set(spec.id, {
+        spec,
+        neededBy: [],
+        state: 'pending',
+        touched: false,
+        attempts: 0,
+        lost: 0,
+        lastStart: 0,
+      });
+    }
+  }
+
+  /** Starts the first steps; resolves when everything that ran is undone again, which `stop` or an abort brings about. */
+  run(): Promise<Ending> {
+    this.#advance();
+    return this.#ended.promise;
+  }
+
+  get phase(): Phase {
+    if (this.#over) return this.#ending?.kind === 'aborted' ? 'failed' : 'stopped';
+    if (this.held().length > 0) return 'held';
+    if (this.#ending !== undefined) return 'stopping';
+    return this.#forwardDone() ? 'ready' : 'launching';
+  }
+
+  /** Milliseconds since the epoch when all steps were first done; undefined until then. */
+  get readyAt(): number | undefined {
+    return this.#readyAt;
+  }
+
+  /** The result of a step that is done; undefined otherwise. */
+  value(step: string): unknown {
+    return this.#records.get(step)?.value;
+  }
+
+  /** Ids of the steps that wait for a decision, in the order of the launch. */
+  held(): string[] {
+    return this.#matching(undefined).map((record) => record.spec.id);
+  }
+
+  steps(): StepStatus[] {
+    return [...this.#records.values()].map((record) => ({
+      id: record.spec.id,
+      state: record.state,
+      attempts: record.attempts,
+      ...(record.startedAt === undefined ? {} : { startedAt: new Date(record.startedAt).toISOString() }),
+      ...(record.durationMs === undefined ? {} : { durationMs: record.durationMs }),
+      ...(record.error === undefined ? {} : { error: record.error }),
+    }));
+  }
+
+  /** Why this decision cannot be taken now, in one line; undefined when it can. Changes nothing. */
+  refusal(decision: Decision, target?: string): string | undefined {
+    const held = this.#matching(target);
+    if (held.length === 0) {
+      const all = this.held();
+      if (all.length === 0) return 'no step is held';
+      return `step ${target} is not held; held: ${all.join(', ')}`;
+    }
+    if (decision === 'abort' && this.#ending !== undefined) return 'it is being undone already: retry or skip instead';
+    if (decision === 'skip') {
+      const needed = held.find(({ state, spec }) => state === 'held' && spec.yields === true);
+      if (needed !== undefined) return `${needed.spec.id} cannot be skipped: later steps need what it makes`;
+    }
+    return undefined;
+  }
+
+  /**
+   * Takes a decision on the held step named `target` (a step id or its compensation's name), or on every held one.
+   * @throws Error when {@link refusal} has something to say
+   */
+  decide(decision: Decision, target?: string): string[] {
+    const refusal = this.refusal(decision, target);
+    if (refusal !== undefined) throw new Error(refusal);
+    const held = this.#matching(target);
+    if (decision === 'abort') {
+      const first = held[0] as StepRecord;
+      this.#turnBack({ kind: 'aborted', step: first.spec.id, error: first.error as ErrorView });
+    }
+    for (const record of held) {
+      if (decision === 'skip') this.#skip(record);
+      if (decision === 'retry') this.#retry(record);
+    }
+    this.#advance();
+    return held.map((record) => record.spec.id);
+  }
+
+  /** Undoes everything, from any phase. The first reason stands; later calls change nothing. */
+  stop(kind: 'stopped' | 'cancelled'): void {
+    this.#turnBack({ kind });
+    this.#advance();
+  }
+
+  #turnBack(ending: Ending): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = ending;
+    this.#ports.cancelRunning();
+  }
+
+  #advance(): void {
+    if (this.#over) return;
+    if (this.#ending === undefined) this.#advanceForward();
+    else this.#advanceBack();
+    this.#ports.publish();
+    if (this.#over && this.#ending !== undefined) this.#ended.resolve(this.#ending);
+  }
+
+  #advanceForward(): void {
+    for (const record of this.#records.values()) {
+      if (record.state === 'pending' && record.spec.needs.every((need) => this.#settled(need))) this.#start(record);
+    }
+    if (this.#forwardDone()) this.#readyAt ??= this.#ports.now();
+  }
+
+  #advanceBack(): void {
+    // An undo beside a step that still runs could miss what that step is about to make.
+    if ([...this.#records.values()].some((record) => record.state === 'running')) return;
+    for (const record of [...this.#records.values()].reverse()) {
+      const waiting = record.state !== 'undoing' && record.state !== 'undo-held';
+      if (record.touched && waiting && record.neededBy.every((id) => !this.#record(id).touched)) this.#undo(record);
+    }
+    this.#over = [...this.#records.values()].every((record) => !record.touched);
+  }
+
+  #retry(record: StepRecord): void {
+    record.lost = 0;
+    if (record.state === 'undo-held') this.#undo(record);
+    else this.#start(record);
+  }
+
+  #skip(record: StepRecord): void {
+    // What a skipped undo leaves behind, a person has taken on; what a skipped step left is still ours to undo.
+    if (record.state === 'undo-held') record.touched = false;
+    record.state = 'skipped';
+  }
+
+  #start(record: StepRecord): void {
+    record.state = 'running';
+    record.touched = true;
+    record.attempts += 1;
+    record.lastStart = this.#ports.now();
+    record.startedAt ??= record.lastStart;
+    delete record.durationMs;
+    delete record.error;
+    void this.#ports.run(record.spec.id).then((outcome) => this.#afterRun(record, outcome));
+  }
+
+  #afterRun(record: StepRecord, outcome: StepOutcome): void {
+    record.durationMs = this.#ports.now() - record.lastStart;
+    if (outcome.ok !== 'cancelled') record.attempts += outcome.attempts - 1;
+    if (outcome.ok === true) {
+      record.state = 'done';
+      record.value = outcome.value;
+    } else if (outcome.ok === false && this.#runsAgain(record, outcome) && this.#ending === undefined) {
+      this.#start(record);
+    } else {
+      // Only a cancel leaves no error, and a cancel comes only when all is about to be undone.
+      record.state = 'held';
+      if (outcome.ok === false) record.error = outcome.error;
+    }
+    this.#advance();
+  }
+
+  #undo(record: StepRecord): void {
+    if (record.spec.undo === undefined) {
+      record.state = 'undone';
+      record.touched = false;
+      return;
+    }
+    record.state = 'undoing';
+    void this.#ports.undo(record.spec.id).then((outcome) => this.#afterUndo(record, outcome));
+  }
+
+  #afterUndo(record: StepRecord, outcome: StepOutcome): void {
+    if (outcome.ok === true) {
+      record.state = 'undone';
+      record.touched = false;
+    } else if (outcome.ok === false && this.#runsAgain(record, outcome)) {
+      this.#undo(record);
+    } else {
+      record.state = 'undo-held';
+      record.error = outcome.ok === false ? outcome.error : { code: 'INTERNAL', message: 'the undo was interrupted' };
+    }
+    this.#advance();
+  }
+
+  #runsAgain(record: StepRecord, failure: { readonly lost?: boolean }): boolean {
+    record.lost = failure.lost === true ? record.lost + 1 : 0;
+    return record.lost > 0 && record.lost < LOST_IN_A_ROW;
+  }
+
+  /** The steps that wait for a decision: while going back, only undos can. */
+  #matching(target: string | undefined): StepRecord[] {
+    const state: StepState = this.#ending === undefined ? 'held' : 'undo-held';
+    return [...this.#records.values()].filter(
+      (record) =>
+        record.state === state && (target === undefined || record.spec.id === target || record.spec.undo === target),
+    );
+  }
+
+  #record(id: string): StepRecord {
+    return this.#records.get(id) as StepRecord;
+  }
+
+  #settled(id: string): boolean {
+    const { state } = this.#record(id);
+    return state === 'done' || state === 'skipped';
+  }
+
+  #forwardDone(): boolean {
+    return [...this.#records.keys()].every((id) => this.#settled(id));
+  }
+}
