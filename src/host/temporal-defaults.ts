@@ -1,0 +1,25 @@
+/**
+ * What bottle needs a Temporal server to be like, wherever it runs: the embedded server gets these as flags,
+ * the compose file as files (a test holds the two equal).
+ */
+
+/** Contract: search attributes, all of type Keyword. SQL visibility has room for ten of them a namespace. */
+export const SEARCH_ATTRIBUTES = ['BottlePhase', 'BottleAgent', 'BottleHost', 'BottleStep'] as const;
+
+/** How long closed launches stay listed (`bottle ls --all`) and their histories readable. */
+export const RETENTION_DAYS = 7;
+
+/**
+ * Dynamic configuration (names: temporalio/temporal, common/dynamicconfig/constants.go).
+ * - The queue processors poll at most 20 times a second by default, which makes every hop cost 50 ms.
+ * - Eager execution hands an activity to the worker in the answer to its workflow task; off by default before 1.32.
+ * - One worker with few pollers a queue: partitions would only forward tasks to each other.
+ */
+export const DYNAMIC_CONFIG: Readonly<Record<string, number | boolean>> = {
+  'history.transferProcessorMaxPollRPS': 2000,
+  'history.timerProcessorMaxPollRPS': 2000,
+  'history.visibilityProcessorMaxPollRPS': 2000,
+  'system.enableActivityEagerExecution': true,
+  'matching.numTaskqueueReadPartitions': 1,
+  'matching.numTaskqueueWritePartitions': 1,
+};
