@@ -1,0 +1,82 @@
+/** Opens the connection for a request that the allow-list let pass. */
+import { lookup } from 'node:dns/promises';
+import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
+import { type Address, addressKind } from './address.ts';
+
+const DIAL_TIMEOUT_MS = 15_000;
+const KEEP_ALIVE_MS = 30_000;
+
+export type Resolve = (name: string) => Promise<readonly Address[]>;
+
+/** Why a connection was not made: `refused` by us, `failed` on the way. `message` is fit for the guest. */
+export class DialError extends Error {
+  override readonly name = 'DialError';
+  readonly kind: 'refused' | 'failed';
+  constructor(kind: 'refused' | 'failed', message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** All addresses of a name, from the container's resolver. */
+export const resolveBySystem: Resolve = (name) => lookup(name, { all: true });
+
+/**
+ * Resolves `host` once, refuses what it must not lead to, and connects to just the addresses it looked at, so that a
+ * second answer of the name server cannot swap them. A literal address needs no check: its entry named it.
+ * @param options `mayBePrivate`: the entry permits private and loopback addresses
+ * @throws DialError
+ */
+export async function dial(
+  host: string,
+  port: number,
+  options: { mayBePrivate: boolean; resolve: Resolve },
+): Promise<Socket> {
+  if (isIP(host) !== 0) return open(host, port, undefined);
+  const addresses = await resolveOrFail(host, options.resolve);
+  for (const address of addresses) {
+    const kind = addressKind(address);
+    if (kind === 'forbidden' || (kind === 'private' && !options.mayBePrivate)) {
+      throw new DialError('refused', `domain resolves to a ${kind} address: ${host}`);
+    }
+  }
+  return open(host, port, addresses);
+}
+
+async function resolveOrFail(host: string, resolve: Resolve): Promise<readonly Address[]> {
+  const addresses = await resolve(host).catch((): readonly Address[] => []);
+  if (addresses.length === 0) throw new DialError('failed', `cannot resolve ${host}`);
+  return addresses;
+}
+
+function open(host: string, port: number, addresses: readonly Address[] | undefined): Promise<Socket> {
+  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const socket = connect({
+    host,
+    port,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
+    ...(addresses === undefined ? {} : { lookup: pinnedTo(addresses) }),
+  });
+  const timer = setTimeout(() => socket.destroy(new Error('timed out')), DIAL_TIMEOUT_MS);
+  const onError = (error: NodeJS.ErrnoException) => {
+    clearTimeout(timer);
+    reject(new DialError('failed', `cannot connect to ${host}:${port} (${error.code ?? error.message})`));
+  };
+  socket.once('error', onError);
+  socket.once('connect', () => {
+    clearTimeout(timer);
+    socket.off('error', onError);
+    resolve(socket);
+  });
+  return promise;
+}
+
+function pinnedTo(addresses: readonly Address[]): LookupFunction {
+  return (_hostname, { all }, callback) => {
+    const [first] = addresses;
+    if (all === true) callback(null, [...addresses]);
+    else callback(null, first?.address ?? '', first?.family);
+  };
+}

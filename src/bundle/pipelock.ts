@@ -1,0 +1,22 @@
+/** The daemon in pipelock's place: the allow-list proxy, on the bundle's address. Runs as a child process of init. */
+import { parseAllowList } from './allow-list.ts';
+import { startAllowListProxy } from './allow-list-proxy.ts';
+import { PIPELOCK_PORT } from './daemons.ts';
+
+/** Starts it from its environment (checked by init before), tells init once it listens, and ends on SIGTERM. */
+export async function runPipelock(env: NodeJS.ProcessEnv): Promise<void> {
+  process.on('SIGHUP', () => {}); // nothing to read again: the list is fixed when the container is made
+  const proxy = await startAllowListProxy({
+    host: env['BOTTLE_LISTEN_HOST'] ?? '',
+    port: PIPELOCK_PORT,
+    allow: parseAllowList(env['BOTTLE_ALLOW'] ?? '[]'),
+    onRequest: (record) => process.stdout.write(`${JSON.stringify(record)}\n`),
+  });
+  const end = () => {
+    void proxy.close().then(() => process.exit(0));
+  };
+  process.on('SIGTERM', end);
+  process.on('SIGINT', end);
+  process.on('disconnect', end); // init is gone
+  process.send?.('ready');
+}
