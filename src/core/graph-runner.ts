@@ -39,7 +39,8 @@ export type Decision = 'retry' | 'skip' | 'abort';
 
 /** Why it ended. `aborted` names the step that was given up on. */
 export type Ending =
-  | { readonly kind: 'stopped' | 'cancelled' }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'cancelled' }
   | { readonly kind: 'aborted'; readonly step: string; readonly error: ErrorView };
 
 /** A lost run is repeated this many times in a row; after that it may be the step that kills its process. */

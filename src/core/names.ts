@@ -23,7 +23,9 @@ export function candidateId(agent: string, n: number): string {
   return agent.slice(0, MAX_ID_LENGTH - suffix.length).replace(/-+$/, '') + suffix;
 }
 
-export const networkName = (id: string): string => `bottle-${id}`;
+/** The bottle's own name on the host: its network's, and its machine's whatever the driver calls it. */
+export const bottleName = (id: string): string => `bottle-${id}`;
+export const networkName = bottleName;
 export const bundleName = (id: string): string => `bottle-${id}-bundle`;
 export const machineName = (id: string): string => `bottle-${id}-machine`;
 

@@ -5,17 +5,11 @@
  */
 import { defineSearchAttributeKey } from '@temporalio/common';
 import { defineQuery, defineUpdate } from '@temporalio/workflow';
-import type { Driver, StatusDocument } from '../core/status.ts';
+import type { StatusDocument } from '../core/status.ts';
+
+export type { LaunchInput } from '../core/launch-input.ts';
 
 export const BOTTLE_LAUNCH = 'BottleLaunch';
-
-/** The one argument of a BottleLaunch. Everything but `agent` has a default. */
-export interface LaunchInput {
-  /** Stem of an agent file. */
-  agent: string;
-  /** Overrides the manifest's driver. */
-  driver?: Driver;
-}
 
 /** Runs a held step again, in place; a held undo too. Argument: a step id; without one, every held step. */
 export const retryUpdate = defineUpdate<string, [step?: string]>('retry');

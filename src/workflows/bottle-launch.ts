@@ -1,0 +1,106 @@
+/**
+ * BottleLaunch: brings a bottle up, keeps it, and takes it down again.
+ * The order of steps, the holds and the undo are src/core/graph-runner.ts; this file only ties its ports to Temporal.
+ */
+import {
+  ApplicationFailure,
+  allHandlersFinished,
+  CancellationScope,
+  CancelledFailure,
+  condition,
+  setCurrentDetails,
+  setHandler,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { type Decision, type Ending, GraphRunner } from '../core/graph-runner.ts';
+import { validateLaunch } from '../core/launch-input.ts';
+import { detailsMarkdown, type LaunchIdentity, statusDocument } from '../core/launch-view.ts';
+import type { StatusDocument } from '../core/status.ts';
+import { LAUNCH_STEPS } from '../core/steps.ts';
+import { abortUpdate, FAILURE, retryUpdate, skipUpdate, statusQuery, stopUpdate } from './messages.ts';
+import { stepActivities } from './step-activities.ts';
+import { VisibleState } from './visible-state.ts';
+
+/**
+ * @param args one {@link LaunchInput}; anything else ends the workflow as FAILED with type `InvalidInput`
+ * @returns the last status document of a stopped bottle
+ * @throws ApplicationFailure `Aborted` with the held step's error as its cause; CancelledFailure after a cancel request
+ */
+export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> {
+  const { workflowId, taskQueue, runId, startTime } = workflowInfo();
+  const input = validateLaunch(workflowId, taskQueue, args);
+  if (typeof input === 'string') throw ApplicationFailure.nonRetryable(input, FAILURE.invalidInput);
+
+  const launch: LaunchIdentity = {
+    id: workflowId,
+    runId,
+    agent: input.agent,
+    host: taskQueue.slice('bottle@'.length),
+    startedAt: startTime,
+  };
+  const steps = stepActivities({ bottle: { id: workflowId, runId }, input, result: (step) => runner.value(step) });
+  const visible = new VisibleState(launch, input.driver ?? null);
+  const runner: GraphRunner = new GraphRunner(LAUNCH_STEPS, {
+    run: steps.run,
+    undo: steps.undo,
+    cancelRunning: steps.cancelRunning,
+    publish: () => visible.show(statusDocument(launch, runner)),
+    now: () => Date.now(),
+  });
+
+  setHandler(statusQuery, () => statusDocument(launch, runner), { description: 'The status document of the bottle' });
+  handleDecision(runner, 'retry', retryUpdate, 'Run the held step again, in place (argument: a step id, or none)');
+  handleDecision(runner, 'skip', skipUpdate, 'Treat the held step as done (argument: a step id, or none)');
+  handleDecision(runner, 'abort', abortUpdate, 'Give up: undo everything and fail (argument: a step id, or none)');
+  setHandler(stopUpdate, () => stop(runner, 'stopped'), {
+    description: 'Stop the bottle: undo everything and complete',
+  });
+
+  CancellationScope.current().cancelRequested.catch(() => stop(runner, 'cancelled'));
+  // A cancel request means "undo", which must itself not be cancelled; the steps have a scope of their own.
+  const ending = await CancellationScope.nonCancellable(async () => {
+    const ended = await runner.run();
+    await condition(allHandlersFinished);
+    return ended;
+  });
+  return conclude(ending, () => {
+    setCurrentDetails(detailsMarkdown(statusDocument(launch, runner)));
+    return statusDocument(launch, runner);
+  });
+}
+
+function handleDecision(
+  runner: GraphRunner,
+  decision: Decision,
+  update: typeof retryUpdate | typeof skipUpdate | typeof abortUpdate,
+  description: string,
+): void {
+  setHandler(update, (step) => `${decision}: ${runner.decide(decision, step ?? undefined).join(', ')}`, {
+    description,
+    validator: (step) => {
+      // The Temporal UI sends whatever a person typed: nothing, null or any JSON.
+      const target: unknown = step ?? undefined;
+      const named = target === undefined || typeof target === 'string';
+      const refusal = named ? runner.refusal(decision, target) : 'step: expected a step id, or nothing';
+      if (refusal !== undefined) throw ApplicationFailure.nonRetryable(refusal, FAILURE.notHeld);
+    },
+  });
+}
+
+function stop(runner: GraphRunner, kind: 'stopped' | 'cancelled'): string {
+  runner.stop(kind);
+  return 'stopping: everything is being undone';
+}
+
+function conclude(ending: Ending, lastStatus: () => StatusDocument): StatusDocument {
+  const status = lastStatus();
+  if (ending.kind === 'stopped') return status;
+  if (ending.kind === 'cancelled') throw new CancelledFailure('the bottle was cancelled and everything undone');
+  const { code, message, hint } = ending.error;
+  throw ApplicationFailure.create({
+    type: FAILURE.aborted,
+    nonRetryable: true,
+    message: `aborted at ${ending.step}; everything was undone`,
+    cause: ApplicationFailure.create({ type: code, message, nonRetryable: true, details: [{ code, message, hint }] }),
+  });
+}
