@@ -1,0 +1,106 @@
+/** One image build on the Engine's classic builder: a context assembled as a stream, and the outcome read from its log. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type Dockerode from 'dockerode';
+import { type Pack, pack } from 'tar-stream';
+import { BottleError } from '../core/errors.ts';
+import { IMAGE_LABEL, type ImageKind } from './image-tags.ts';
+import { withMember } from './npm-package.ts';
+import { packageRoot } from './pins.ts';
+
+/** A file of a build context: given content, or one member of a tarball. */
+export type ContextFile =
+  | { name: string; content: Buffer | string }
+  | { name: string; mode: number; tarball: string; member: string };
+
+export interface ImageBuild {
+  kind: ImageKind;
+  tag: string;
+  files: ContextFile[];
+  buildargs: Record<string, string>;
+}
+
+/**
+ * Builds `images/<kind>/Dockerfile` and tags the outcome.
+ *
+ * The build uses the host's network, and the host's proxy variables, since a company's proxy or name server is often
+ * only reachable so.
+ *
+ * @throws BottleError `IMAGE_BUILD_FAILED` with the builder's own last words
+ */
+export async function buildImage(docker: Dockerode, build: ImageBuild): Promise<void> {
+  const dockerfile = await readFile(join(packageRoot, 'images', build.kind, 'Dockerfile'));
+  const context = pack();
+  const filling = fill(context, [{ name: 'Dockerfile', content: dockerfile }, ...build.files]);
+  filling.catch((error: Error) => context.destroy(error));
+  const log = await docker.buildImage(context as unknown as NodeJS.ReadableStream, {
+    t: build.tag,
+    buildargs: { ...proxySettings(), ...build.buildargs },
+    labels: { [IMAGE_LABEL]: build.kind },
+    networkmode: 'host',
+    rm: true,
+    forcerm: true,
+    version: '1',
+  });
+  await Promise.all([filling, followLog(docker, log)]);
+}
+
+async function fill(context: Pack, files: ContextFile[]): Promise<void> {
+  for (const file of files) {
+    if ('content' in file) {
+      await addEntry(context, file.name, 0o644, Buffer.byteLength(file.content), Readable.from([file.content]));
+    } else {
+      await withMember(file.tarball, file.member, (content, size) =>
+        addEntry(context, file.name, file.mode, size, content),
+      );
+    }
+  }
+  context.finalize();
+}
+
+async function addEntry(
+  context: Pack,
+  name: string,
+  mode: number,
+  size: number,
+  content: AsyncIterable<unknown>,
+): Promise<void> {
+  // The same bytes each time: the builder recognises an unchanged step.
+  await pipeline(content, context.entry({ name, mode, size, mtime: new Date(0), uid: 0, gid: 0 }));
+}
+
+function proxySettings(): Record<string, string> {
+  const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'];
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+}
+
+/** One message of the Engine's progress log. */
+export interface LogMessage {
+  stream?: string;
+  status?: string;
+  error?: string;
+}
+
+/**
+ * Waits for the end of a build, pull or import.
+ *
+ * @returns its messages
+ * @throws BottleError `IMAGE_BUILD_FAILED`
+ */
+export async function followLog(docker: Dockerode, log: NodeJS.ReadableStream): Promise<LogMessage[]> {
+  const messages = await new Promise<LogMessage[]>((resolve, reject) => {
+    docker.modem.followProgress(log, (error: Error | null, output: LogMessage[]) =>
+      error ? reject(failure(error.message, output)) : resolve(output),
+    );
+  });
+  const failed = messages.find((message) => message.error);
+  if (failed) throw failure(failed.error ?? '', messages);
+  return messages;
+}
+
+function failure(error: string, messages: LogMessage[] = []): BottleError {
+  const said = messages.map((message) => message.stream ?? '').join('');
+  return new BottleError('IMAGE_BUILD_FAILED', `${error} ${said.slice(-400)}`);
+}

@@ -1,0 +1,110 @@
+/** The images bottle runs: base, guest (the docker driver's machine) and bundle. Made here, pulled from nowhere of ours. */
+import { readFile } from 'node:fs/promises';
+import type Dockerode from 'dockerode';
+import { BottleError } from '../core/errors.ts';
+import { buildBase } from './base-image.ts';
+import { buildImage, type ContextFile } from './image-build.ts';
+import { IMAGE_KINDS, IMAGE_LABEL, type ImageKind, imageTag, imageTags, initFile } from './image-tags.ts';
+import { npmTarball } from './npm-package.ts';
+import { type Arch, type Pins, readPins } from './pins.ts';
+
+export { IMAGE_LABEL, type ImageKind, type ImageTags, imageTags } from './image-tags.ts';
+
+export interface ImageView {
+  kind: ImageKind;
+  tag: string;
+  /** Bytes on disk, shared layers included. */
+  size: number;
+  /** ISO 8601. */
+  createdAt: string;
+  /** Whether this version of bottleworks uses it; what is not current may go. */
+  current: boolean;
+}
+
+/**
+ * Builds what is missing, base first, then guest, then bundle.
+ *
+ * @param options `report`: one line for each thing that takes time; `force`: build even what is there; `kinds`: not all
+ * @throws BottleError `IMAGE_BUILD_FAILED`, `IMAGE_MISSING` (no build of the bundle's init)
+ */
+export async function ensureImages(
+  docker: Dockerode,
+  options: { report: (line: string) => void; force?: boolean; kinds?: readonly ImageKind[] },
+): Promise<void> {
+  const missing: ImageKind[] = [];
+  for (const kind of options.kinds ?? IMAGE_KINDS) {
+    if (options.force || !(await exists(docker, await imageTag(kind)))) missing.push(kind);
+  }
+  if (missing.length === 0) return;
+  const site = { docker, pins: await readPins(), arch: await engineArch(docker), report: options.report };
+  for (const kind of missing) await build(site, kind);
+}
+
+/** Our images on this Engine, old ones too, newest first. */
+export async function listImages(docker: Dockerode): Promise<ImageView[]> {
+  const wanted = new Set<string>(Object.values(await imageTags()));
+  const images = await docker.listImages({ filters: { label: [IMAGE_LABEL] } });
+  const views = images.flatMap((image) =>
+    (image.RepoTags ?? [])
+      .filter((tag) => tag.startsWith('bottleworks/'))
+      .map((tag) => ({
+        kind: image.Labels[IMAGE_LABEL] as ImageKind,
+        tag,
+        size: image.Size,
+        createdAt: new Date(image.Created * 1000).toISOString(),
+        current: wanted.has(tag),
+      })),
+  );
+  return views.sort((a, b) => b.createdAt.localeCompare(a.createdAt));
+}
+
+interface Site {
+  docker: Dockerode;
+  pins: Pins;
+  arch: Arch;
+  report: (line: string) => void;
+}
+
+async function build(site: Site, kind: ImageKind): Promise<void> {
+  const tag = await imageTag(kind);
+  if (kind === 'base') return buildBase(site.docker, tag, site.pins.debian, site.arch, site.report);
+
+  const base = await imageTag('base');
+  if (!(await exists(site.docker, base))) await build(site, 'base');
+  const files = kind === 'guest' ? await guestFiles(site) : await bundleFiles(site);
+  site.report(`${kind} image: building`);
+  await buildImage(site.docker, { kind, tag, files, buildargs: { BASE: base } });
+}
+
+async function guestFiles(site: Site): Promise<ContextFile[]> {
+  const tarball = await npmTarball(site.pins.claude, site.arch, site.report);
+  return [await nodeFile(site), { name: 'claude', mode: 0o755, tarball, member: 'claude' }];
+}
+
+async function bundleFiles(site: Site): Promise<ContextFile[]> {
+  return [await nodeFile(site), { name: 'init.js', content: await readFile(initFile()) }];
+}
+
+async function nodeFile({ pins, arch, report }: Site): Promise<ContextFile> {
+  return { name: 'node', mode: 0o755, tarball: await npmTarball(pins.node, arch, report), member: 'bin/node' };
+}
+
+async function exists(docker: Dockerode, tag: string): Promise<boolean> {
+  try {
+    await docker.getImage(tag).inspect();
+    return true;
+  } catch (error) {
+    if ((error as { statusCode?: number }).statusCode === 404) return false;
+    throw error;
+  }
+}
+
+/** The Engine's architecture, which need not be this process's. */
+async function engineArch(docker: Dockerode): Promise<Arch> {
+  const { Arch: arch } = await docker.version();
+  if (arch === 'amd64') return 'x64';
+  if (arch === 'arm64') return 'arm64';
+  throw new BottleError('IMAGE_BUILD_FAILED', `no images for the Docker Engine's architecture ${arch}`, {
+    hint: 'amd64 and arm64 are known',
+  });
+}

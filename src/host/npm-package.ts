@@ -1,0 +1,89 @@
+/** One file out of a pinned npm package: downloaded once by npm itself, kept in the cache, verified each time it is used. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { createGunzip } from 'node:zlib';
+import { execa } from 'execa';
+import { extract } from 'tar-stream';
+import { BottleError } from '../core/errors.ts';
+import type { Arch, PackagePin } from './pins.ts';
+import { cacheDirectory } from './tools.ts';
+
+/**
+ * The package's tarball on disk, its content as pinned.
+ *
+ * @param report one line, when there is something to download
+ * @returns its absolute path
+ * @throws BottleError `IMAGE_BUILD_FAILED` when npm cannot fetch it or its content is not the pinned one
+ */
+export async function npmTarball(pin: PackagePin, arch: Arch, report: (line: string) => void): Promise<string> {
+  const name = pin.package.replace('{arch}', arch);
+  const folder = join(cacheDirectory(), 'downloads');
+  const file = join(folder, `${name.replace(/^@/, '').replace('/', '-')}-${pin.version}.tgz`);
+  if ((await integrityOf(file)) === pin.integrity[arch]) return file;
+
+  report(`downloading ${name}@${pin.version}`);
+  await mkdir(folder, { recursive: true });
+  const partial = await mkdtemp(join(folder, 'partial-'));
+  try {
+    const downloaded = await npmPack(`${name}@${pin.version}`, partial);
+    if ((await integrityOf(downloaded)) !== pin.integrity[arch]) {
+      throw new BottleError('IMAGE_BUILD_FAILED', `${name}@${pin.version} is not what images/pins.json says it is`, {
+        hint: 'when the version was just changed, change its integrity too; else do not trust the registry that npm uses',
+      });
+    }
+    await rename(downloaded, file);
+    return file;
+  } finally {
+    await rm(partial, { recursive: true, force: true });
+  }
+}
+
+async function npmPack(spec: string, folder: string): Promise<string> {
+  const npm = await execa('npm', ['pack', spec, '--silent', '--pack-destination', folder], {
+    cwd: folder,
+    stdin: 'ignore',
+    reject: false,
+  });
+  if (npm.failed) {
+    throw new BottleError('IMAGE_BUILD_FAILED', `npm could not fetch ${spec}: ${npm.stderr || npm.shortMessage}`, {
+      hint: 'the image needs npm on PATH and the registry that npm is set to',
+    });
+  }
+  return join(folder, npm.stdout.trim());
+}
+
+/** Integrity in npm's notation, or undefined when there is no such file. */
+async function integrityOf(file: string): Promise<string | undefined> {
+  const hash = createHash('sha512');
+  try {
+    await pipeline(createReadStream(file), hash);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return `sha512-${hash.digest('base64')}`;
+}
+
+/**
+ * Hands one member of a tarball to `use` as a stream, without unpacking anything to disk.
+ *
+ * @param member its path below the tarball's `package/`
+ */
+export async function withMember(
+  tarball: string,
+  member: string,
+  use: (content: AsyncIterable<unknown>, size: number) => Promise<void>,
+): Promise<void> {
+  const entries = extract();
+  const reading = pipeline(createReadStream(tarball), createGunzip(), entries);
+  // Leaving the loop below destroys the pipeline, which then rejects: the loop's own outcome is the one that counts.
+  reading.catch(() => undefined);
+  for await (const entry of entries) {
+    if (entry.header.name === `package/${member}`) return await use(entry, entry.header.size);
+    entry.resume();
+  }
+  throw new BottleError('IMAGE_BUILD_FAILED', `${tarball} holds no ${member}`);
+}

@@ -1,0 +1,36 @@
+/**
+ * The versions of everything that is not a plain dependency, from `images/pins.json`; Node's own version is the one of
+ * the `node` dependency in package.json, so that the host and both images run the same. The one place a version stands:
+ * scripts/bootstrap.mjs, which runs before TypeScript can, reads the same file.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The package's own folder: two up from here, in `src/host` as in `dist/host`. */
+export const packageRoot: string = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Processor architecture in npm's words. */
+export type Arch = 'x64' | 'arm64';
+
+/** One npm package per architecture, with what its tarball must hash to. */
+export interface PackagePin {
+  /** Package name; `{arch}` stands for {@link Arch}. */
+  package: string;
+  version: string;
+  integrity: Record<Arch, string>;
+}
+
+export interface Pins {
+  tools: { temporal: { version: string; module: string } };
+  debian: { suite: string; packages: string[] };
+  node: PackagePin;
+  claude: PackagePin;
+}
+
+/** @param root the package's folder; another one in tests */
+export async function readPins(root: string = packageRoot): Promise<Pins> {
+  const pins = JSON.parse(await readFile(join(root, 'images/pins.json'), 'utf8')) as Pins;
+  const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { dependencies: { node: string } };
+  return { ...pins, node: { ...pins.node, version: manifest.dependencies.node } };
+}
