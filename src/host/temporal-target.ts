@@ -44,8 +44,7 @@ export async function temporalTarget(
   const { connectionOptions: standard, namespace } = await standardConfig(env);
   if (!standard.address) {
     // A key or certificate without an address is meant for some other server: the embedded one gets none of it.
-    const address = `127.0.0.1:${settings.port}`;
-    return target('embedded', { address }, namespace, `http://127.0.0.1:${settings.uiPort}`);
+    return embeddedTarget(settings, namespace);
   }
   const { host, port } = hostAndPort(standard.address);
   const options: TemporalConnectionOptions = { address: formatAddress(host, port) };
@@ -54,6 +53,12 @@ export async function temporalTarget(
   if (standard.metadata) options.metadata = standard.metadata as Record<string, string>;
   const { readConfig } = await import('./config-file.ts');
   return target('external', options, namespace, readConfig(settings).temporal.ui ?? guessUi(host, port));
+}
+
+/** The embedded server, whatever the environment says. */
+export function embeddedTarget(settings: Pick<Settings, 'port' | 'uiPort'>, namespace?: string): TemporalTarget {
+  const address = `127.0.0.1:${settings.port}`;
+  return target('embedded', { address }, namespace, `http://127.0.0.1:${settings.uiPort}`);
 }
 
 /** Whether an address is this very computer, so that neither proxies nor compression make sense. */

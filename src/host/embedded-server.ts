@@ -1,0 +1,348 @@
+/**
+ * The embedded Temporal server: the CLI's development server on a SQLite file in BOTTLE_STATE, on loopback only.
+ * It runs in a session of its own, so that Ctrl-C reaches bottle and not the server under it.
+ */
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { BottleError } from '../core/errors.ts';
+import { withLock } from './file-lock.ts';
+import { type PortOwner, portOwner } from './port-owner.ts';
+import { commandLine, readLivePid, stopByPidFile, writePidFile } from './process-file.ts';
+import { type Settings, stateDirectory } from './settings.ts';
+import { ensureNamespace, ensureSearchAttributes } from './temporal-cluster.ts';
+import { connectClient } from './temporal-connection.ts';
+import { DYNAMIC_CONFIG, SEARCH_ATTRIBUTES } from './temporal-defaults.ts';
+import { embeddedTarget } from './temporal-target.ts';
+import { findTool, TOOLS } from './tools.ts';
+
+const IP = '127.0.0.1';
+const START_TIMEOUT_MS = 60_000;
+/** The server answers 0.3 to 0.4 s after its start; a refused connection on loopback costs microseconds. */
+const POLL_MS = 10;
+const PORT_RELEASE_MS = 2_000;
+const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
+const LOG_TAIL_LINES = 5;
+
+export interface StartOptions {
+  /** true: the server outlives this process and does not keep it alive. false: {@link StartedServer.exited} tells its end. */
+  detached: boolean;
+  /** Made if it is missing. @default 'default' */
+  namespace?: string;
+  /** Path of the Temporal CLI. @default what {@link findTool} finds */
+  program?: string;
+}
+
+export interface StartedServer {
+  pid: number;
+  /** `127.0.0.1:<port>` */
+  address: string;
+  uiUrl: string;
+  /** It ran before and was left as it is. */
+  alreadyRunning: boolean;
+  /** Something to tell the user, where there is something. */
+  notice?: string;
+  /** Only if started here and not detached: resolves with a line that says how the server ended. */
+  exited?: Promise<string>;
+}
+
+export interface ServerStatus {
+  /** null: not running, or not ours. */
+  pid: number | null;
+  address: string;
+  uiUrl: string;
+  /** Whether anything accepts connections there. */
+  answers: boolean;
+}
+
+/**
+ * Starts the embedded server unless it runs, and returns when it answers and has namespace and search attributes.
+ * Safe to call from several processes at once.
+ * @throws BottleError `TOOL_MISSING` without a Temporal CLI; `SERVER_FAILED` when it ends early (with the last lines of
+ *   its log), does not answer within a minute, or one of its ports is taken (by whom)
+ */
+export async function startServer(settings: Settings, options: StartOptions): Promise<StartedServer> {
+  const run = stateDirectory(settings, 'run');
+  return withLock(path.join(run, 'server.lock'), async () => {
+    const pid = await readLivePid(pidFile(settings), isOurs(settings));
+    if (pid !== null) {
+      await assertSamePort(settings, pid);
+      await untilAnswering(settings, async () => {
+        if ((await readLivePid(pidFile(settings), isOurs(settings))) !== pid) throw failed(settings, 0, 'ended');
+      });
+      await prepareNamespace(settings, options.namespace);
+      return { ...whereabouts(settings), pid, alreadyRunning: true };
+    }
+    return launch(settings, options);
+  });
+}
+
+/** Stops the embedded server and returns when it is gone. What it stored stays. */
+export async function stopServer(settings: Settings): Promise<'stopped' | 'killed' | 'not-running'> {
+  return stopByPidFile(pidFile(settings), isOurs(settings));
+}
+
+/** Whether the embedded server runs and accepts connections. */
+export async function serverStatus(settings: Settings): Promise<ServerStatus> {
+  const pid = await readLivePid(pidFile(settings), isOurs(settings));
+  return { ...whereabouts(settings), pid, answers: await accepts(settings.port) };
+}
+
+/** The arguments of the Temporal CLI for a server on this database. */
+export function serverArguments(settings: Pick<Settings, 'port' | 'uiPort'>, database: string): string[] {
+  const each = (flag: string, values: readonly string[]): string[] => values.flatMap((value) => [flag, value]);
+  return [
+    ...['server', 'start-dev', '--ip', IP, '--port', String(settings.port), '--ui-port', String(settings.uiPort)],
+    ...['--db-filename', database, '--log-level', 'warn'],
+    ...each('--sqlite-pragma', ['journal_mode=WAL', 'synchronous=NORMAL']),
+    ...each(
+      '--dynamic-config-value',
+      Object.entries(DYNAMIC_CONFIG).map(([key, value]) => `${key}=${JSON.stringify(value)}`),
+    ),
+    ...each(
+      '--search-attribute',
+      SEARCH_ATTRIBUTES.map((name) => `${name}=Keyword`),
+    ),
+  ];
+}
+
+async function launch(settings: Settings, options: StartOptions): Promise<StartedServer> {
+  const program = options.program ?? (await temporalProgram());
+  const [version] = await Promise.all([serverMinorVersion(program), assertPortsFree(settings)]);
+  const { database, notice } = chooseDatabase(settings, version);
+  const { descriptor, start: logStart } = openLog(settings);
+  // By way of a shell that replaces itself: the database's files are for their owner only, and a umask has no spawn option.
+  const child = spawn('/bin/sh', ['-c', 'umask 077; exec "$0" "$@"', program, ...serverArguments(settings, database)], {
+    detached: true,
+    stdio: ['ignore', descriptor, descriptor],
+    cwd: settings.state,
+    env: serverEnvironment(),
+  });
+  closeSync(descriptor);
+  const exited = endOf(child);
+  try {
+    await Promise.race([
+      exited.then((how) => {
+        throw failed(settings, logStart, how);
+      }),
+      becomeReady(settings, options.namespace, child),
+    ]);
+  } catch (error) {
+    await abandon(child, exited, settings);
+    throw error;
+  }
+  writeFileSync(readyMark(database), `${version}\n`, { mode: 0o600 });
+  if (options.detached) child.unref();
+  return {
+    ...whereabouts(settings),
+    pid: child.pid as number,
+    alreadyRunning: false,
+    ...(notice === undefined ? {} : { notice }),
+    ...(options.detached ? {} : { exited }),
+  };
+}
+
+async function becomeReady(settings: Settings, namespace: string | undefined, child: ChildProcess): Promise<void> {
+  if (child.pid !== undefined) writePidFile(pidFile(settings), child.pid);
+  // Loading the client takes about as long as the server's start: at the same time, then.
+  const client = import('@temporalio/client');
+  await untilAnswering(settings, async () => {
+    // Why is told by whoever awaits the child's end.
+    if (child.exitCode !== null || child.signalCode !== null) throw failed(settings, 0, 'ended');
+  });
+  await client;
+  await prepareNamespace(settings, namespace);
+}
+
+async function prepareNamespace(settings: Settings, namespace: string | undefined): Promise<void> {
+  const client = await connectClient(embeddedTarget(settings, namespace));
+  try {
+    await ensureNamespace(client);
+    // Also on a database made before these attributes were: the flags count only for a new one.
+    await ensureSearchAttributes(client);
+  } finally {
+    await client.connection.close();
+  }
+}
+
+/** Ends a server that did not become ready, so that nothing half-started stays behind. */
+async function abandon(child: ChildProcess, exited: Promise<string>, settings: Settings): Promise<void> {
+  if (child.pid === undefined) return;
+  child.kill('SIGKILL');
+  await exited;
+  rmSync(pidFile(settings), { force: true });
+}
+
+const endOf = (child: ChildProcess): Promise<string> =>
+  new Promise((resolve) => {
+    child.once('error', (error) => resolve(`could not be run (${(error as NodeJS.ErrnoException).code})`));
+    child.once('exit', (code, signal) =>
+      resolve(signal === null ? `ended with code ${code}` : `was ended by ${signal}`),
+    );
+  });
+
+async function untilAnswering(settings: Settings, assertAlive: () => Promise<void>): Promise<void> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (!(await accepts(settings.port))) {
+    if (Date.now() > deadline) {
+      throw new BottleError('SERVER_FAILED', `the embedded server does not answer on port ${settings.port}`, {
+        hint: `see ${logFile(settings)}`,
+      });
+    }
+    await assertAlive();
+    await sleep(POLL_MS);
+  }
+}
+
+function accepts(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const socket = net.connect({ host: IP, port });
+  socket.once('connect', () => resolve(true));
+  socket.once('error', () => resolve(false));
+  return promise.finally(() => socket.destroy());
+}
+
+const pidFile = (settings: Settings): string => path.join(settings.state, 'run', 'server.pid');
+const logFile = (settings: Settings): string => path.join(settings.state, 'log', 'server.log');
+/** By its real path, so that a state directory reached through a link is still the same one. */
+const databaseDirectory = (settings: Settings): string => path.join(realpathSync(stateDirectory(settings)), 'temporal');
+
+/** Our server's command line names a database in our state directory; no other process's does. */
+const isOurs =
+  (settings: Settings) =>
+  (commandLine: string): boolean =>
+    commandLine.includes(' server start-dev ') &&
+    commandLine.includes(` --db-filename ${databaseDirectory(settings)}${path.sep}`);
+
+async function assertSamePort(settings: Settings, pid: number): Promise<void> {
+  const port = / --port (\d+)/.exec((await commandLine(pid)) ?? '')?.[1];
+  if (port === undefined || Number(port) === settings.port) return;
+  throw new BottleError('SERVER_FAILED', `the embedded server of this state directory already runs, on port ${port}`, {
+    hint: `set BOTTLE_PORT=${port}, or stop it first: BOTTLE_PORT=${port} bottle serve --stop`,
+  });
+}
+
+const whereabouts = (settings: Settings): { address: string; uiUrl: string } => ({
+  address: `${IP}:${settings.port}`,
+  uiUrl: `http://${IP}:${settings.uiPort}`,
+});
+
+async function temporalProgram(): Promise<string> {
+  const tool = await findTool('temporal');
+  if (tool !== undefined) return tool.path;
+  throw new BottleError('TOOL_MISSING', 'the Temporal CLI is not installed', { hint: TOOLS.temporal.hint });
+}
+
+/** Asked of the program itself, as `1.29`: a CLI built from source does not know its own version, but its server's. */
+async function serverMinorVersion(program: string): Promise<string> {
+  const { stdout } = await promisify(execFile)(program, ['--version'], {
+    timeout: 10_000,
+    env: serverEnvironment(),
+  }).catch((error: unknown) => {
+    throw new BottleError('SERVER_FAILED', `${program} cannot be run`, { cause: error });
+  });
+  return /Server (\d+\.\d+)/.exec(stdout)?.[1] ?? 'unknown';
+}
+
+/** What the server needs of our environment; our Temporal settings and whatever secrets stand there are not for it. */
+function serverEnvironment(): NodeJS.ProcessEnv {
+  const names = ['PATH', 'HOME', 'TMPDIR', 'TZ', 'LANG'];
+  return Object.fromEntries(
+    names.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])),
+  );
+}
+
+async function assertPortsFree(settings: Settings): Promise<void> {
+  for (const [port, what] of [
+    [settings.port, 'the embedded server'],
+    [settings.uiPort, "the embedded server's UI"],
+  ] as const) {
+    const owner = await blockerOf(port);
+    if (owner === undefined) continue;
+    const who = owner === null ? 'another process' : `${owner.program} (process ${owner.pid})`;
+    throw new BottleError('SERVER_FAILED', `port ${port}, for ${what}, is taken by ${who}`, {
+      hint: `set BOTTLE_PORT to another port; or, if that is a Temporal server to be used, TEMPORAL_ADDRESS=${IP}:${settings.port}`,
+    });
+  }
+}
+
+/**
+ * Who keeps us from listening on a port: undefined if nobody, null if somebody unknown. A process that was killed just
+ * now may hold its port for a moment without a name, so a nameless one gets some time to go.
+ */
+async function blockerOf(port: number): Promise<PortOwner | null | undefined> {
+  const deadline = Date.now() + PORT_RELEASE_MS;
+  while (!(await canListen(port))) {
+    const owner = await portOwner(port);
+    if (owner !== null || Date.now() > deadline) return owner;
+    await sleep(POLL_MS);
+  }
+  return undefined;
+}
+
+/** A port below 1024 that we may not take is as good as taken. */
+function canListen(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const server = net.createServer();
+  server.once('error', () => resolve(false));
+  server.listen(port, IP, () => server.close(() => resolve(true)));
+  return promise;
+}
+
+const readyMark = (database: string): string => `${database}.ready`;
+
+/**
+ * The database for a server version: the development server never migrates one, so each minor version has its own.
+ * A file whose server never answered may hold half a schema (the server makes it only when there is no file),
+ * so it is put aside; it cannot hold launches.
+ */
+function chooseDatabase(settings: Settings, version: string): { database: string; notice: string | undefined } {
+  stateDirectory(settings, 'temporal');
+  const directory = databaseDirectory(settings);
+  const database = path.join(directory, `${version}.db`);
+  if (existsSync(database) && !existsSync(readyMark(database))) {
+    for (const suffix of ['', '-wal', '-shm']) {
+      if (existsSync(database + suffix)) renameSync(database + suffix, `${database}.incomplete${suffix}`);
+    }
+  }
+  if (existsSync(database)) return { database, notice: undefined };
+  const others = readdirSync(directory).filter((name) => /^\d+\.\d+\.db$/.test(name));
+  if (others.length === 0) return { database, notice: undefined };
+  const versions = others.map((name) => name.slice(0, -'.db'.length)).join(', ');
+  return {
+    database,
+    notice: `Temporal server ${version} starts with an empty database; bottles of server ${versions} are seen only with that version`,
+  };
+}
+
+function openLog(settings: Settings): { descriptor: number; start: number } {
+  stateDirectory(settings, 'log');
+  const file = logFile(settings);
+  const size = existsSync(file) ? statSync(file).size : 0;
+  if (size > LOG_LIMIT_BYTES) renameSync(file, `${file}.1`);
+  return { descriptor: openSync(file, 'a', 0o600), start: size > LOG_LIMIT_BYTES ? 0 : size };
+}
+
+/** The error of a server that did not stay up, with what it last wrote. */
+function failed(settings: Settings, logStart: number, how: string): BottleError {
+  const file = logFile(settings);
+  const written = existsSync(file) ? readFileSync(file).subarray(logStart).toString('utf8') : '';
+  const tail = written.trim().split('\n').slice(-LOG_TAIL_LINES).join(' | ');
+  return new BottleError('SERVER_FAILED', `the embedded Temporal server ${how}${tail === '' ? '' : `: ${tail}`}`, {
+    hint: `see ${file}`,
+  });
+}
