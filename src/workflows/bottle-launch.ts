@@ -2,6 +2,8 @@
  * BottleLaunch: brings a bottle up, keeps it, and takes it down again.
  * The order of steps, the holds and the undo are src/core/graph-runner.ts; this file only ties its ports to Temporal.
  */
+
+import type { UpdateDefinition } from '@temporalio/common';
 import {
   ApplicationFailure,
   allHandlersFinished,
@@ -72,10 +74,10 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
 function handleDecision(
   runner: GraphRunner,
   decision: Decision,
-  update: typeof retryUpdate | typeof skipUpdate | typeof abortUpdate,
+  update: UpdateDefinition<string, [step?: string]>,
   description: string,
 ): void {
-  setHandler(update, (step) => `${decision}: ${runner.decide(decision, step ?? undefined).join(', ')}`, {
+  setHandler<string, [step?: string], UpdateDefinition<string, [step?: string]>>(update, (step) => `${decision}: ${runner.decide(decision, step ?? undefined).join(', ')}`, {
     description,
     validator: (step) => {
       // The Temporal UI sends whatever a person typed: nothing, null or any JSON.

@@ -1,0 +1,101 @@
+/** Containers of a bottle: ensure one from its spec, or the absence of all that a filter finds. */
+import type Dockerode from 'dockerode';
+import { BottleError } from '../core/errors.ts';
+import type { BottleRef } from '../core/step-io.ts';
+import { assertOurs, type DockerHost, engine, ensureGone, isWanted, objectLabels, statusOf } from './docker.ts';
+
+/**
+ * Adopts the container of that name when it was made from the same spec in the same run, replaces it when it
+ * differs, creates it when it is missing. Does not start it.
+ * @throws BottleError `NAME_TAKEN`, `IMAGE_MISSING`, `DOCKER_ERROR`, `DOCKER_UNREACHABLE`
+ */
+export async function ensureContainer(
+  host: DockerHost,
+  bottle: BottleRef,
+  step: string,
+  name: string,
+  spec: Dockerode.ContainerCreateOptions,
+): Promise<Dockerode.Container> {
+  const labels = objectLabels(host, bottle, step, spec);
+  const existing = await inspectContainer(host, name);
+  if (existing !== undefined) {
+    assertOurs(host, 'container', name, existing.Config.Labels);
+    if (isWanted(existing.Config.Labels, labels)) return host.docker.getContainer(existing.Id);
+    await removeContainer(host.docker.getContainer(existing.Id));
+  }
+  try {
+    return await host.docker.createContainer({ ...spec, name, Labels: labels });
+  } catch (error) {
+    if (statusOf(error) === 404 && /no such image/i.test(String((error as Error).message))) {
+      throw new BottleError('IMAGE_MISSING', `the image ${spec.Image} is not on this host`, {
+        hint: 'bottle image build',
+      });
+    }
+    // The killed predecessor of this attempt got there first: look again.
+    const now = statusOf(error) === 409 ? await inspectContainer(host, name) : undefined;
+    if (now !== undefined && isWanted(now.Config.Labels, labels)) return host.docker.getContainer(now.Id);
+    return engine(`create container ${name}`, () => Promise.reject(error));
+  }
+}
+
+/** @returns what the Engine knows of a container; undefined when there is none of that name or id */
+export async function inspectContainer(
+  host: DockerHost,
+  name: string,
+): Promise<Dockerode.ContainerInspectInfo | undefined> {
+  return engine(`inspect container ${name}`, async () => {
+    try {
+      return await host.docker.getContainer(name).inspect();
+    } catch (error) {
+      if (statusOf(error) === 404) return undefined;
+      throw error;
+    }
+  });
+}
+
+/** Starts a container; one that runs is left alone. */
+export async function startContainer(container: Dockerode.Container, name: string): Promise<void> {
+  await engine(`start container ${name}`, async () => {
+    try {
+      await container.start();
+    } catch (error) {
+      if (statusOf(error) !== 304) throw error;
+    }
+  });
+}
+
+/**
+ * Removes every container a label filter finds, running or not, with its anonymous volumes.
+ * @param graceSeconds how long a running one may take to end by itself after SIGTERM; 0 kills at once
+ */
+export async function removeContainers(
+  host: DockerHost,
+  filters: { label: string[] },
+  graceSeconds = 0,
+): Promise<void> {
+  const found = await engine('list containers', () => host.docker.listContainers({ all: true, filters }));
+  await Promise.all(
+    found.map(async ({ Id, State }) => {
+      const container = host.docker.getContainer(Id);
+      if (graceSeconds > 0 && State === 'running') await stopContainer(container, graceSeconds);
+      await removeContainer(container);
+    }),
+  );
+}
+
+/** Asks a container to end and waits; one that is stopped or gone already is fine. */
+export async function stopContainer(container: Dockerode.Container, graceSeconds: number): Promise<void> {
+  await ensureGone('stop container', () => container.stop({ t: graceSeconds }));
+}
+
+/** Kills and removes one container, and returns when it is gone. */
+export async function removeContainer(container: Dockerode.Container): Promise<void> {
+  try {
+    await container.remove({ force: true, v: true });
+  } catch (error) {
+    if (statusOf(error) === 404) return;
+    // 409: a killed predecessor's removal is still under way; it is gone when the Engine says "removed".
+    if (statusOf(error) !== 409) await engine('remove container', () => Promise.reject(error));
+    await ensureGone('wait for removal', () => container.wait({ condition: 'removed' }));
+  }
+}

@@ -1,0 +1,87 @@
+/** Machines as hardened containers. */
+import type Dockerode from 'dockerode';
+import { BottleError } from '../../core/errors.ts';
+import { machineName } from '../../core/names.ts';
+import { GUEST } from '../../core/plan.ts';
+import { ensureContainer, inspectContainer, removeContainers, startContainer, stopContainer } from '../container.ts';
+import { assertOurs, type DockerHost, engine, labelFilter, statusOf } from '../docker.ts';
+import { archiveOf } from './archive.ts';
+import { dockerExec } from './docker-exec.ts';
+import type { MachineDriver, MachineSpec } from './driver.ts';
+
+const STOP_SECONDS = 5;
+
+export function dockerDriver(host: DockerHost): MachineDriver {
+  /** @throws BottleError `MACHINE_NOT_RUNNING` when there is none, or it is another installation's */
+  async function machine(id: string): Promise<Dockerode.Container> {
+    const name = machineName(id);
+    const found = await inspectContainer(host, name);
+    if (found === undefined) throw notRunning(name, 'is not there');
+    assertOurs(host, 'container', name, found.Config.Labels);
+    return host.docker.getContainer(found.Id);
+  }
+
+  return {
+    async create(bottle, spec) {
+      await ensureContainer(host, bottle, 'machine.create', machineName(bottle.id), containerSpec(spec));
+    },
+    async start(bottle) {
+      await startContainer(await machine(bottle.id), machineName(bottle.id));
+    },
+    async stop(id) {
+      const filters = labelFilter(host, id, 'machine.create');
+      const found = await engine('list containers', () => host.docker.listContainers({ filters }));
+      await Promise.all(found.map(({ Id }) => stopContainer(host.docker.getContainer(Id), STOP_SECONDS)));
+    },
+    async delete(id) {
+      await removeContainers(host, labelFilter(host, id, 'machine.create'));
+    },
+    async status(id) {
+      const found = await inspectContainer(host, machineName(id));
+      if (found === undefined || found.Config.Labels['bottleworks.owner'] !== host.owner) return 'absent';
+      if (found.State.Running) return 'running';
+      return found.State.Status === 'created' ? 'created' : 'stopped';
+    },
+    async exec(id, request) {
+      const container = await machine(id);
+      try {
+        return await dockerExec(container, request);
+      } catch (error) {
+        if (statusOf(error) === 409) throw notRunning(machineName(id), 'is not running');
+        return engine('run a command in the machine', () => Promise.reject(error));
+      }
+    },
+    async putFiles(id, files) {
+      const container = await machine(id);
+      await engine('write into the machine', () => container.putArchive(archiveOf(files), { path: '/' }));
+    },
+  };
+}
+
+function notRunning(name: string, what: string): BottleError {
+  return new BottleError('MACHINE_NOT_RUNNING', `the machine ${name} ${what}`, { hint: 'bottle status shows why' });
+}
+
+function containerSpec({ network, image, env, resources }: MachineSpec): Dockerode.ContainerCreateOptions {
+  return {
+    Image: image,
+    User: GUEST.user,
+    WorkingDir: GUEST.workspace,
+    // tini reaps what the agent leaves behind; the machine itself does nothing.
+    Cmd: ['tini', '--', 'sleep', 'infinity'],
+    Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    HostConfig: {
+      NetworkMode: network.name,
+      // Docker's resolver forwards what it does not know to the bundle, where nothing listens: an answer at once.
+      Dns: [network.bundleIp],
+      CapDrop: ['ALL'],
+      SecurityOpt: ['no-new-privileges'],
+      PidsLimit: resources.pids,
+      Memory: resources.memoryMiB * 1024 ** 2,
+      NanoCpus: Math.round(resources.cpus * 1e9),
+      RestartPolicy: { Name: 'no' },
+      LogConfig: { Type: 'none', Config: {} },
+    },
+    NetworkingConfig: { EndpointsConfig: { [network.name]: { IPAMConfig: { IPv4Address: network.machineIp } } } },
+  };
+}

@@ -1,0 +1,139 @@
+/** A bottle's private bridge: ensure it, or its absence. */
+import type Dockerode from 'dockerode';
+import { BottleError } from '../core/errors.ts';
+import { LABEL, networkName } from '../core/names.ts';
+import type { BottleRef, NetworkFacts } from '../core/step-io.ts';
+import { networkFacts, overlaps, subnetCandidates } from '../core/subnet.ts';
+import { removeContainers } from './container.ts';
+import {
+  assertOurs,
+  type DockerHost,
+  engine,
+  ensureGone,
+  isWanted,
+  labelFilter,
+  objectLabels,
+  statusOf,
+} from './docker.ts';
+
+export interface NetworkSpec {
+  /** CIDR out of which the /28 is taken. */
+  pool: string;
+  /** A machine outside Docker is dialled from the host, so there the bridge keeps its address. */
+  hostOnBridge: boolean;
+}
+
+/**
+ * Adopts the bottle's network or makes one on the first free /28 of the pool. Leftovers of an earlier run of the
+ * same bottle go first, with the containers on them.
+ * @throws BottleError `NETWORK_POOL_EXHAUSTED`, `NAME_TAKEN`, `DOCKER_ERROR`, `DOCKER_UNREACHABLE`
+ */
+export async function ensureNetwork(host: DockerHost, bottle: BottleRef, spec: NetworkSpec): Promise<NetworkFacts> {
+  const name = networkName(bottle.id);
+  const labels = objectLabels(host, bottle, 'network', spec);
+  const networks = await engine('list networks', () => host.docker.listNetworks());
+  const taken = networks.find((network) => network.Name === name && network.Labels?.[LABEL.owner] !== host.owner);
+  if (taken !== undefined) assertOurs(host, 'network', name, taken.Labels);
+
+  const ours = ownNetworks(host, bottle.id, networks);
+  const wanted = ours.find((network) => isWanted(network.Labels, labels));
+  if (wanted !== undefined) return factsOf(name, wanted);
+  if (ours.length > 0) {
+    await removeContainers(host, labelFilter(host, bottle.id));
+    await removeNetwork(host, bottle.id);
+  }
+  return createOnFreeSubnet(host, bottle, spec, labels, networks);
+}
+
+/** Removes every network of the bottle, whatever is still attached to it. */
+export async function removeNetwork(host: DockerHost, id: string): Promise<void> {
+  const networks = await engine('list networks', () => host.docker.listNetworks({ filters: labelFilter(host, id) }));
+  await Promise.all(networks.map((network) => removeOne(host, network.Id)));
+}
+
+async function createOnFreeSubnet(
+  host: DockerHost,
+  bottle: BottleRef,
+  spec: NetworkSpec,
+  labels: Record<string, string>,
+  known: Dockerode.NetworkInspectInfo[],
+): Promise<NetworkFacts> {
+  const name = networkName(bottle.id);
+  let used = known.flatMap(subnetsOf);
+  for (const subnet of subnetCandidates(spec.pool, bottle.id)) {
+    if (used.some((other) => overlaps(other, subnet))) continue;
+    const facts = networkFacts(name, subnet);
+    try {
+      await host.docker.createNetwork(createOptions(facts, spec, labels));
+      return facts;
+    } catch (error) {
+      if (!/pool overlaps/i.test(String((error as Error).message)) && statusOf(error) !== 409) {
+        return engine(`create network ${name}`, () => Promise.reject(error));
+      }
+    }
+    // Somebody was quicker: another bottle on this subnet, or a killed predecessor of this very attempt.
+    const networks = await engine('list networks', () => host.docker.listNetworks());
+    const own = ownNetworks(host, bottle.id, networks).find((network) => isWanted(network.Labels, labels));
+    if (own !== undefined) return factsOf(name, own);
+    used = [...networks.flatMap(subnetsOf), subnet];
+  }
+  throw new BottleError('NETWORK_POOL_EXHAUSTED', `no free /28 is left in ${spec.pool}`, {
+    hint: 'stop a bottle (bottle ls), or set a larger network.pool in config.yaml',
+  });
+}
+
+function createOptions(
+  { name, subnet, gateway }: NetworkFacts,
+  { hostOnBridge }: NetworkSpec,
+  labels: Record<string, string>,
+): Dockerode.NetworkCreateOptions {
+  return {
+    Name: name,
+    CheckDuplicate: true,
+    Driver: 'bridge',
+    Internal: true,
+    EnableIPv6: false,
+    IPAM: { Driver: 'default', Config: [{ Subnet: subnet, Gateway: gateway }] },
+    // `Internal` filters forwarding only: without this the machine reaches the host, and through it every other
+    // bridge's gateway (measured). A bridge without an address answers nothing.
+    Options: hostOnBridge ? {} : { 'com.docker.network.bridge.inhibit_ipv4': 'true' },
+    Labels: labels,
+  };
+}
+
+async function removeOne(host: DockerHost, networkId: string): Promise<void> {
+  const network = host.docker.getNetwork(networkId);
+  try {
+    await network.remove();
+  } catch (error) {
+    if (statusOf(error) === 404) return;
+    await detachAll(network);
+    await ensureGone('remove network', () => network.remove());
+  }
+}
+
+/** Whatever else a person connected to the bottle's bridge is let go, not removed: it is theirs. */
+async function detachAll(network: Dockerode.Network): Promise<void> {
+  let attached: string[] = [];
+  await ensureGone('inspect network', async () => {
+    attached = Object.keys(((await network.inspect()) as Dockerode.NetworkInspectInfo).Containers ?? {});
+  });
+  for (const container of attached) {
+    await ensureGone('disconnect from network', () => network.disconnect({ Container: container, Force: true }));
+  }
+}
+
+function ownNetworks(
+  host: DockerHost,
+  id: string,
+  networks: Dockerode.NetworkInspectInfo[],
+): Dockerode.NetworkInspectInfo[] {
+  return networks.filter(({ Labels }) => Labels?.[LABEL.bottle] === id && Labels[LABEL.owner] === host.owner);
+}
+
+const subnetsOf = (network: Dockerode.NetworkInspectInfo): string[] =>
+  (network.IPAM?.Config ?? []).flatMap(({ Subnet }) => (Subnet === undefined ? [] : [Subnet]));
+
+function factsOf(name: string, network: Dockerode.NetworkInspectInfo): NetworkFacts {
+  return networkFacts(name, subnetsOf(network)[0] ?? '');
+}
