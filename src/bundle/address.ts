@@ -1,10 +1,5 @@
 /** Which addresses a name of the allow-list may lead to. Pure. */
-import { BlockList } from 'node:net';
-
-export interface Address {
-  address: string;
-  family: number;
-}
+import { BlockList, isIP } from 'node:net';
 
 const V4 = 'ipv4';
 const V6 = 'ipv6';
@@ -37,11 +32,13 @@ const forbiddenRanges = blockList([
   ['ff00::', 8, V6],
 ]);
 
-/** `public`, `private` (an allow-list entry may permit it) or `forbidden`. An unreadable address is `forbidden`. */
-export function addressKind({ address, family }: Address): 'public' | 'private' | 'forbidden' {
+/** `public`, `private` (an allow-list entry may permit it) or `forbidden`, as is all that is no plain address. */
+export function addressKind(address: string): 'public' | 'private' | 'forbidden' {
+  const family = isIP(address);
+  if (family === 0 || address.includes('%')) return 'forbidden'; // a zone (%eth0) is for link-local addresses only
   // An IPv4 address written as IPv6 (::ffff:127.0.0.1) is matched against the IPv4 ranges by BlockList itself.
-  const version = family === 4 ? V4 : family === 6 ? V6 : undefined;
-  if (version === undefined || forbiddenRanges.check(address, version)) return 'forbidden';
+  const version = family === 4 ? V4 : V6;
+  if (forbiddenRanges.check(address, version)) return 'forbidden';
   return privateRanges.check(address, version) ? 'private' : 'public';
 }
 

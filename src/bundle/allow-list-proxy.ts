@@ -3,20 +3,22 @@
  * allow-list and nowhere else. Parsing, forwarding and the CONNECT handshake are proxy-chain's; every upstream
  * connection is opened here first (dial.ts), so that what was checked is what is used and a failure is a plain 502.
  */
-import { Agent, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer, type Socket } from 'node:net';
-import { pipeline } from 'node:stream';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { type PrepareRequestFunctionOpts, type PrepareRequestFunctionResult, RequestError, Server } from 'proxy-chain';
 import { type AllowEntry, type Decision, decide } from './allow-list.ts';
 import { DialError, dial, type Resolve, resolveBySystem } from './dial.ts';
 import { answerOwn } from './own-answers.ts';
+import { agentOf, cleanHeaders, correctAnswer, hasUnframedBody, tunnelTo } from './proxy-chain-glue.ts';
+import { absoluteTarget, connectTarget, type RequestTarget } from './request-target.ts';
 
-/** One line of the log: no headers, no paths. `bytes` went to the guest. */
+/** One line of the log for each request: no headers, no paths. `bytes` went to the guest. */
 export interface RequestRecord {
   method: string;
   host: string;
   port: number;
   verdict: Decision['verdict'];
+  /** 0 when the client left before there was an answer. */
   status: number;
   bytes: number;
 }
@@ -26,6 +28,7 @@ export interface AllowListProxyOptions {
   host: string;
   port: number;
   allow: readonly AllowEntry[];
+  /** Told when a request was refused, has failed, or is over. */
   onRequest?: (record: RequestRecord) => void;
   resolve?: Resolve;
 }
@@ -36,76 +39,78 @@ export interface AllowListProxy {
   close(): Promise<void>;
 }
 
-/** Methods whose body Node sends without any framing once a proxy has taken `Transfer-Encoding` away. */
-const UNFRAMED_METHODS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
-
 /** Starts the proxy; resolves once it listens. */
 export async function startAllowListProxy(options: AllowListProxyOptions): Promise<AllowListProxy> {
   const { allow, onRequest = () => {}, resolve = resolveBySystem } = options;
+  const server = new Server({ host: options.host, port: options.port, authRealm: 'bottle', prepareRequestFunction });
+  const refused = new WeakSet<IncomingMessage>();
 
-  const server = new Server({
-    host: options.host,
-    port: options.port,
-    authRealm: 'bottle',
-    prepareRequestFunction: (asked) => prepare(asked),
-  });
-
-  async function prepare(asked: PrepareRequestFunctionOpts): Promise<PrepareRequestFunctionResult> {
-    const { request, isHttp, port } = asked;
-    const rawHost = isHttp ? asked.hostname : authorityHost(request.url);
-    const decision = decide(allow, rawHost, port);
-    const record = { method: request.method ?? '', host: decision.host, port, verdict: decision.verdict };
-    const refuse = (status: number, message: string, verdict: Decision['verdict'] = 'deny') => {
+  /** Decides and dials, before proxy-chain does anything. What it throws is the answer. */
+  async function prepareRequestFunction(asked: PrepareRequestFunctionOpts): Promise<PrepareRequestFunctionResult> {
+    const { request, isHttp } = asked;
+    const target = targetOf(request);
+    if (target === undefined) throw answerWith(400, 'refused: not an address');
+    const decision = decide(allow, target.host, target.port);
+    const record = { method: request.method ?? '', host: decision.host, port: target.port, verdict: decision.verdict };
+    const refuse = (status: number, text: string, verdict: Decision['verdict']) => {
+      refused.add(request);
       onRequest({ ...record, verdict, status, bytes: 0 });
-      return answerWith(status, isHttp ? message : `CONNECT ${message}`);
+      return answerWith(status, isHttp ? text : `CONNECT ${text}`);
     };
-    if (decision.verdict === 'deny') throw refuse(403, `blocked: ${decision.reason}: ${decision.host}`);
-    if (isHttp) {
-      const fault = faultOf(request);
-      if (fault !== undefined) throw refuse(400, `refused: ${fault}`);
-      setHost(request);
-    }
 
-    let upstream: Socket;
-    try {
-      upstream = await dial(decision.host, port, { mayBePrivate: decision.private, resolve });
-    } catch (error) {
-      if (!(error instanceof DialError)) throw error;
-      if (error.kind === 'refused') throw refuse(403, `blocked: ${error.message}`);
-      throw refuse(502, `failed: ${error.message}`, 'allow');
-    }
+    if (decision.verdict === 'deny') throw refuse(403, `blocked: ${decision.reason}: ${decision.host}`, 'deny');
+    if (isHttp && hasUnframedBody(request)) throw refuse(411, 'refused: a body without Content-Length', 'deny');
+    const upstream = await dial(decision.host, target.port, { mayBePrivate: decision.private, resolve }).catch(
+      (error: unknown) => {
+        if (!(error instanceof DialError)) throw error;
+        throw error.kind === 'refused'
+          ? refuse(403, `blocked: ${error.message}`, 'deny')
+          : refuse(502, `failed: ${error.message}`, 'allow');
+      },
+    );
     if (request.socket.destroyed) upstream.destroy();
-    if (isHttp) {
-      return { httpAgent: agentOf(upstream) };
+    if (!isHttp) {
+      return { customConnectServer: tunnelTo(upstream, (bytes) => onRequest({ ...record, status: 200, bytes })) };
     }
-    return { customConnectServer: tunnelTo(upstream, (bytes) => onRequest({ ...record, status: 200, bytes })) };
+    cleanHeaders(request);
+    return { httpAgent: agentOf(upstream) };
   }
 
-  // proxy-chain answers 400 to every request in origin form; ours are the only ones.
-  server.server.removeAllListeners('request');
-  server.server.on('request', (request: IncomingMessage, response: ServerResponse) => {
+  function onPlainRequest(request: IncomingMessage, response: ServerResponse): void {
     if (request.url?.startsWith('/') === true) {
       answerOwn(allow, request, response);
       return;
     }
-    logWhenSent(request, response);
-    sendHeadersAtOnce(response);
-    void server.onRequest(request, response);
-  });
-
-  function logWhenSent(request: IncomingMessage, response: ServerResponse): void {
+    const target = targetOf(request);
+    if (target === undefined) {
+      refuseUnreadable(request, request.socket);
+      return;
+    }
     const before = request.socket.bytesWritten;
     response.once('close', () => {
-      if (!response.headersSent) return; // refused or failed before: logged where that was decided
-      const url = URL.parse(request.url ?? '');
-      if (url === null) return;
-      const port = Number(url.port || 80);
-      const { host, verdict } = decide(allow, url.hostname, port);
+      if (refused.has(request)) return;
+      const { host } = decide(allow, target.host, target.port);
+      const status = response.headersSent ? response.statusCode : 0;
       const bytes = request.socket.bytesWritten - before;
-      onRequest({ method: request.method ?? '', host, port, verdict, status: response.statusCode, bytes });
+      onRequest({ method: request.method ?? '', host, port: target.port, verdict: 'allow', status, bytes });
     });
+    correctAnswer(response);
+    void server.onRequest(request, response);
   }
 
+  function onConnect(request: IncomingMessage, socket: Socket, head: Buffer): void {
+    if (targetOf(request) === undefined) refuseUnreadable(request, socket);
+    else void server.onConnect(request, socket, head);
+  }
+
+  function refuseUnreadable(request: IncomingMessage, socket: Socket): void {
+    onRequest({ method: request.method ?? '', host: '', port: 0, verdict: 'deny', status: 400, bytes: 0 });
+    server.sendSocketResponse(socket, 400, {}, 'refused: not an address this proxy takes');
+  }
+
+  // In front of proxy-chain's own listeners, which would answer 400 to what is asked of the proxy itself.
+  server.server.removeAllListeners('request').on('request', onPlainRequest);
+  server.server.removeAllListeners('connect').on('connect', onConnect);
   // A request may upload for as long as it takes; the client decides when to give up.
   server.server.requestTimeout = 0;
   server.server.keepAliveTimeout = 60_000;
@@ -113,64 +118,13 @@ export async function startAllowListProxy(options: AllowListProxyOptions): Promi
   return { port: server.port, close: () => server.close(true) };
 }
 
+function targetOf(request: IncomingMessage): RequestTarget | undefined {
+  // Nobody logs in here; proxy-chain refuses every kind of login but one.
+  delete request.headers['proxy-authorization'];
+  return request.method === 'CONNECT' ? connectTarget(request.url ?? '') : absoluteTarget(request.url ?? '');
+}
+
 /** An error that proxy-chain answers with; it knows it by a name that it takes from the class, which bundling renames. */
 function answerWith(status: number, message: string): RequestError {
   return Object.assign(new RequestError(message, status), { name: 'RequestError' });
-}
-
-/** The host of `host:port` as CONNECT sends it, empty (and so refused) when there is anything else in it. */
-function authorityHost(authority: string | undefined): string {
-  return /^(\[[^\]@/?#]+\]|[^:@/?#[\]]+):\d+$/.exec(authority ?? '')?.[1] ?? '';
-}
-
-/** Why a plain request cannot be passed on as it is, if so. */
-function faultOf(request: IncomingMessage): string | undefined {
-  const url = new URL(request.url ?? '');
-  if (url.username !== '' || url.password !== '') return 'user information in the address';
-  const chunked = request.headers['transfer-encoding'] !== undefined;
-  if (chunked && UNFRAMED_METHODS.has(request.method ?? '')) return 'a body without Content-Length';
-  return undefined;
-}
-
-/** RFC 9112 3.2.2: Host is the address's, whatever the client said; else a listed host fronts for an unlisted one. */
-function setHost(request: IncomingMessage): void {
-  const raw = request.rawHeaders;
-  for (let at = raw.length - 2; at >= 0; at -= 2) {
-    if (raw[at]?.toLowerCase() === 'host') raw.splice(at, 2);
-  }
-  raw.push('Host', new URL(request.url ?? '').host);
-}
-
-/** An agent for one request that uses the connection already open. */
-function agentOf(upstream: Socket): Agent {
-  const agent = new Agent({ keepAlive: false });
-  agent.createConnection = () => upstream;
-  return agent;
-}
-
-/** What proxy-chain hands a CONNECT's client to once it has answered 200. */
-function tunnelTo(
-  upstream: Socket,
-  onEnd: (bytes: number) => void,
-): NonNullable<PrepareRequestFunctionResult['customConnectServer']> {
-  const handOver = createServer((client) => {
-    const before = client.bytesWritten;
-    pipeline(client, upstream, client, () => {
-      client.destroy();
-      upstream.destroy();
-      onEnd(client.bytesWritten - before);
-    });
-  });
-  // Only its 'connection' event is used; it never listens, and never parses HTTP as the declared type would.
-  return handOver as unknown as NonNullable<PrepareRequestFunctionResult['customConnectServer']>;
-}
-
-/** Node keeps headers back until the first byte of the body: an event stream would open only with its first event. */
-function sendHeadersAtOnce(response: ServerResponse): void {
-  const writeHead = response.writeHead.bind(response) as (...args: unknown[]) => ServerResponse;
-  response.writeHead = (...args: unknown[]) => {
-    writeHead(...args);
-    response.flushHeaders();
-    return response;
-  };
 }

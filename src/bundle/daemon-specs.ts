@@ -23,15 +23,10 @@ export function planDaemons(env: Environment): DaemonSpec[] {
       name,
       command: process.execPath,
       args: [...process.execArgv, process.argv[1] ?? '', '--daemon', name],
-      env: { ...passedOn(env), ...environmentOf(env) },
+      env: { PATH: env['PATH'] ?? '', ...environmentOf(env) },
       readiness: readyByMessage,
     };
   });
-}
-
-function passedOn(env: Environment): Record<string, string> {
-  const cache = env['NODE_COMPILE_CACHE'];
-  return { PATH: env['PATH'] ?? '', ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }) };
 }
 
 function listenHost(env: Environment): string {

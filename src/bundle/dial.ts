@@ -1,10 +1,15 @@
 /** Opens the connection for a request that the allow-list let pass. */
 import { lookup } from 'node:dns/promises';
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
-import { type Address, addressKind } from './address.ts';
+import { addressKind } from './address.ts';
 
 const DIAL_TIMEOUT_MS = 15_000;
 const KEEP_ALIVE_MS = 30_000;
+
+export interface Address {
+  address: string;
+  family: number;
+}
 
 export type Resolve = (name: string) => Promise<readonly Address[]>;
 
@@ -34,7 +39,7 @@ export async function dial(
 ): Promise<Socket> {
   if (isIP(host) !== 0) return open(host, port, undefined);
   const addresses = await resolveOrFail(host, options.resolve);
-  for (const address of addresses) {
+  for (const { address } of addresses) {
     const kind = addressKind(address);
     if (kind === 'forbidden' || (kind === 'private' && !options.mayBePrivate)) {
       throw new DialError('refused', `domain resolves to a ${kind} address: ${host}`);
@@ -60,14 +65,13 @@ function open(host: string, port: number, addresses: readonly Address[] | undefi
     ...(addresses === undefined ? {} : { lookup: pinnedTo(addresses) }),
   });
   const timer = setTimeout(() => socket.destroy(new Error('timed out')), DIAL_TIMEOUT_MS);
-  const onError = (error: NodeJS.ErrnoException) => {
+  // Stays on: a reset before the next owner listens must not end the process.
+  socket.on('error', (error: NodeJS.ErrnoException) => {
     clearTimeout(timer);
     reject(new DialError('failed', `cannot connect to ${host}:${port} (${error.code ?? error.message})`));
-  };
-  socket.once('error', onError);
+  });
   socket.once('connect', () => {
     clearTimeout(timer);
-    socket.off('error', onError);
     resolve(socket);
   });
   return promise;
