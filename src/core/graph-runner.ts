@@ -109,7 +109,7 @@ export class GraphRunner {
     return this.#readyAt;
   }
 
-  /** The result of a step that is done; undefined otherwise. */
+  /** The result of a step that was done, still there once it is undone; undefined until then. */
   value(step: string): unknown {
     return this.#records.get(step)?.value;
   }
@@ -122,7 +122,7 @@ export class GraphRunner {
   steps(): StepStatus[] {
     return [...this.#records.values()].map((record) => ({
       id: record.spec.id,
-      state: record.state,
+      state: this.#shown(record),
       attempts: record.attempts,
       ...(record.startedAt === undefined ? {} : { startedAt: new Date(record.startedAt).toISOString() }),
       ...(record.durationMs === undefined ? {} : { durationMs: record.durationMs }),
@@ -198,15 +198,20 @@ export class GraphRunner {
     if ([...this.#records.values()].some((record) => record.state === 'running')) return;
     for (const record of [...this.#records.values()].reverse()) {
       const waiting = record.state !== 'undoing' && record.state !== 'undo-held';
-      if (record.touched && waiting && record.neededBy.every((id) => !this.#record(id).touched)) this.#undo(record);
+      if (!record.touched || !waiting || record.neededBy.some((id) => this.#record(id).touched)) continue;
+      // The runs that were lost say nothing of the undo, which has its own number of them.
+      record.lost = 0;
+      this.#undo(record);
     }
     this.#over = [...this.#records.values()].every((record) => !record.touched);
   }
 
   #retry(record: StepRecord): void {
     record.lost = 0;
-    if (record.state === 'undo-held') this.#undo(record);
-    else this.#start(record);
+    if (record.state === 'undo-held') {
+      delete record.error;
+      this.#undo(record);
+    } else this.#start(record);
   }
 
   #skip(record: StepRecord): void {
@@ -235,9 +240,10 @@ export class GraphRunner {
     } else if (outcome.ok === false && this.#runsAgain(record, outcome) && this.#ending === undefined) {
       this.#start(record);
     } else {
-      // Only a cancel leaves no error, and a cancel comes only when all is about to be undone.
       record.state = 'held';
       if (outcome.ok === false) record.error = outcome.error;
+      // Asked to end, it has no fault to show; anything else that cuts it short is one, and a hold says why.
+      else if (this.#ending === undefined) record.error = { code: 'INTERNAL', message: 'the step was interrupted' };
     }
     this.#advance();
   }
@@ -277,6 +283,11 @@ export class GraphRunner {
       (record) =>
         record.state === state && (target === undefined || record.spec.id === target || record.spec.undo === target),
     );
+  }
+
+  /** Once it turned back, a held step waits for no decision any more: its undo is what comes next. */
+  #shown(record: StepRecord): StepState {
+    return record.state === 'held' && this.#ending !== undefined ? 'undoing' : record.state;
   }
 
   #record(id: string): StepRecord {
