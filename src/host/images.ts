@@ -108,3 +108,14 @@ async function engineArch(docker: Dockerode): Promise<Arch> {
     hint: 'amd64 and arm64 are known',
   });
 }
+
+/**
+ * Makes sure that images are on this Engine before anything is built from them.
+ * @throws BottleError `IMAGE_MISSING`
+ */
+export async function assertImages(docker: Dockerode, tags: readonly string[]): Promise<void> {
+  for (const tag of tags) {
+    if (await exists(docker, tag)) continue;
+    throw new BottleError('IMAGE_MISSING', `the image ${tag} is not on this host`, { hint: 'bottle image build' });
+  }
+}

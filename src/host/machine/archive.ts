@@ -1,10 +1,11 @@
 /** Files for a machine as one tar archive. */
-import { type Pack, pack } from 'tar-stream';
+import { Readable } from 'node:stream';
+import { pack } from 'tar-stream';
 import { GUEST } from '../../core/plan.ts';
 import type { GuestFile } from './driver.ts';
 
 /** A tar stream of the files, in their order, with paths relative to the root of the machine. */
-export function archiveOf(files: readonly GuestFile[]): Pack {
+export function archiveOf(files: readonly GuestFile[]): Readable {
   const archive = pack();
   for (const file of files) {
     const id = file.owner === 'root' ? 0 : GUEST.uid;
@@ -13,5 +14,5 @@ export function archiveOf(files: readonly GuestFile[]): Pack {
     else archive.entry({ ...header, type: 'file' }, file.content);
   }
   archive.finalize();
-  return archive;
+  return Readable.from(archive);
 }

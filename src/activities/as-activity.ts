@@ -1,0 +1,40 @@
+/** Turns a plain step function into an activity: heartbeats, cancellation, errors with code and hint, attempt number. */
+import { ApplicationFailure, activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
+import { BottleError, errorView } from '../core/errors.ts';
+import type { StepReturn } from '../core/step-io.ts';
+
+const HEARTBEAT_MS = 1000;
+
+/** One step's work on the host. Ends soon, by throwing, once `signal` aborts. */
+export type Step<Input, Result> = (input: Input, signal: AbortSignal) => Promise<Result>;
+
+/**
+ * A cancellation reaches an activity only in the answer to a heartbeat, so every step beats once a second
+ * whether or not it has something to tell.
+ */
+export function asActivity<Input, Result>(step: Step<Input, Result>): (input: Input) => Promise<StepReturn<Result>> {
+  return async (input) => {
+    const { attempt } = activityInfo();
+    const signal = cancellationSignal();
+    const beat = setInterval(() => heartbeat(), HEARTBEAT_MS);
+    try {
+      return { attempt, value: await step(input, signal) };
+    } catch (error) {
+      // Libraries reject with errors of their own when their signal aborts; Temporal must see its own reason.
+      signal.throwIfAborted();
+      throw asFailure(error, attempt);
+    } finally {
+      clearInterval(beat);
+    }
+  };
+}
+
+function asFailure(error: unknown, attempt: number): ApplicationFailure {
+  const view = errorView(error);
+  return ApplicationFailure.create({
+    type: view.code,
+    message: view.message,
+    nonRetryable: BottleError.is(error) && !error.retryable,
+    details: [{ ...view, attempt }],
+  });
+}
