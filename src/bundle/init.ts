@@ -9,7 +9,7 @@
 import { planDaemons } from './daemon-specs.ts';
 import { ConfigError, EXIT_CONFIG, statusLine } from './daemons.ts';
 import { type DaemonStatus, writeStatusFile } from './status-file.ts';
-import { type DaemonSpec, startSupervisor } from './supervisor.ts';
+import { type DaemonSpec, type Supervisor, startSupervisor } from './supervisor.ts';
 
 const KEEP_RUNNING_MS = 2 ** 31 - 1;
 
@@ -32,22 +32,25 @@ function main(): void {
 }
 
 function supervise(daemons: DaemonSpec[]): void {
-  const supervisor = startSupervisor({
-    daemons,
-    write: (lines) => process.stdout.write(lines),
-    onChange: report(process.env['BOTTLE_STATUS_FILE'] ?? '/run/bottle/status.json'),
-  });
-  setInterval(() => {}, KEEP_RUNNING_MS); // with no daemon at all, a bundle idles
-
+  // Before anything is told: whoever reads the first line may send a signal at once.
+  let supervisor: Supervisor | undefined;
   let stopping = false;
   const stop = () => {
     if (stopping) return;
     stopping = true;
-    void supervisor.stop().then(() => process.exit(0));
+    process.stdout.write('[init] stopping\n');
+    void supervisor?.stop().then(() => process.exit(0));
   };
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
-  process.on('SIGHUP', () => supervisor.signal('SIGHUP'));
+  process.on('SIGHUP', () => supervisor?.signal('SIGHUP'));
+  setInterval(() => {}, KEEP_RUNNING_MS); // with no daemon at all, a bundle idles
+
+  supervisor = startSupervisor({
+    daemons,
+    write: (lines) => process.stdout.write(lines),
+    onChange: report(process.env['BOTTLE_STATUS_FILE'] ?? '/run/bottle/status.json'),
+  });
 }
 
 /** Writes the status file at each change, and a line for the log whenever a state is another than before. */

@@ -1,0 +1,170 @@
+import { fileURLToPath } from 'node:url';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { BackoffPolicy } from '../../../src/bundle/backoff.ts';
+import type { DaemonStatus } from '../../../src/bundle/status-file.ts';
+import { readyByMessage, type Supervisor, startSupervisor } from '../../../src/bundle/supervisor.ts';
+
+const FIXTURE = fileURLToPath(new URL('../../fixtures/bundle/daemon.mjs', import.meta.url));
+const QUICK: BackoffPolicy = { firstMs: 1, capMs: 4, healthyMs: 60_000, failedAfter: 3 };
+
+type Picture = Record<string, DaemonStatus>;
+
+let supervisor: Supervisor | undefined;
+let log: string;
+let pictures: Picture[];
+let wake: () => void;
+
+beforeEach(() => {
+  supervisor = undefined;
+  log = '';
+  pictures = [];
+  wake = () => {};
+});
+
+afterEach(async () => {
+  await supervisor?.stop();
+});
+
+function supervise(
+  daemons: Record<string, string[]>,
+  options: { backoff?: BackoffPolicy; graceMs?: number } = {},
+): void {
+  supervisor = startSupervisor({
+    daemons: Object.entries(daemons).map(([name, behaviours]) => ({
+      name,
+      command: process.execPath,
+      args: [FIXTURE, ...behaviours],
+      env: { ONLY: name },
+      readiness: readyByMessage,
+    })),
+    write: (lines) => {
+      log += lines;
+      wake();
+    },
+    onChange: (daemons) => {
+      pictures.push(daemons);
+      wake();
+    },
+    backoff: QUICK,
+    ...options,
+  });
+}
+
+/** Waits until it holds, looking again after each line and each change. */
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) {
+    await new Promise<void>((resolve) => {
+      wake = resolve;
+    });
+  }
+}
+
+const now = (name: string) => pictures.at(-1)?.[name];
+const statesOf = (name: string) =>
+  pictures.map((picture) => picture[name]?.state).filter((state, at, all) => state !== all[at - 1]);
+
+test('a daemon is starting until it says that it is ready', async () => {
+  supervise({ a: ['ready', 'stay'], b: ['stay'] });
+  expect(pictures[0]?.['a']).toMatchObject({ state: 'starting', restarts: 0, pid: expect.any(Number) });
+  await until(() => now('a')?.state === 'ready');
+  expect(statesOf('a')).toEqual(['starting', 'ready']);
+  expect(statesOf('b')).toEqual(['starting']);
+});
+
+test('each line of output carries the name of its daemon', async () => {
+  supervise({ a: ['speak', 'stay'], b: ['speak', 'stay'] });
+  await until(() => log.split('\n').length > 4);
+  expect(log.trim().split('\n').sort()).toEqual(['[a] to stderr', '[a] to stdout', '[b] to stderr', '[b] to stdout']);
+});
+
+test('a daemon has its own environment and nothing of ours', async () => {
+  supervise({ a: ['environment', 'stay'] });
+  await until(() => log.includes('\n'));
+  const seen = Object.keys(JSON.parse(log.replace('[a] ', '')) as object);
+  // Node itself sets the others, for the channel.
+  expect(seen.filter((name) => !name.startsWith('NODE_CHANNEL_'))).toEqual(['ONLY']);
+});
+
+test('a daemon that is killed is started again, and is ready again in another process', async () => {
+  supervise({ a: ['ready', 'stay'] });
+  await until(() => now('a')?.state === 'ready');
+  const first = now('a')?.pid as number;
+  process.kill(first, 'SIGKILL');
+  await until(() => now('a')?.state === 'ready' && now('a')?.restarts === 1);
+  expect(statesOf('a')).toEqual(['starting', 'ready', 'backoff', 'starting', 'ready']);
+  expect(now('a')?.pid).not.toBe(first);
+  expect(log).toContain('[init] a ended (SIGKILL), starting it again in 1 ms\n');
+});
+
+test('a daemon that keeps dying is failed, still tried at the longest delay, and takes no other down', async () => {
+  supervise({ a: ['crash'], b: ['ready', 'stay'] });
+  await until(() => (now('a')?.restarts ?? 0) >= 6 && now('b')?.state === 'ready');
+  expect(statesOf('a')).toEqual(['starting', 'backoff', 'starting', 'backoff', 'starting', 'failed']);
+  expect(now('b')).toMatchObject({ state: 'ready', restarts: 0 });
+  const delays = [...log.matchAll(/a ended \(exit code 3\), starting it again in (\d+) ms/g)].map(([, ms]) =>
+    Number(ms),
+  );
+  expect(delays.slice(0, 6)).toEqual([1, 2, 4, 4, 4, 4]);
+});
+
+test('a daemon that dies after it was ready counts as well, until it has run healthy for a while', async () => {
+  supervise({ a: ['ready', 'crash'] }, { backoff: { ...QUICK, failedAfter: 2 } });
+  await until(() => statesOf('a').includes('failed'));
+  await supervisor?.stop();
+  pictures = [];
+  log = '';
+  supervise({ a: ['ready', 'stay'] }, { backoff: { ...QUICK, healthyMs: 0, failedAfter: 2 } });
+  for (const restarts of [0, 1, 2]) {
+    await until(() => now('a')?.state === 'ready' && now('a')?.restarts === restarts);
+    process.kill(now('a')?.pid as number, 'SIGKILL');
+  }
+  await until(() => now('a')?.restarts === 3);
+  expect(statesOf('a')).not.toContain('failed');
+});
+
+test('a program that cannot be started at all is reported and tried again', async () => {
+  supervisor = startSupervisor({
+    daemons: [{ name: 'a', command: '/no/such/program', args: [], env: {}, readiness: readyByMessage }],
+    write: (lines) => {
+      log += lines;
+    },
+    onChange: (daemons) => {
+      pictures.push(daemons);
+      wake();
+    },
+    backoff: QUICK,
+  });
+  await until(() => now('a')?.state === 'failed');
+  expect(log).toContain('[init] a: spawn /no/such/program ENOENT\n');
+});
+
+test('stop ends every daemon, lets each say its last word, and none comes back', async () => {
+  supervise({ a: ['orderly', 'ready', 'stay'], b: ['crash'], c: ['stay'] });
+  await until(() => now('a')?.state === 'ready' && now('b')?.state === 'failed');
+  const pids = ['a', 'c'].map((name) => now(name)?.pid as number);
+  await supervisor?.stop();
+  expect(log).toContain('[a] bye\n');
+  for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+  expect(Object.values(pictures.at(-1) ?? {}).map(({ state, pid }) => [state, pid])).toEqual([
+    ['stopped', null],
+    ['stopped', null],
+    ['stopped', null],
+  ]);
+});
+
+test('a daemon that ignores SIGTERM is killed once the grace is over', async () => {
+  supervise({ a: ['stubborn', 'ready', 'stay'] }, { graceMs: 50 });
+  await until(() => now('a')?.state === 'ready');
+  const pid = now('a')?.pid as number;
+  await supervisor?.stop();
+  expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+  expect(log).toContain('[init] a did not end in 50 ms, killing it\n');
+});
+
+test('a signal is passed on to every daemon', async () => {
+  supervise({ a: ['reload', 'ready', 'stay'], b: ['reload', 'ready', 'stay'] });
+  await until(() => now('a')?.state === 'ready' && now('b')?.state === 'ready');
+  supervisor?.signal('SIGHUP');
+  await until(() => log.includes('[a] reloaded\n') && log.includes('[b] reloaded\n'));
+  expect(now('a')).toMatchObject({ state: 'ready', restarts: 0 });
+});
