@@ -1,0 +1,130 @@
+/**
+ * The worker of a host: runs the workflow code and the host-touching activities of `bottle@<host>`.
+ * As a program: `node worker.js`; settings come from the environment, logs go to stderr as JSON lines.
+ */
+import { randomUUID } from 'node:crypto';
+import { existsSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { DefaultLogger, type LogLevel, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
+import { type Logger, pino } from 'pino';
+import { createActivities } from './activities/index.ts';
+import { BottleError, errorView } from './core/errors.ts';
+import { isBottleId, taskQueueOf } from './core/names.ts';
+import { connectDocker } from './host/docker.ts';
+import { writePidFile } from './host/process-file.ts';
+import { settings as readSettings, type Settings, stateDirectory } from './host/settings.ts';
+import { takeOver } from './host/takeover.ts';
+import {
+  clusterOwner,
+  connectClient,
+  connectWorker,
+  ensureSearchAttributes,
+  temporalTarget,
+} from './host/temporal-connection.ts';
+import { takeWorkerLock } from './host/worker-lock.ts';
+
+export interface WorkerRun {
+  settings?: Settings;
+  /** Wrapped around activities: a test stops the worker inside a chosen one. */
+  interceptors?: WorkerOptions['interceptors'];
+}
+
+/**
+ * Runs until SIGTERM, SIGINT or SIGHUP. A stop undoes nothing: what runs gets some seconds to end, and whatever
+ * does not is done again by the next worker.
+ * @throws BottleError `WORKER_LOCKED`, `TEMPORAL_UNREACHABLE`, `WORKER_FAILED`
+ */
+export async function runWorker({ settings = readSettings(), interceptors = {} }: WorkerRun = {}): Promise<void> {
+  const log = pino({ base: { pid: process.pid, host: settings.host } }, pino.destination({ dest: 2, sync: true }));
+  const lock = await takeWorkerLock(settings);
+  const files = runFiles(settings);
+  writePidFile(files.pid, process.pid);
+  rmSync(files.record, { force: true });
+  try {
+    installRuntime(log);
+    const target = await temporalTarget(settings);
+    const [client, connection] = await Promise.all([connectClient(target), connectWorker(target)]);
+    await ensureSearchAttributes(client);
+    const owner = await clusterOwner(client);
+    const identity = `bottle@${settings.host}/${process.pid}/${randomUUID()}`;
+    const worker = await Worker.create({
+      connection,
+      namespace: target.namespace,
+      taskQueue: taskQueueOf(settings.host),
+      identity,
+      interceptors,
+      ...workflowSource(),
+      activities: createActivities({ docker: connectDocker(), owner, settings, uiUrl: target.uiUrl }),
+      shutdownGraceTime: '10 seconds',
+      shutdownForceTime: '20 seconds',
+      maxHeartbeatThrottleInterval: '1 second',
+      // A workflow task on a dead worker's own queue waits this long before anybody may take it.
+      stickyQueueScheduleToStartTimeout: '1 second',
+      workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+      activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+      maxConcurrentActivityTaskExecutions: 32,
+    });
+    const running = worker.run();
+    const readyAt = new Date().toISOString();
+    const { address, namespace } = target;
+    const record = { pid: process.pid, identity, host: settings.host, address, namespace, owner, readyAt };
+    writeFileSync(files.record, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+    log.info({ address, namespace, identity }, 'polling');
+    const known = bottlesWithState(settings);
+    takeOver(client, settings.host, identity, known).then(
+      ({ attempts }) => attempts.length > 0 && log.info({ attempts }, 'took over the attempts of a dead worker'),
+      (error: unknown) =>
+        log.error({ error: errorView(error) }, 'could not take over from a dead worker; its attempts will time out'),
+    );
+    await running;
+    log.info('stopped; every bottle stays as it is');
+    await Promise.all([connection.close(), client.connection.close()]);
+  } finally {
+    rmSync(files.record, { force: true });
+    rmSync(files.pid, { force: true });
+    lock.release();
+  }
+}
+
+function runFiles(settings: Settings): { pid: string; record: string } {
+  const run = stateDirectory(settings, 'run');
+  return { pid: path.join(run, 'worker.pid'), record: path.join(run, 'worker.json') };
+}
+
+/** The bundle that the build made; from sources, it is bundled at start (about 2 s). */
+function workflowSource(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
+  const codePath = fileURLToPath(new URL('workflow-bundle.js', import.meta.url));
+  if (existsSync(codePath)) return { workflowBundle: { codePath } };
+  return { workflowsPath: fileURLToPath(new URL('workflows/index.ts', import.meta.url)) };
+}
+
+/** Ids of bottles this host keeps something of; the newest may not be listed by Temporal's visibility yet. */
+function bottlesWithState(settings: Settings): string[] {
+  return readdirSync(stateDirectory(settings, 'bottles')).filter(isBottleId);
+}
+
+function installRuntime(log: Logger): void {
+  const level: Record<LogLevel, 'trace' | 'debug' | 'info' | 'warn' | 'error'> = {
+    TRACE: 'trace',
+    DEBUG: 'debug',
+    INFO: 'info',
+    WARN: 'warn',
+    ERROR: 'error',
+  };
+  Runtime.install({
+    logger: new DefaultLogger('INFO', ({ level: of, message, meta }) => log[level[of]](meta ?? {}, message)),
+    shutdownSignals: ['SIGTERM', 'SIGINT', 'SIGHUP'],
+  });
+}
+
+const startedAs = process.argv[1];
+if (startedAs !== undefined && realpathSync(startedAs) === fileURLToPath(import.meta.url)) {
+  runWorker().catch((error: unknown) => {
+    const { code, message, hint } = BottleError.is(error)
+      ? error.view()
+      : { code: 'WORKER_FAILED', message: error instanceof Error ? error.message : String(error), hint: undefined };
+    process.stderr.write(`error[${code}]: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`);
+    process.exitCode = 1;
+  });
+}
