@@ -1,0 +1,97 @@
+// Docker Engine: found running, else installed and started where that is ours to do (Linux, root, apt), else refused.
+import { spawn } from 'node:child_process';
+import { existsSync, openSync } from 'node:fs';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { logs } from './places.mjs';
+import { run, which } from './processes.mjs';
+import { Refusal } from './refusal.mjs';
+
+const log = join(logs, 'dockerd.log');
+const ANSWER_WITHIN = 10_000;
+const START_WITHIN = 60_000;
+
+let failure = '';
+
+export const dockerEngine = {
+  name: 'Docker Engine',
+  look: async () => {
+    try {
+      return `${(await (await connect()).version()).Version}, running`;
+    } catch (error) {
+      failure = error.code ?? error.message;
+      return undefined;
+    }
+  },
+  plan: 'apt-get install docker.io where it is missing, then start it',
+  provide: async (say) => {
+    refuseWhereNotOurs();
+    if (!(await which('dockerd'))) await install(say);
+    if (await answersWithin(isStarting() ? START_WITHIN : 0)) return;
+    say(existsSync('/run/systemd/system') ? 'systemctl start docker' : `starting dockerd; its log is ${log}`);
+    await (existsSync('/run/systemd/system') ? run('systemctl', ['start', 'docker']) : startDetached());
+  },
+};
+
+/** The Engine as the product finds it: DOCKER_HOST, else the usual sockets. */
+export async function connect() {
+  const { default: Docker } = await import('dockerode');
+  return new Docker({ timeout: ANSWER_WITHIN });
+}
+
+function refuseWhereNotOurs() {
+  const missing = `no Docker Engine answers (${failure})`;
+  if (process.env.DOCKER_HOST) throw new Refusal(missing, 'DOCKER_HOST names it: start it, or unset DOCKER_HOST');
+  if (process.platform !== 'linux') throw new Refusal(missing, 'start Docker Desktop, or set DOCKER_HOST');
+  if (failure === 'EACCES')
+    throw new Refusal(missing, 'add yourself to the group docker and log in again, or run this as root');
+  if (process.getuid() !== 0)
+    throw new Refusal(missing, 'install and start it (Debian: sudo apt-get install docker.io), or run this as root');
+}
+
+async function install(say) {
+  if (!(await which('apt-get')))
+    throw new Refusal('dockerd is not installed, and there is no apt-get', 'install Docker Engine');
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  say('apt-get update');
+  await run('apt-get', ['update', '-q'], { env });
+  say('apt-get install docker.io');
+  await run('apt-get', ['install', '--yes', '-q', '--no-install-recommends', 'docker.io', 'ca-certificates'], { env });
+}
+
+/** The package's own start script may be at it already: a second dockerd would only fail. */
+function isStarting() {
+  return existsSync('/var/run/docker.pid');
+}
+
+async function startDetached() {
+  await mkdir(logs, { recursive: true });
+  const output = openSync(log, 'a');
+  // A session of its own, and none of our input and output: it outlives us, and nobody waits for it to close a pipe.
+  const dockerd = spawn('dockerd', [], { detached: true, cwd: '/', stdio: ['ignore', output, output] });
+  let ended = false;
+  dockerd.on('exit', () => {
+    ended = true;
+  });
+  dockerd.on('error', () => {
+    ended = true;
+  });
+  dockerd.unref();
+  if (await answersWithin(START_WITHIN, () => ended)) return;
+  process.stderr.write(
+    (await readFile(log, 'utf8'))
+      .split('\n')
+      .slice(-15)
+      .map((line) => `  ${line}\n`)
+      .join(''),
+  );
+  throw new Refusal('dockerd did not start', `its last lines stand above, all of them in ${log}`);
+}
+
+async function answersWithin(ms, givenUp = () => false) {
+  for (const end = Date.now() + ms; ; await sleep(200)) {
+    if ((await dockerEngine.look()) !== undefined) return true;
+    if (Date.now() >= end || givenUp()) return false;
+  }
+}
