@@ -40,7 +40,6 @@ export async function provisionSkills(host: ActivityHost, input: SkillsInput, si
   await run(machine, bottle.id, {
     argv: ['sh', '-c', SWAP_SKILLS, 'sh', target, ...skills],
     workdir: '/',
-    user: 'root',
     signal,
   });
   return null;
