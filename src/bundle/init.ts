@@ -7,8 +7,8 @@
  * Exits 0 after SIGTERM or SIGINT, 64 at once when the environment makes no sense.
  */
 import { planDaemons } from './daemon-specs.ts';
-import { ConfigError, EXIT_CONFIG, statusLine } from './daemons.ts';
-import { type DaemonStatus, writeStatusFile } from './status-file.ts';
+import { ConfigError, EXIT_CONFIG } from './daemons.ts';
+import { statusReporter } from './status-report.ts';
 import { type DaemonSpec, type Supervisor, startSupervisor } from './supervisor.ts';
 
 const KEEP_RUNNING_MS = 2 ** 31 - 1;
@@ -16,7 +16,10 @@ const KEEP_RUNNING_MS = 2 ** 31 - 1;
 function main(): void {
   const [mode, name] = process.argv.slice(2);
   if (mode === '--daemon') {
-    void runDaemon(name);
+    runDaemon(name).catch((error: unknown) => {
+      process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+      process.exit(1);
+    });
     return;
   }
   let daemons: DaemonSpec[];
@@ -49,26 +52,12 @@ function supervise(daemons: DaemonSpec[]): void {
   supervisor = startSupervisor({
     daemons,
     write: (lines) => process.stdout.write(lines),
-    onChange: report(process.env['BOTTLE_STATUS_FILE'] ?? '/run/bottle/status.json'),
+    onChange: statusReporter({
+      path: process.env['BOTTLE_STATUS_FILE'] ?? '/run/bottle/status.json',
+      tell: (line) => process.stdout.write(line),
+      complain: (line) => process.stderr.write(line),
+    }),
   });
-}
-
-/** Writes the status file at each change, and a line for the log whenever a state is another than before. */
-function report(path: string): (daemons: Readonly<Record<string, DaemonStatus>>) => void {
-  let lastLine = '';
-  let complained = false;
-  return (daemons) => {
-    try {
-      writeStatusFile(path, daemons);
-    } catch (error) {
-      // The host follows the log, so a read-only file system costs the file, not the bundle.
-      if (!complained) process.stderr.write(`[init] error: no status file: ${(error as Error).message}\n`);
-      complained = true;
-    }
-    const line = statusLine(Object.fromEntries(Object.entries(daemons).map(([name, { state }]) => [name, state])));
-    if (line !== lastLine) process.stdout.write(`${line}\n`);
-    lastLine = line;
-  };
 }
 
 async function runDaemon(name: string | undefined): Promise<void> {

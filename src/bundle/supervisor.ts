@@ -6,7 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { type BackoffPolicy, backoffDelay, countEnd, DEFAULT_BACKOFF } from './backoff.ts';
 import type { DaemonState } from './daemons.ts';
 import { prefixLines } from './prefix-lines.ts';
-import type { DaemonStatus } from './status-file.ts';
+import type { DaemonStatus, Statuses } from './status-report.ts';
 
 /** How a daemon shows that it is ready: call `ready` once. */
 export type Readiness = (child: ChildProcess, ready: () => void) => void;
@@ -32,7 +32,7 @@ export interface SupervisorOptions {
   /** Takes whole lines of output, the daemons' with their `[name] `. */
   write: (lines: string) => void;
   /** Told the whole picture after each change. */
-  onChange: (daemons: Readonly<Record<string, DaemonStatus>>) => void;
+  onChange: (daemons: Statuses) => void;
   backoff?: BackoffPolicy;
   /** How long a daemon may take to end after SIGTERM before it is killed, in milliseconds. @default 5000 */
   graceMs?: number;

@@ -1,13 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { EXIT_CONFIG, PIPELOCK_PORT, parseStatusLine } from '../../../src/bundle/daemons.ts';
-import type { DaemonStatus } from '../../../src/bundle/status-file.ts';
+import type { DaemonStatus } from '../../../src/bundle/status-report.ts';
 
 /** As in the image: one file, CommonJS. */
 let directory: string;
@@ -100,6 +101,30 @@ describe('with pipelock', () => {
       daemons: { pipelock: { state: 'ready', pid: expect.any(Number), restarts: 0, since: expect.any(String) } },
     });
     expect(readdirSync(join(statusFile, '..'))).toEqual(['status.json']);
+  });
+
+  test('the proxy refuses what is not listed', async () => {
+    start(env);
+    await until(() => told().at(-1)?.['pipelock'] === 'ready');
+    const request = http.get({ host, port: PIPELOCK_PORT, path: 'http://evil.test/', agent: false });
+    const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+    expect(response.statusCode).toBe(403);
+    expect(await text(response)).toBe('blocked: domain not in allowlist: evil.test');
+    await until(() => log.includes('[pipelock] {"method":"GET","host":"evil.test","port":80,"verdict":"deny"'));
+  });
+
+  test('a proxy that cannot listen says why in one line, and is tried again', async () => {
+    start({ ...env, BOTTLE_LISTEN_HOST: '192.0.2.1' }); // an address nobody has
+    await until(() => told().filter((states) => states['pipelock'] === 'backoff').length === 2);
+    expect(
+      told()
+        .slice(0, 4)
+        .map((states) => states['pipelock']),
+    ).toEqual(['starting', 'backoff', 'starting', 'backoff']);
+    const words = log.split('\n').filter((line) => line.startsWith('[pipelock]'));
+    expect(words.slice(0, 2)).toEqual(
+      Array(2).fill('[pipelock] error: listen EADDRNOTAVAIL: address not available 192.0.2.1:8888'),
+    );
   });
 
   test('the daemon has only the variables it needs', async () => {

@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { BackoffPolicy } from '../../../src/bundle/backoff.ts';
-import type { DaemonStatus } from '../../../src/bundle/status-file.ts';
+import type { DaemonStatus } from '../../../src/bundle/status-report.ts';
 import { readyByMessage, type Supervisor, startSupervisor } from '../../../src/bundle/supervisor.ts';
 
 const FIXTURE = fileURLToPath(new URL('../../fixtures/bundle/daemon.mjs', import.meta.url));
