@@ -1,0 +1,229 @@
+/**
+ * A whole installation of its own for a test: BOTTLE_HOME, BOTTLE_STATE, free ports, the real embedded server, the
+ * real worker as a process that can be killed. Everything it made goes with `dispose`, Docker objects by owner label.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import type { Client, WorkflowHandle } from '@temporalio/client';
+import { LABEL, taskQueueOf } from '../../src/core/names.ts';
+import type { StatusDocument } from '../../src/core/status.ts';
+import { connectDocker } from '../../src/host/docker.ts';
+import { startServer, stopServer } from '../../src/host/embedded-server.ts';
+import { settings as readSettings, type Settings } from '../../src/host/settings.ts';
+import { clusterOwner, connectClient, temporalTarget } from '../../src/host/temporal-connection.ts';
+import { statusQuery } from '../../src/workflows/messages.ts';
+import { freePort } from './free-port.ts';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+export const docker = connectDocker();
+
+/** Where a worker stops for good, so that a test can kill it there. */
+export interface Pause {
+  /** Name of an activity: a step's, or a compensation's. */
+  at: string;
+  /** `before` it did anything, or `after` it did everything but its result is not reported. */
+  when: 'before' | 'after';
+}
+
+export interface WorkerProcess {
+  readonly pid: number;
+  /** Resolves when the worker stands in the activity it was told to pause at. */
+  paused(): Promise<void>;
+  /** SIGKILL, and waits until it is gone. */
+  kill(): Promise<void>;
+  /** SIGTERM, and waits; the exit code. */
+  stop(): Promise<number | null>;
+  /** What it logged so far. */
+  log(): string;
+}
+
+export interface Installation {
+  readonly settings: Settings;
+  /** For child processes: this installation and nothing of the caller's. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly client: Client;
+  readonly owner: string;
+  writeAgent(name: string, frontMatter: string, prompt?: string): void;
+  writeBottle(name: string, frontMatter: string): void;
+  writeSkill(name: string, text?: string): void;
+  /** Starts a worker process and waits until it polls. */
+  startWorker(pause?: Pause): Promise<WorkerProcess>;
+  /** SIGKILLs the embedded server. */
+  killServer(): Promise<void>;
+  startServer(): Promise<void>;
+  launch(id: string, input: unknown): Promise<WorkflowHandle>;
+  status(id: string): Promise<StatusDocument>;
+  /** Polls the status until `until` holds; fails with the last document after `seconds`. */
+  waitFor(id: string, until: (status: StatusDocument) => boolean, seconds?: number): Promise<StatusDocument>;
+  /** Names of this owner's containers and networks, of one bottle or of all. */
+  objects(id?: string): Promise<string[]>;
+  dispose(): Promise<void>;
+}
+
+let count = 0;
+
+/** An id no other test uses, on this computer or in this run. */
+export function uniqueId(prefix: string): string {
+  count += 1;
+  return `${prefix}-${process.pid.toString(36)}${count}${Math.random().toString(36).slice(2, 5)}`;
+}
+
+export async function installation(): Promise<Installation> {
+  const directory = await mkdtemp(path.join(os.tmpdir(), 'bottle-test-'));
+  const port = await freePort();
+  const env: NodeJS.ProcessEnv = {
+    ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TEMPORAL|BOTTLE)_/.test(name))),
+    BOTTLE_HOME: path.join(directory, 'home'),
+    BOTTLE_STATE: path.join(directory, 'state'),
+    BOTTLE_PORT: String(port),
+    // Skills must come from this installation's folders, never from the person's who runs the tests.
+    HOME: directory,
+    BOTTLE_CACHE: process.env['BOTTLE_CACHE'] ?? path.join(os.homedir(), '.cache', 'bottle'),
+    PATH: `${path.join(root, 'node_modules/.bin')}${path.delimiter}${process.env['PATH']}`,
+  };
+  const settings = readSettings(env);
+  for (const folder of ['agents', 'bottles', 'skills'])
+    mkdirSync(path.join(settings.home, folder), { recursive: true });
+  await startServer(settings, { detached: true });
+  const client = await connectClient(await temporalTarget(settings, env));
+  const owner = await clusterOwner(client);
+  const workers = new Set<WorkerProcess>();
+
+  const self: Installation = {
+    settings,
+    env,
+    client,
+    owner,
+    writeAgent: (name, frontMatter, prompt = '') => write(settings, `agents/${name}.md`, frontMatter, prompt),
+    writeBottle: (name, frontMatter) => write(settings, `bottles/${name}.md`, frontMatter, ''),
+    writeSkill: (name, text = `# ${name}\n`) => {
+      mkdirSync(path.join(settings.home, 'skills', name), { recursive: true });
+      writeFileSync(path.join(settings.home, 'skills', name, 'SKILL.md'), text);
+    },
+    startWorker: async (pause) => {
+      const worker = await startWorker(settings, env, pause);
+      workers.add(worker);
+      return worker;
+    },
+    startServer: async () => {
+      await startServer(settings, { detached: true });
+    },
+    killServer: async () => {
+      const pid = Number(readFileSync(path.join(settings.state, 'run', 'server.pid'), 'utf8'));
+      process.kill(pid, 'SIGKILL');
+      while (isAlive(pid)) await sleep(10);
+    },
+    launch: (id, input) =>
+      client.workflow.start('BottleLaunch', {
+        workflowId: id,
+        taskQueue: taskQueueOf(settings.host),
+        args: [input],
+      }),
+    status: (id) => client.workflow.getHandle(id).query(statusQuery),
+    waitFor: async (id, until, seconds = 60) => {
+      const end = Date.now() + seconds * 1000;
+      for (;;) {
+        const status = await self.status(id).catch((error: unknown) => {
+          if (Date.now() > end) throw error;
+          return undefined;
+        });
+        if (status !== undefined && until(status)) return status;
+        if (Date.now() > end) throw new Error(`not so after ${seconds} s: ${JSON.stringify(status, undefined, 1)}`);
+        await sleep(50);
+      }
+    },
+    objects: (id) => objectsOf(owner, id),
+    dispose: async () => {
+      for (const worker of workers) await worker.kill();
+      await client.connection.close();
+      await stopServer(settings);
+      await removeObjects(owner);
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+  return self;
+}
+
+function write(settings: Settings, file: string, frontMatter: string, body: string): void {
+  writeFileSync(path.join(settings.home, file), `---\n${frontMatter.trim()}\n---\n${body}\n`);
+}
+
+async function startWorker(settings: Settings, env: NodeJS.ProcessEnv, pause?: Pause): Promise<WorkerProcess> {
+  mkdirSync(settings.state, { recursive: true, mode: 0o700 });
+  const logFile = path.join(settings.state, `worker-${Date.now()}-${Math.random()}.log`);
+  const marker = path.join(settings.state, `paused-${Math.random()}`);
+  const output = openSync(logFile, 'a');
+  const program =
+    pause === undefined ? path.join(root, 'dist/worker.js') : path.join(root, 'test/fixtures/pausing-worker.ts');
+  const child = spawn(process.execPath, [program], {
+    env: { ...env, ...(pause === undefined ? {} : { PAUSE_AT: `${pause.at}:${pause.when}`, PAUSE_MARKER: marker }) },
+    stdio: ['ignore', output, output],
+    detached: true,
+  });
+  const exited = once(child, 'exit');
+  const pid = child.pid as number;
+  const log = (): string => readFileSync(logFile, 'utf8');
+  const until = async (what: string, holds: () => boolean): Promise<void> => {
+    const end = Date.now() + 60_000;
+    while (!holds()) {
+      if (child.exitCode !== null || Date.now() > end) throw new Error(`the worker never came to ${what}:\n${log()}`);
+      await sleep(10);
+    }
+  };
+  await until('polling', () => log().includes('"msg":"polling"'));
+  return {
+    pid,
+    log,
+    paused: () => until(`${pause?.at}`, () => existsSync(marker)),
+    kill: async () => {
+      if (child.exitCode === null && child.signalCode === null) process.kill(pid, 'SIGKILL');
+      await exited;
+    },
+    stop: async () => {
+      if (child.exitCode === null && child.signalCode === null) process.kill(pid, 'SIGTERM');
+      const [code] = (await exited) as [number | null];
+      return code;
+    },
+  };
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function objectsOf(owner: string, id?: string): Promise<string[]> {
+  const filters = { label: [`${LABEL.owner}=${owner}`, ...(id === undefined ? [] : [`${LABEL.bottle}=${id}`])] };
+  const [containers, networks] = await Promise.all([
+    docker.listContainers({ all: true, filters }),
+    docker.listNetworks({ filters }),
+  ]);
+  return [...containers.map(({ Names }) => Names[0] as string), ...networks.map(({ Name }) => Name)].sort();
+}
+
+/** For tests that failed half-way; a test that passed has nothing left. */
+export async function removeObjects(owner: string): Promise<void> {
+  const filters = { label: [`${LABEL.owner}=${owner}`] };
+  for (const { Id } of await docker.listContainers({ all: true, filters })) {
+    await docker
+      .getContainer(Id)
+      .remove({ force: true, v: true })
+      .catch(() => undefined);
+  }
+  for (const { Id } of await docker.listNetworks({ filters })) {
+    await docker
+      .getNetwork(Id)
+      .remove()
+      .catch(() => undefined);
+  }
+}
