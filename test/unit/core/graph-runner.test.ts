@@ -1,0 +1,368 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { type Ending, GraphRunner, type StepOutcome } from '../../../src/core/graph-runner.ts';
+import { LAUNCH_STEPS, type StepSpec } from '../../../src/core/steps.ts';
+
+const DONE: StepOutcome = { ok: true, attempts: 1 };
+const CANCELLED: StepOutcome = { ok: 'cancelled' };
+const NO_SKILL = { code: 'SKILL_NOT_FOUND', message: 'no skill "review"', hint: 'add it' };
+const FAILED: StepOutcome = { ok: false, attempts: 3, error: NO_SKILL };
+const LOST: StepOutcome = {
+  ok: false,
+  attempts: 1,
+  error: { code: 'WORKER_LOST', message: 'the worker died' },
+  lost: true,
+};
+
+let runner: GraphRunner;
+/** Everything in flight, in the order in which it started: a step's id, or `undo` and the id. */
+let inFlight: Map<string, (outcome: StepOutcome) => void>;
+let ending: Ending | undefined;
+let asksToEnd: number;
+let published: number;
+let clock: number;
+
+function launch(steps: readonly StepSpec[] = LAUNCH_STEPS): void {
+  inFlight = new Map();
+  ending = undefined;
+  asksToEnd = 0;
+  published = 0;
+  clock = Date.UTC(2026, 0, 1);
+  const port = (prefix: string) => (step: string) =>
+    new Promise<StepOutcome>((resolve) => inFlight.set(prefix + step, resolve));
+  runner = new GraphRunner(steps, {
+    run: port(''),
+    undo: port('undo '),
+    cancelRunning: () => asksToEnd++,
+    publish: () => published++,
+    now: () => clock,
+  });
+  void runner.run().then((reason) => {
+    ending = reason;
+  });
+}
+
+/** What is in flight once the named things have ended, one after the other. */
+async function settle(outcome: StepOutcome, ...names: readonly string[]): Promise<string[]> {
+  for (const name of names) {
+    const resolve = inFlight.get(name);
+    if (resolve === undefined) throw new Error(`${name} is not in flight; in flight: ${flying().join(', ')}`);
+    inFlight.delete(name);
+    resolve(outcome);
+    // The runner goes on in the microtasks that follow.
+    await new Promise<void>((next) => setImmediate(next));
+  }
+  return flying();
+}
+
+const flying = (): string[] => [...inFlight.keys()];
+const step = (id: string) => runner.steps().find((candidate) => candidate.id === id);
+const stateOf = (id: string) => step(id)?.state;
+const PROVISION = ['provision.prompt', 'provision.skills', 'provision.agent'];
+
+async function untilProvision(): Promise<void> {
+  await settle(DONE, 'prepare', 'network', 'bundle', 'machine.create', 'machine.start');
+}
+
+async function untilReady(): Promise<void> {
+  await untilProvision();
+  await settle(DONE, ...PROVISION, 'check');
+}
+
+beforeEach(() => launch());
+
+describe('a launch', () => {
+  it('starts with prepare alone, then the network', async () => {
+    expect(flying()).toEqual(['prepare']);
+    expect(await settle(DONE, 'prepare')).toEqual(['network']);
+    expect(runner.phase).toBe('launching');
+  });
+
+  it('brings bundle and machine up side by side', async () => {
+    expect(await settle(DONE, 'prepare', 'network')).toEqual(['bundle', 'machine.create']);
+    expect(await settle(DONE, 'machine.create')).toEqual(['bundle', 'machine.start']);
+  });
+
+  it('provisions at the same time, once both bundle and machine are there', async () => {
+    expect(await settle(DONE, 'prepare', 'network', 'machine.create', 'machine.start')).toEqual(['bundle']);
+    expect(await settle(DONE, 'bundle')).toEqual(PROVISION);
+  });
+
+  it('checks last and is then ready', async () => {
+    await untilProvision();
+    expect(await settle(DONE, 'provision.prompt', 'provision.agent')).toEqual(['provision.skills']);
+    expect(await settle(DONE, 'provision.skills')).toEqual(['check']);
+    expect(runner.readyAt).toBeUndefined();
+    clock += 1500;
+    expect(await settle(DONE, 'check')).toEqual([]);
+    expect(runner.phase).toBe('ready');
+    expect(runner.readyAt).toBe(clock);
+    expect(ending).toBeUndefined();
+  });
+
+  it('with no steps at all is ready at once and ends when it is stopped', async () => {
+    launch([]);
+    expect(runner.phase).toBe('ready');
+    runner.stop('stopped');
+    await settle(DONE);
+    expect(ending).toEqual({ kind: 'stopped' });
+  });
+
+  it('is refused when a step needs one that does not come before it', () => {
+    const unordered = [
+      { id: 'a', needs: ['b'] },
+      { id: 'b', needs: [] },
+    ];
+    expect(() => launch(unordered)).toThrow('step a needs b, which does not come before it');
+  });
+
+  it('shows when each step first started, how long its last run took, and how often it was started', async () => {
+    const began = new Date(clock).toISOString();
+    clock += 80;
+    await settle({ ok: true, attempts: 2, value: 'a plan' }, 'prepare');
+    expect(step('prepare')).toEqual({ id: 'prepare', state: 'done', attempts: 2, startedAt: began, durationMs: 80 });
+    expect(step('network')).toEqual({
+      id: 'network',
+      state: 'running',
+      attempts: 1,
+      startedAt: new Date(clock).toISOString(),
+    });
+    expect(step('check')).toEqual({ id: 'check', state: 'pending', attempts: 0 });
+    expect(runner.value('prepare')).toBe('a plan');
+    expect(runner.value('network')).toBeUndefined();
+  });
+});
+
+describe('a step that failed', () => {
+  it('is held with its error, while its siblings go on', async () => {
+    await untilProvision();
+    expect(await settle(FAILED, 'provision.skills')).toEqual(['provision.prompt', 'provision.agent']);
+    expect(runner.phase).toBe('held');
+    expect(runner.held()).toEqual(['provision.skills']);
+    expect(step('provision.skills')).toMatchObject({ state: 'held', attempts: 3, error: NO_SKILL });
+    expect(await settle(DONE, 'provision.prompt', 'provision.agent')).toEqual([]);
+    expect(runner.phase).toBe('held');
+  });
+
+  it('runs again in place when a person says retry, and nothing else does', async () => {
+    await untilProvision();
+    await settle(DONE, 'provision.prompt', 'provision.agent');
+    await settle(FAILED, 'provision.skills');
+    expect(runner.decide('retry')).toEqual(['provision.skills']);
+    expect(flying()).toEqual(['provision.skills']);
+    expect(step('provision.skills')).toMatchObject({ state: 'running', attempts: 4 });
+    expect(step('provision.skills')).not.toHaveProperty('error');
+    expect(await settle(DONE, 'provision.skills')).toEqual(['check']);
+  });
+
+  it('is retried by name without those held beside it', async () => {
+    await untilProvision();
+    await settle(FAILED, ...PROVISION);
+    expect(runner.decide('retry', 'provision.agent')).toEqual(['provision.agent']);
+    expect(flying()).toEqual(['provision.agent']);
+    expect(runner.held()).toEqual(['provision.prompt', 'provision.skills']);
+    expect(runner.decide('retry')).toEqual(['provision.prompt', 'provision.skills']);
+  });
+
+  it('counts as settled when it is skipped, and is still undone later', async () => {
+    await settle(DONE, 'prepare', 'network');
+    await settle(FAILED, 'bundle');
+    expect(runner.decide('skip', 'bundle')).toEqual(['bundle']);
+    expect(stateOf('bundle')).toBe('skipped');
+    expect(await settle(DONE, 'machine.create', 'machine.start')).toEqual(PROVISION);
+    await settle(DONE, ...PROVISION, 'check');
+    expect(runner.phase).toBe('ready');
+    runner.stop('stopped');
+    expect(flying()).toContain('undo bundle');
+  });
+
+  it('cannot be skipped when later steps need its result', async () => {
+    await settle(DONE, 'prepare');
+    await settle(FAILED, 'network');
+    const refusal = 'network cannot be skipped: later steps need what it makes';
+    expect(runner.refusal('skip')).toBe(refusal);
+    expect(() => runner.decide('skip', 'network')).toThrow(refusal);
+    expect(runner.held()).toEqual(['network']);
+  });
+
+  it('can be named by its compensation too', async () => {
+    await settle(DONE, 'prepare', 'network', 'machine.create');
+    await settle(FAILED, 'machine.start');
+    expect(runner.decide('retry', 'machine.stop')).toEqual(['machine.start']);
+    expect(flying()).toContain('machine.start');
+  });
+
+  it('is the only one that a decision can name', async () => {
+    expect(runner.refusal('retry')).toBe('no step is held');
+    expect(runner.refusal('retry', 'prepare')).toBe('no step is held');
+    await untilProvision();
+    await settle(FAILED, 'provision.skills', 'provision.agent');
+    expect(runner.refusal('skip', 'check')).toBe('step check is not held; held: provision.skills, provision.agent');
+    expect(() => runner.decide('abort', 'check')).toThrow('step check is not held');
+    expect(runner.phase).toBe('held');
+  });
+
+  it('says why when it was cut short by something other than a cancel', async () => {
+    await settle(CANCELLED, 'prepare');
+    expect(step('prepare')?.error).toEqual({ code: 'INTERNAL', message: 'the step was interrupted' });
+    runner.decide('abort');
+    await settle(DONE, 'undo prepare');
+    expect(ending).toMatchObject({ kind: 'aborted', step: 'prepare', error: { code: 'INTERNAL' } });
+  });
+});
+
+describe('a step whose process died', () => {
+  it('runs again without asking anybody', async () => {
+    expect(await settle(LOST, 'prepare')).toEqual(['prepare']);
+    expect(step('prepare')).toMatchObject({ state: 'running', attempts: 2 });
+    expect(await settle(DONE, 'prepare')).toEqual(['network']);
+  });
+
+  it('is held after the fifth time in a row, and a retry gives it five more', async () => {
+    expect(await settle(LOST, 'prepare', 'prepare', 'prepare', 'prepare')).toEqual(['prepare']);
+    expect(await settle(LOST, 'prepare')).toEqual([]);
+    expect(step('prepare')).toMatchObject({ state: 'held', attempts: 5, error: { code: 'WORKER_LOST' } });
+    runner.decide('retry');
+    expect(await settle(LOST, 'prepare', 'prepare', 'prepare', 'prepare')).toEqual(['prepare']);
+  });
+
+  it('is undone by an undo that has five times of its own', async () => {
+    await settle(LOST, 'prepare', 'prepare', 'prepare', 'prepare', 'prepare');
+    runner.decide('abort');
+    const undo = 'undo prepare';
+    expect(await settle(LOST, undo, undo, undo, undo)).toEqual([undo]);
+    expect(await settle(LOST, undo)).toEqual([]);
+    expect(stateOf('prepare')).toBe('undo-held');
+  });
+
+  it('does not run again once the launch is on its way back', async () => {
+    runner.stop('stopped');
+    expect(await settle(LOST, 'prepare')).toEqual(['undo prepare']);
+  });
+});
+
+describe('a ready bottle that is stopped', () => {
+  beforeEach(untilReady);
+
+  it('is undone in reverse order of need, what nothing needs any more at the same time', async () => {
+    runner.stop('stopped');
+    expect(runner.phase).toBe('stopping');
+    expect(flying()).toEqual(['undo machine.start', 'undo bundle']);
+    expect(await settle(DONE, 'undo bundle')).toEqual(['undo machine.start']);
+    expect(await settle(DONE, 'undo machine.start')).toEqual(['undo machine.create']);
+    expect(await settle(DONE, 'undo machine.create')).toEqual(['undo network']);
+    expect(await settle(DONE, 'undo network')).toEqual(['undo prepare']);
+    expect(ending).toBeUndefined();
+    expect(await settle(DONE, 'undo prepare')).toEqual([]);
+    expect(ending).toEqual({ kind: 'stopped' });
+    expect(runner.phase).toBe('stopped');
+    expect(new Set(runner.steps().map(({ state }) => state))).toEqual(new Set(['undone']));
+  });
+
+  it('keeps its first reason and undoes nothing twice, however often it is stopped', async () => {
+    runner.stop('cancelled');
+    runner.stop('stopped');
+    expect(asksToEnd).toBe(1);
+    expect(flying()).toEqual(['undo machine.start', 'undo bundle']);
+    await settle(
+      DONE,
+      ...['bundle', 'machine.start', 'machine.create', 'network', 'prepare'].map((id) => `undo ${id}`),
+    );
+    expect(ending).toEqual({ kind: 'cancelled' });
+    runner.stop('stopped');
+    expect(flying()).toEqual([]);
+    expect(runner.phase).toBe('stopped');
+  });
+
+  it('holds an undo that fails, goes on with the others, and undoes it again when a person says retry', async () => {
+    runner.stop('stopped');
+    await settle(FAILED, 'undo bundle');
+    expect(runner.phase).toBe('held');
+    expect(step('bundle')).toMatchObject({ state: 'undo-held', error: NO_SKILL });
+    expect(await settle(DONE, 'undo machine.start')).toEqual(['undo machine.create']);
+    expect(await settle(DONE, 'undo machine.create')).toEqual([]);
+    expect(runner.refusal('abort')).toBe('it is being undone already: retry or skip instead');
+    expect(runner.decide('retry', 'bundle.remove')).toEqual(['bundle']);
+    expect(step('bundle')).not.toHaveProperty('error');
+    expect(await settle(DONE, 'undo bundle')).toEqual(['undo network']);
+  });
+
+  it('leaves to a person what the skipped undo left, and goes on', async () => {
+    runner.stop('stopped');
+    await settle(DONE, 'undo machine.start', 'undo bundle', 'undo machine.create');
+    await settle(FAILED, 'undo network');
+    expect(runner.decide('skip')).toEqual(['network']);
+    expect(stateOf('network')).toBe('skipped');
+    expect(await settle(DONE, 'undo prepare')).toEqual([]);
+    expect(ending).toEqual({ kind: 'stopped' });
+  });
+});
+
+describe('a launch that is given up', () => {
+  it('asks running siblings to end, and undoes nothing until they did', async () => {
+    await untilProvision();
+    await settle(FAILED, 'provision.skills');
+    expect(runner.decide('abort')).toEqual(['provision.skills']);
+    expect(asksToEnd).toBe(1);
+    expect(runner.phase).toBe('stopping');
+    expect(stateOf('provision.skills')).toBe('undoing');
+    expect(runner.held()).toEqual([]);
+    expect(await settle(CANCELLED, 'provision.prompt')).toEqual(['provision.agent']);
+    expect(await settle(DONE, 'provision.agent')).toEqual(['undo machine.start', 'undo bundle']);
+  });
+
+  it('undoes also what was only half run, but not what never ran', async () => {
+    await settle(DONE, 'prepare', 'network');
+    await settle(FAILED, 'machine.create');
+    runner.decide('abort');
+    expect(await settle(CANCELLED, 'bundle')).toEqual(['undo machine.create', 'undo bundle']);
+    await settle(DONE, 'undo machine.create', 'undo bundle', 'undo network', 'undo prepare');
+    expect(ending).toEqual({ kind: 'aborted', step: 'machine.create', error: NO_SKILL });
+    expect(runner.phase).toBe('failed');
+    expect(stateOf('machine.start')).toBe('pending');
+    expect(step('bundle')).not.toHaveProperty('error');
+  });
+
+  it('names the step that the person named, or the first one held', async () => {
+    await untilProvision();
+    await settle(FAILED, ...PROVISION);
+    runner.decide('abort', 'provision.agent');
+    runner.stop('stopped');
+    await settle(
+      DONE,
+      ...['machine.start', 'bundle', 'machine.create', 'network', 'prepare'].map((id) => `undo ${id}`),
+    );
+    expect(ending).toMatchObject({ kind: 'aborted', step: 'provision.agent' });
+  });
+
+  it('publishes each change as it happens', async () => {
+    const changes: number[] = [];
+    const act = async (change: () => unknown): Promise<void> => {
+      const before = published;
+      await change();
+      changes.push(published - before);
+    };
+    await act(() => settle(FAILED, 'prepare'));
+    await act(() => runner.decide('retry'));
+    await act(() => settle(FAILED, 'prepare'));
+    await act(() => runner.decide('abort'));
+    await act(() => settle(DONE, 'undo prepare'));
+    expect(changes.every((count) => count > 0)).toBe(true);
+  });
+});
+
+describe('the steps of the launch', () => {
+  it('undo what the contract says, in this order', () => {
+    expect(LAUNCH_STEPS.flatMap((spec) => ('undo' in spec ? [spec.undo] : [])).reverse()).toEqual([
+      'machine.stop',
+      'machine.delete',
+      'bundle.remove',
+      'network.remove',
+      'state.remove',
+    ]);
+  });
+
+  it('never share a name between a step and a compensation, so that a decision names one thing', () => {
+    const names = LAUNCH_STEPS.flatMap((spec) => ('undo' in spec ? [spec.id, spec.undo] : [spec.id]));
+    expect(new Set(names).size).toBe(names.length);
+  });
+});
