@@ -1,0 +1,173 @@
+/** Reads one bottle's status document: the workflow's own answer, with what only the server knows merged in. */
+import type { WorkflowExecutionDescription } from '@temporalio/client';
+import { BottleError, type ErrorView } from '../core/errors.ts';
+import { assertBottleId } from '../core/names.ts';
+import type { Phase, StatusDocument, StepStatus } from '../core/status.ts';
+import { LAUNCH_STEPS } from '../core/steps.ts';
+import { BOTTLE_LAUNCH, statusQuery } from '../workflows/messages.ts';
+import { clean } from './render/text.ts';
+import type { Session } from './session.ts';
+
+/** A query is answered in milliseconds; a worker that takes this long is not there. */
+const QUERY_DEADLINE_MS = 10_000;
+
+export interface BottleRun {
+  id: string;
+  runId: string;
+}
+
+/**
+ * The newest run of a bottle.
+ * @throws BottleError `NO_SUCH_BOTTLE`, `INVALID_ID`
+ */
+export async function describeBottle(
+  session: Session,
+  id: string,
+  runId?: string,
+): Promise<WorkflowExecutionDescription> {
+  assertBottleId(id);
+  try {
+    const description = await session.client.workflow.getHandle(id, runId).describe();
+    if (description.type === BOTTLE_LAUNCH) return description;
+  } catch (error) {
+    if (!(error instanceof Error) || error.name !== 'WorkflowNotFoundError') throw error;
+  }
+  throw noSuchBottle(id);
+}
+
+export function noSuchBottle(id: string, what = 'bottle'): BottleError {
+  return new BottleError('NO_SUCH_BOTTLE', `there is no ${what} "${clean(id).slice(0, 60)}"`, {
+    hint: 'see: bottle ls --all',
+  });
+}
+
+/** Whether the workflow is still open. */
+export const isOpen = (description: WorkflowExecutionDescription): boolean => {
+  const { name } = description.status;
+  return name === 'RUNNING' || name === 'PAUSED';
+};
+
+/**
+ * The workflow's answer to the `status` query.
+ * @returns undefined when it cannot answer at all: it ended before it had a query handler
+ * @throws BottleError `WORKER_UNREACHABLE` when no worker answers in time
+ */
+export async function queryStatus(session: Session, run: BottleRun): Promise<StatusDocument | undefined> {
+  const handle = session.client.workflow.getHandle(run.id, run.runId);
+  try {
+    return await within(QUERY_DEADLINE_MS, () =>
+      session.client.withDeadline(Date.now() + QUERY_DEADLINE_MS, () => handle.query(statusQuery)),
+    );
+  } catch (error) {
+    if (error instanceof Error && error.name === 'QueryNotRegisteredError') return undefined;
+    if (isNotFound(error)) throw noSuchBottle(run.id);
+    if (isSilence(error)) {
+      throw new BottleError('WORKER_UNREACHABLE', `the worker of ${run.id}'s host does not answer`, {
+        hint: 'on that host: bottle serve --detach',
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+/** The status of a run as it can be told now, whoever answers. `answer` is the query's. */
+export function mergeStatus(
+  answer: StatusDocument | undefined,
+  description: WorkflowExecutionDescription,
+  session: Session,
+): StatusDocument {
+  const known = answer ?? bareStatus(description);
+  return {
+    ...known,
+    phase: closedPhase(description.status.name) ?? known.phase,
+    uiUrl: known.uiUrl ?? session.target.uiUrl(known.id, known.runId),
+    steps: isOpen(description) ? withAttempts(known.steps, description) : known.steps,
+  };
+}
+
+/** The phase of a closed launch by how it closed; undefined while it is open. */
+export function closedPhase(status: string): Phase | undefined {
+  if (status === 'COMPLETED' || status === 'CANCELLED') return 'stopped';
+  return status === 'FAILED' || status === 'TERMINATED' || status === 'TIMED_OUT' ? 'failed' : undefined;
+}
+
+/** Automatic attempts leave no trace in the history until they end; the server tells of them as pending activities. */
+export function withAttempts(steps: StepStatus[], description: WorkflowExecutionDescription): StepStatus[] {
+  const pending = description.raw.pendingActivities ?? [];
+  if (pending.length === 0) return steps;
+  return steps.map((step) => {
+    const undo = LAUNCH_STEPS.find(({ id }) => id === step.id);
+    const name = step.state === 'undoing' && undo !== undefined && 'undo' in undo ? undo.undo : step.id;
+    const activity = pending.find(({ activityId }) => activityId === name);
+    if (activity === undefined || (step.state !== 'running' && step.state !== 'undoing')) return step;
+    const failed = activity.lastFailure;
+    const earlier = step.state === 'running' ? step.attempts - 1 : step.attempts;
+    return {
+      ...step,
+      attempts: step.state === 'running' ? earlier + Math.max(1, activity.attempt ?? 1) : step.attempts,
+      ...(failed?.message ? { error: failureView(failed) } : {}),
+    };
+  });
+}
+
+interface Failure {
+  message?: string | null;
+  applicationFailureInfo?: { type?: string | null } | null;
+  timeoutFailureInfo?: object | null;
+}
+
+function failureView({ message, applicationFailureInfo, timeoutFailureInfo }: Failure): ErrorView {
+  const code = applicationFailureInfo?.type ?? (timeoutFailureInfo ? 'TIMEOUT' : 'INTERNAL');
+  return { code, message: message ?? '' };
+}
+
+/** What can be said of a launch whose workflow cannot be asked. */
+function bareStatus(description: WorkflowExecutionDescription): StatusDocument {
+  const memo = (description.memo ?? {}) as { agent?: string; driver?: StatusDocument['driver'] };
+  return {
+    id: description.workflowId,
+    agent: memo.agent ?? '',
+    phase: 'launching',
+    host: description.taskQueue.replace(/^bottle@/, ''),
+    driver: memo.driver ?? null,
+    runId: description.runId,
+    uiUrl: null,
+    startedAt: description.startTime.toISOString(),
+    readyAt: null,
+    network: null,
+    bundle: null,
+    machine: null,
+    steps: [],
+    requests: [],
+  };
+}
+
+/** A deadline passed, or the server itself said that no worker polls. */
+function isSilence(error: unknown): boolean {
+  const FAILED_PRECONDITION = 9;
+  const CANCELLED = 1;
+  const DEADLINE_EXCEEDED = 4;
+  const code = grpcCode(error);
+  if (code === FAILED_PRECONDITION) return true;
+  return code === DEADLINE_EXCEEDED || code === CANCELLED || (error instanceof Error && error.name === 'TimeoutError');
+}
+
+const isNotFound = (error: unknown): boolean =>
+  grpcCode(error) === 5 || (error instanceof Error && error.name === 'WorkflowNotFoundError');
+
+/** The gRPC code of an error or of what caused it. */
+export function grpcCode(error: unknown): number | undefined {
+  for (let each = error; each instanceof Error; each = each.cause) {
+    const { code } = each as { code?: unknown };
+    if (typeof code === 'number') return code;
+  }
+  return undefined;
+}
+
+/** The SDK's retries start their deadline anew; this one holds for all of them. */
+export async function within<T>(ms: number, act: () => Promise<T>): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new DOMException('no answer in time', 'TimeoutError')), ms);
+  return Promise.race([act(), promise]).finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,29 @@
+/** `bottle claude`: the agent itself, in the machine's workspace. */
+import process from 'node:process';
+import { GUEST, type Plan } from '../../core/plan.ts';
+import type { Context } from '../context.ts';
+import { localMachine } from '../local-machine.ts';
+import { type ExecOptions, execAttached, execCaptured } from '../machine-exec.ts';
+
+export async function run(context: Context, id: string, args: string[]): Promise<number> {
+  const { output } = context;
+  const { plan, driver } = await localMachine(context, id);
+  const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true && !output.flags.json;
+  const options: ExecOptions = {
+    argv: claudeArguments(plan, args),
+    interactive: terminal || process.stdin.isTTY !== true,
+    terminal,
+    // The guest has no terminfo of its own to guess from.
+    ...(terminal ? { env: { TERM: process.env['TERM'] ?? 'xterm-256color' } } : {}),
+  };
+  if (!output.flags.json) return execAttached(driver, id, options);
+  const captured = await execCaptured(driver, id, options);
+  output.result({ id, ...captured }, '');
+  return captured.exitCode;
+}
+
+/** The prompt goes along when and only when it is not empty. */
+export function claudeArguments(plan: Pick<Plan, 'prompt'>, args: readonly string[]): string[] {
+  const prompt = plan.prompt.empty ? [] : ['--append-system-prompt-file', GUEST.promptFile];
+  return ['claude', ...prompt, ...args];
+}

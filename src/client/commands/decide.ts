@@ -1,0 +1,34 @@
+/** `bottle retry`, `skip` and `abort`: decide a hold, then wait as `up` does. */
+import type { UpdateDefinition } from '@temporalio/common';
+import { abortUpdate, retryUpdate, skipUpdate } from '../../workflows/messages.ts';
+import { describeBottle, isOpen, noSuchBottle, queryStatus } from '../bottle-status.ts';
+import type { Context } from '../context.ts';
+import { clean } from '../render/text.ts';
+import { withSession } from '../session.ts';
+import { isGoingDown } from '../settle.ts';
+import { sendUpdate } from '../update.ts';
+import { waitFor } from '../wait.ts';
+import { assertWorker } from '../worker-presence.ts';
+
+type Decision = 'retry' | 'skip' | 'abort';
+
+const UPDATES: Record<Decision, UpdateDefinition<string, [step?: string]>> = {
+  retry: retryUpdate,
+  skip: skipUpdate,
+  abort: abortUpdate,
+};
+
+export async function run(context: Context, decision: Decision, id: string, step: string | undefined): Promise<number> {
+  const { output, settings } = context;
+  return withSession(context, async (session) => {
+    const description = await describeBottle(session, id);
+    if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
+    await assertWorker(session, settings, description.taskQueue.replace(/^bottle@/, ''));
+    const launch = { id, runId: description.runId };
+    const answer = await sendUpdate(session, launch, UPDATES[decision], step);
+    output.note(clean(answer));
+    const now = await queryStatus(session, launch).catch(() => undefined);
+    const goal = decision === 'abort' || (now !== undefined && isGoingDown(now)) ? 'gone' : 'ready';
+    return waitFor(session, launch, goal, output);
+  });
+}

@@ -1,0 +1,96 @@
+/** `bottle down`: undo everything of one or more bottles, and return when it is gone. */
+import { BottleError, exitCodeFor } from '../../core/errors.ts';
+import { stopUpdate } from '../../workflows/messages.ts';
+import { describeBottle, isOpen, noSuchBottle } from '../bottle-status.ts';
+import { exitCodeOf, resultLine, tellTrouble } from '../conclude.ts';
+import type { Context } from '../context.ts';
+import { stoppable } from '../interrupt.ts';
+import { listBottles } from '../list-bottles.ts';
+import { type Progress, plainProgress, progressFor } from '../render/progress.ts';
+import { reportError, viewOf } from '../report-error.ts';
+import { type Session, withSession } from '../session.ts';
+import { type Settled, untilSettled } from '../settle.ts';
+import { sendUpdate } from '../update.ts';
+import { assertWorker } from '../worker-presence.ts';
+
+interface Outcome {
+  id: string;
+  settled?: Settled;
+  /** Why it could not be taken down, without `settled`. */
+  error?: unknown;
+}
+
+export async function run(context: Context, ids: string[], options: { all?: boolean }): Promise<number> {
+  const { output, settings } = context;
+  const all = options.all === true;
+  if (all === ids.length > 0) {
+    throw new BottleError(
+      'USAGE',
+      all ? 'name bottles or say --all, not both' : 'which bottle? name one, or say --all',
+    );
+  }
+  return withSession(context, async (session) => {
+    const wanted = all ? await openIdsOf(session, settings.host) : [...new Set(ids)];
+    if (wanted.length === 0) output.note('no open bottles on this host');
+    const comeBack = `stopped watching; the undo goes on. See: bottle ls`;
+    return stoppable(output, comeBack, async (signal) => {
+      const single = wanted.length === 1 ? await progressFor(output) : undefined;
+      const outcomes = await Promise.all(wanted.map((id) => takeDown(context, session, id, single, signal)));
+      return tell(context, outcomes);
+    });
+  });
+}
+
+async function openIdsOf(session: Session, host: string): Promise<string[]> {
+  return (await listBottles(session, { all: false, host })).map(({ id }) => id);
+}
+
+async function takeDown(
+  context: Context,
+  session: Session,
+  id: string,
+  single: Progress | undefined,
+  signal: AbortSignal,
+): Promise<Outcome> {
+  const { json, quiet } = context.output.flags;
+  const silent: Progress = { show: () => undefined, done: () => undefined };
+  const progress = single ?? (json || quiet ? silent : plainProgress(context.output, `${id}  `));
+  try {
+    const description = await describeBottle(session, id);
+    if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
+    await assertWorker(session, context.settings, description.taskQueue.replace(/^bottle@/, ''));
+    const launch = { id, runId: description.runId };
+    // One that is stopping already answers the same way.
+    await sendUpdate(session, launch, stopUpdate);
+    return { id, settled: await untilSettled(session, launch, 'gone', signal, progress.show) };
+  } catch (error) {
+    signal.throwIfAborted();
+    return { id, error };
+  } finally {
+    progress.done();
+  }
+}
+
+/** Every bottle is told of; the worst exit code is the command's: unreachable, unknown, held, failed. */
+function tell({ output }: Context, outcomes: Outcome[]): number {
+  const documents: unknown[] = [];
+  let worst = 0;
+  for (const { id, settled, error } of outcomes) {
+    if (settled === undefined) {
+      const view = viewOf(error);
+      documents.push({ id, error: view });
+      worst = Math.max(worst, exitCodeFor(view.code));
+      if (!output.flags.json || outcomes.length === 1) reportError(error, output);
+      continue;
+    }
+    tellTrouble(settled, 'gone', output);
+    documents.push(settled.status);
+    if (!output.flags.json) output.result(undefined, resultLine(settled, 'gone'));
+    worst = Math.max(worst, exitCodeOf(settled, 'gone'));
+  }
+  const [only] = outcomes;
+  // One bottle that failed is an error document like any other command's.
+  const told = outcomes.length === 1 && only?.settled === undefined;
+  if (output.flags.json && !told) output.result(documents, '');
+  return worst;
+}

@@ -1,0 +1,47 @@
+/** `bottle exec`: run a command in the machine; its exit code is the command's. */
+import process from 'node:process';
+import { BottleError } from '../../core/errors.ts';
+import type { Context } from '../context.ts';
+import { localMachine } from '../local-machine.ts';
+import { type ExecOptions, execAttached, execCaptured } from '../machine-exec.ts';
+
+export interface ExecFlags {
+  interactive?: boolean;
+  tty?: boolean;
+  user?: string;
+  workdir?: string;
+  env?: string[];
+}
+
+export async function run(context: Context, id: string, argv: string[], flags: ExecFlags): Promise<number> {
+  const { output } = context;
+  const options: ExecOptions = {
+    argv,
+    interactive: flags.interactive === true,
+    terminal: flags.tty === true,
+    user: flags.user,
+    workdir: flags.workdir,
+    env: environment(flags.env ?? []),
+  };
+  if (options.terminal && output.flags.json) throw new BottleError('USAGE', '--json and -t exclude each other');
+  if (options.terminal && process.stdin.isTTY !== true && options.interactive) {
+    throw new BottleError('USAGE', 'standard input is not a terminal', { hint: 'leave -t out' });
+  }
+  const { driver } = await localMachine(context, id);
+  if (!output.flags.json) return execAttached(driver, id, options);
+  const captured = await execCaptured(driver, id, options);
+  output.result({ id, ...captured }, '');
+  return captured.exitCode;
+}
+
+/** @throws BottleError `USAGE` for what is not `NAME=VALUE` */
+export function environment(pairs: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    pairs.map((pair) => {
+      const at = pair.indexOf('=');
+      // Only the name is repeated: the rest may be a secret.
+      if (at < 1) throw new BottleError('USAGE', '-e expects NAME=VALUE');
+      return [pair.slice(0, at), pair.slice(at + 1)];
+    }),
+  );
+}

@@ -1,0 +1,33 @@
+/** `bottle image build` and `bottle image ls`: the images bottles are made from. */
+import Table from 'cli-table3';
+import { connectDocker, engine } from '../../host/docker.ts';
+import { ensureImages, imageTags, listImages } from '../../host/images.ts';
+import type { Context } from '../context.ts';
+import { trimLines } from '../render/status-text.ts';
+import { BORDERLESS } from '../render/table.ts';
+import { clean, duration } from '../render/text.ts';
+
+export async function build({ output }: Context, options: { force?: boolean }): Promise<number> {
+  const docker = connectDocker();
+  await engine('build images', () =>
+    ensureImages(docker, { report: (line) => output.note(clean(line)), force: options.force === true }),
+  );
+  const tags = await imageTags();
+  output.result(tags, () => Object.values(tags).join('\n'));
+  return 0;
+}
+
+export async function ls({ output }: Context): Promise<number> {
+  const images = await engine('list images', () => listImages(connectDocker()));
+  if (images.length === 0 && !output.flags.json) output.note('no images yet; build them with: bottle image build');
+  output.result(images, () => {
+    if (images.length === 0) return '';
+    const table = new Table({ ...BORDERLESS, head: ['IMAGE', 'SIZE', 'BUILT', 'IN USE'] });
+    for (const { tag, size, createdAt, current } of images) {
+      const age = `${duration(Date.now() - Date.parse(createdAt))} ago`;
+      table.push([clean(tag), `${Math.round(size / 1024 ** 2)} MiB`, age, current ? 'yes' : 'no']);
+    }
+    return trimLines(table.toString());
+  });
+  return 0;
+}

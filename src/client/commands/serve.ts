@@ -1,0 +1,79 @@
+/** `bottle serve`: the embedded Temporal server (unless another one is configured) and this host's worker. */
+import { BottleError } from '../../core/errors.ts';
+import { startServer, stopServer } from '../../host/embedded-server.ts';
+import type { Settings } from '../../host/settings.ts';
+import { type TemporalTarget, temporalTarget } from '../../host/temporal-target.ts';
+import type { Context } from '../context.ts';
+import { startWorker, stopWorker } from '../worker-process.ts';
+
+export interface ServeOptions {
+  detach?: boolean;
+  stop?: boolean;
+}
+
+/** One part of what is served, as told to people and in --json. */
+interface Part {
+  pid: number;
+  alreadyRunning: boolean;
+  log: string;
+}
+
+export async function run(context: Context, options: ServeOptions): Promise<number> {
+  if (options.detach === true && options.stop === true) {
+    throw new BottleError('USAGE', '--detach and --stop exclude each other');
+  }
+  if (options.stop === true) return stop(context);
+  const target = await temporalTarget(context.settings);
+  if (options.detach === true) return detach(context, target);
+  if (context.output.flags.json) throw new BottleError('USAGE', '--json needs --detach or --stop');
+  const { serveInForeground } = await import('../foreground.ts');
+  return serveInForeground(context, target);
+}
+
+async function detach({ output, settings }: Context, target: TemporalTarget): Promise<number> {
+  const server = target.kind === 'embedded' ? await detachedServer(settings, target, output.say) : null;
+  const worker: Part = await startWorker(settings, { detached: true });
+  const document = {
+    address: target.address,
+    namespace: target.namespace,
+    uiUrl: target.uiBase,
+    host: settings.host,
+    server,
+    worker: { pid: worker.pid, alreadyRunning: worker.alreadyRunning, log: worker.log },
+  };
+  output.result(document, () =>
+    [
+      server === null
+        ? `Temporal   ${target.address} (external, left alone)`
+        : `Temporal   ${target.address} (embedded), process ${server.pid}${already(server)}, log ${server.log}`,
+      ...(target.uiBase === null ? [] : [`UI         ${target.uiBase}`]),
+      `worker     ${settings.host}, process ${worker.pid}${already(worker)}, log ${worker.log}`,
+    ].join('\n'),
+  );
+  return 0;
+}
+
+const already = ({ alreadyRunning }: Part): string => (alreadyRunning ? ' (was running already)' : '');
+
+async function detachedServer(settings: Settings, target: TemporalTarget, say: (line: string) => void): Promise<Part> {
+  const { pid, alreadyRunning, notice } = await startServer(settings, { detached: true, namespace: target.namespace });
+  if (notice !== undefined) say(notice);
+  return { pid, alreadyRunning, log: `${settings.state}/log/server.log` };
+}
+
+/** The worker first: it tells the server that it goes. */
+async function stop({ output, settings }: Context): Promise<number> {
+  const worker = await stopWorker(settings);
+  const server = await stopServer(settings);
+  output.result({ worker, server }, () =>
+    worker === 'not-running' && server === 'not-running'
+      ? 'nothing was running'
+      : [`worker     ${words(worker)}`, `Temporal   ${words(server)}`].join('\n'),
+  );
+  if (worker !== 'not-running' || server !== 'not-running') {
+    output.note('bottles stay as they are; their launches go on with the next bottle serve');
+  }
+  return 0;
+}
+
+const words = (how: string): string => (how === 'not-running' ? 'was not running' : how);

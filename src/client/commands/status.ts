@@ -1,0 +1,32 @@
+/** `bottle status`: every step of one bottle. */
+import { describeBottle, isOpen, mergeStatus, queryStatus } from '../bottle-status.ts';
+import type { Context } from '../context.ts';
+import { stoppable } from '../interrupt.ts';
+import { progressFor } from '../render/progress.ts';
+import { statusText } from '../render/status-text.ts';
+import { withSession } from '../session.ts';
+import { untilSettled } from '../settle.ts';
+import { assertWorker } from '../worker-presence.ts';
+
+/** Exit code: 0 when it could be told; the phase is in the document. */
+export async function run(context: Context, id: string, options: { watch?: boolean }): Promise<number> {
+  const { output, settings } = context;
+  return withSession(context, async (session) => {
+    const description = await describeBottle(session, id);
+    const launch = { id, runId: description.runId };
+    const show = (status: Parameters<typeof statusText>[0]): number => {
+      output.result(status, () => statusText(status, Date.now(), output.outColours));
+      return 0;
+    };
+    if (options.watch === true && isOpen(description)) {
+      const comeBack = `stopped watching. Come back with: bottle status ${id} --watch`;
+      return stoppable(output, comeBack, async (signal) => {
+        const progress = await progressFor(output);
+        const settled = await untilSettled(session, launch, 'ready', signal, progress.show).finally(progress.done);
+        return show(settled.status);
+      });
+    }
+    await assertWorker(session, settings, description.taskQueue.replace(/^bottle@/, ''));
+    return show(mergeStatus(await queryStatus(session, launch), description, session));
+  });
+}

@@ -1,0 +1,49 @@
+/** The end of a wait: what is told of how the launch came to rest, and the exit code for it. */
+import type { StatusDocument } from '../core/status.ts';
+import type { Output } from './output.ts';
+import { heldLines } from './render/held.ts';
+import { clean, duration } from './render/text.ts';
+import { errorLines } from './report-error.ts';
+import type { Goal, Settled } from './settle.ts';
+
+const HELD = 3;
+const FAILED = 1;
+
+/** Exit code: 0 when the goal was reached, 3 when it is held, 1 when it ended otherwise. */
+export function exitCodeOf({ kind }: Settled, goal: Goal): number {
+  if (kind === 'held') return HELD;
+  return kind === (goal === 'ready' ? 'ready' : 'closed') ? 0 : FAILED;
+}
+
+/** One line of result for people; held and failed launches are told on stderr by {@link tellTrouble}. */
+export function resultLine({ kind, status }: Settled, goal: Goal): string {
+  const id = clean(status.id);
+  if (kind === 'ready') return `${id} is ready${tookText(status)}`;
+  return kind === 'closed' && goal === 'gone' ? `${id} is gone` : '';
+}
+
+/** Tells people on stderr why a goal was not reached; nothing with --json, where the document has it all. */
+export function tellTrouble(settled: Settled, goal: Goal, output: Output): void {
+  if (output.flags.json) return;
+  const { kind, status } = settled;
+  if (kind === 'held') for (const line of heldLines(status, output.errColours)) output.say(line);
+  if (kind !== 'closed' || goal === 'gone') return;
+  const how = status.phase === 'failed' ? 'was aborted or failed' : 'was stopped';
+  const lines = errorLines({
+    code: 'BOTTLE_FAILED',
+    message: `${status.id} ${how} before it was ready`,
+    hint: status.uiUrl === null ? `bottle status ${status.id}` : `see ${status.uiUrl}`,
+  });
+  for (const line of lines) output.say(line);
+}
+
+/** Result and trouble of one bottle, and its exit code. */
+export function conclude(settled: Settled, goal: Goal, output: Output): number {
+  tellTrouble(settled, goal, output);
+  output.result(settled.status, resultLine(settled, goal));
+  return exitCodeOf(settled, goal);
+}
+
+function tookText({ readyAt, startedAt }: StatusDocument): string {
+  return readyAt === null ? '' : ` after ${duration(Date.parse(readyAt) - Date.parse(startedAt))}`;
+}

@@ -1,0 +1,162 @@
+/** What `bottle doctor` looks at: each check reads, and changes nothing. */
+import { readdirSync, statSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { readConfig } from '../host/config-file.ts';
+import { connectDocker, engine } from '../host/docker.ts';
+import { imageTags, listImages } from '../host/images.ts';
+import { agentNames } from '../host/planning.ts';
+import type { Settings } from '../host/settings.ts';
+import { clusterOwner } from '../host/temporal-connection.ts';
+import { temporalTarget } from '../host/temporal-target.ts';
+import { findTool, TOOLS } from '../host/tools.ts';
+import { viewOf } from './report-error.ts';
+import { openSession } from './session.ts';
+import { localWorkerServes, readWorkerRecord } from './worker-presence.ts';
+
+export interface Check {
+  name: string;
+  state: 'ok' | 'warn' | 'fail';
+  /** What was found where. */
+  found: string;
+  /** What to do about it. */
+  hint?: string;
+}
+
+type Finding = Omit<Check, 'name'>;
+
+/** All checks, in the order in which one leans on another. */
+export async function checks(settings: Settings): Promise<Check[]> {
+  const all: [string, () => Promise<Finding>][] = [
+    ['Node', async () => ({ state: 'ok', found: `${process.version}, ${process.execPath}` })],
+    ['Docker Engine', dockerEngine],
+    ['images', images],
+    ['subnet pool', () => subnetPool(settings)],
+    ['Temporal CLI', () => temporalCli(settings)],
+    ['Temporal server', () => temporalServer(settings)],
+    ['worker', () => worker(settings)],
+    ['BOTTLE_HOME', () => bottleHome(settings)],
+    ['BOTTLE_STATE', async () => bottleState(settings)],
+  ];
+  return Promise.all(all.map(async ([name, look]) => ({ name, ...(await look().catch(asFinding)) })));
+}
+
+/** A check that could not even look failed, for the reason it gives. */
+function asFinding(error: unknown): Finding {
+  const { message, hint } = viewOf(error);
+  return { state: 'fail', found: message, ...(hint === undefined ? {} : { hint }) };
+}
+
+async function dockerEngine(): Promise<Finding> {
+  const { Version, ApiVersion, Os, Arch } = await engine('ask for its version', () => connectDocker().version());
+  return { state: 'ok', found: `${Version} (API ${ApiVersion}, ${Os}/${Arch})` };
+}
+
+async function images(): Promise<Finding> {
+  const wanted = Object.entries(await imageTags());
+  const here = new Set((await engine('list images', () => listImages(connectDocker()))).map(({ tag }) => tag));
+  const missing = wanted.filter(([, tag]) => !here.has(tag));
+  if (missing.length === 0) return { state: 'ok', found: wanted.map(([, tag]) => tag).join(', ') };
+  return {
+    state: 'fail',
+    found: `missing: ${missing.map(([, tag]) => tag).join(', ')}`,
+    hint: 'bottle image build',
+  };
+}
+
+async function subnetPool(settings: Settings): Promise<Finding> {
+  const { pool } = readConfig(settings).network;
+  const networks = await engine('list networks', () => connectDocker().listNetworks());
+  const within = networks.filter((network) =>
+    (network.IPAM?.Config ?? []).some(({ Subnet }) => Subnet !== undefined && overlaps(pool, Subnet)),
+  );
+  const total = 2 ** (28 - Number(pool.split('/')[1]));
+  const foreign = within.filter(({ Labels }) => Labels?.['bottleworks.bottle'] === undefined);
+  const found = `${pool}: ${within.length} of ${total} subnets in use`;
+  if (within.length >= total) {
+    return { state: 'fail', found, hint: 'take bottles down, or set network.pool in config.yaml' };
+  }
+  if (foreign.length === 0) return { state: 'ok', found };
+  return {
+    state: 'warn',
+    found: `${found}, some by networks that are not bottle's: ${foreign.map(({ Name }) => Name).join(', ')}`,
+    hint: 'bottle goes around them; or set network.pool in config.yaml',
+  };
+}
+
+/** Whether two IPv4 networks in CIDR form share an address. */
+export function overlaps(one: string, other: string): boolean {
+  const [a, b] = [rangeOf(one), rangeOf(other)];
+  return a !== undefined && b !== undefined && a.first <= b.last && b.first <= a.last;
+}
+
+function rangeOf(cidr: string): { first: number; last: number } | undefined {
+  const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(cidr);
+  if (match === null) return undefined;
+  const [a = 0, b = 0, c = 0, d = 0, prefix = 32] = match.slice(1).map(Number);
+  const size = 2 ** (32 - prefix);
+  const first = Math.floor((a * 2 ** 24 + b * 2 ** 16 + c * 2 ** 8 + d) / size) * size;
+  return { first, last: first + size - 1 };
+}
+
+async function temporalCli(settings: Settings): Promise<Finding> {
+  const tool = await findTool('temporal');
+  if (tool !== undefined) return { state: 'ok', found: `${tool.version}, ${tool.path} (${tool.source})` };
+  const { kind } = await temporalTarget(settings);
+  // Only the embedded server is run with it.
+  return { state: kind === 'embedded' ? 'fail' : 'ok', found: 'not found', hint: TOOLS.temporal.hint };
+}
+
+async function temporalServer(settings: Settings): Promise<Finding> {
+  const target = await temporalTarget(settings);
+  try {
+    const session = await openSession(target);
+    try {
+      await clusterOwner(session.client);
+    } finally {
+      await session.close();
+    }
+    return { state: 'ok', found: `${target.kind}, ${target.address}, namespace ${target.namespace}` };
+  } catch (error) {
+    const { message, hint } = viewOf(error);
+    // bottle up starts the embedded one by itself.
+    if (target.kind === 'embedded')
+      return { state: 'warn', found: message, hint: 'bottle up starts it, or: bottle serve --detach' };
+    return { state: 'fail', found: message, ...(hint === undefined ? {} : { hint }) };
+  }
+}
+
+async function worker(settings: Settings): Promise<Finding> {
+  const target = await temporalTarget(settings);
+  if (await localWorkerServes(settings, target)) {
+    const record = await readWorkerRecord(settings);
+    const detail = record === undefined ? 'starting' : `process ${record.pid}, since ${record.readyAt}`;
+    return { state: 'ok', found: `serves ${settings.host}, ${detail}` };
+  }
+  const hint = target.kind === 'embedded' ? 'bottle up starts it, or: bottle serve --detach' : 'bottle serve --detach';
+  return { state: 'warn', found: `none serves ${settings.host}`, hint };
+}
+
+async function bottleHome(settings: Settings): Promise<Finding> {
+  readConfig(settings);
+  readdirSync(settings.home);
+  const agents = await agentNames(settings);
+  if (agents.length > 0) return { state: 'ok', found: `${settings.home}, agents: ${agents.join(', ')}` };
+  return {
+    state: 'warn',
+    found: `${settings.home}, no agents`,
+    hint: `write ${path.join(settings.home, 'agents', 'demo.md')}: a prompt, with YAML front matter if you like`,
+  };
+}
+
+function bottleState(settings: Settings): Finding {
+  const directories = [settings.state, ...['run', 'log', 'bottles'].map((name) => path.join(settings.state, name))];
+  const open = directories.filter((directory) => {
+    const found = statSync(directory, { throwIfNoEntry: false });
+    return found !== undefined && (found.mode & 0o077) !== 0;
+  });
+  if (open.length > 0)
+    return { state: 'fail', found: `others can look into ${open.join(', ')}`, hint: `chmod 700 ${open.join(' ')}` };
+  const there = statSync(settings.state, { throwIfNoEntry: false }) !== undefined;
+  return { state: 'ok', found: there ? `${settings.state}, 0700` : `${settings.state}, made when first needed` };
+}

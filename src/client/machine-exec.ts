@@ -1,0 +1,122 @@
+/** Runs one command in a machine for a person or a script: streams, terminal, signals, exit code. */
+import { constants } from 'node:os';
+import process from 'node:process';
+import type { Readable, Writable } from 'node:stream';
+import { PassThrough } from 'node:stream';
+import { finished } from 'node:stream/promises';
+import type { ExecRequest, MachineDriver, TerminalSize } from '../host/machine/driver.ts';
+
+export interface ExecOptions {
+  argv: readonly string[];
+  /** Pass standard input on. */
+  interactive: boolean;
+  /** Give the command a terminal. */
+  terminal: boolean;
+  user?: string | undefined;
+  workdir?: string | undefined;
+  env?: Record<string, string>;
+}
+
+export interface CapturedExec {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs it with this process's own streams; resolves to its exit code, or 130/143 when a signal ended it. */
+export async function execAttached(driver: MachineDriver, id: string, options: ExecOptions): Promise<number> {
+  const restore = options.terminal && process.stdin.isTTY === true ? rawMode() : () => undefined;
+  try {
+    return await untilSignal(options.terminal, (signal) =>
+      driver.exec(id, {
+        ...requestOf(options),
+        stdout: process.stdout,
+        stderr: process.stderr,
+        ...(options.interactive ? { stdin: process.stdin as Readable } : {}),
+        ...(options.terminal ? { terminal: { ...terminalSize(), onResize } } : {}),
+        signal,
+      }),
+    );
+  } finally {
+    restore();
+    // A piped or raw input would keep this process waiting for more.
+    process.stdin.pause();
+    process.stdin.unref?.();
+  }
+}
+
+/** Runs it and keeps what it says, for --json. */
+export async function execCaptured(driver: MachineDriver, id: string, options: ExecOptions): Promise<CapturedExec> {
+  const stdout = collect();
+  const stderr = collect();
+  const exitCode = await untilSignal(false, (signal) =>
+    driver.exec(id, {
+      ...requestOf(options),
+      stdout: stdout.stream,
+      stderr: stderr.stream,
+      ...(options.interactive ? { stdin: process.stdin as Readable } : {}),
+      signal,
+    }),
+  );
+  return { exitCode, stdout: await stdout.text(), stderr: await stderr.text() };
+}
+
+function requestOf({ argv, user, workdir, env }: ExecOptions): Pick<ExecRequest, 'argv' | 'user' | 'workdir' | 'env'> {
+  return {
+    argv,
+    ...(user === undefined ? {} : { user }),
+    ...(workdir === undefined ? {} : { workdir }),
+    ...(env === undefined ? {} : { env }),
+  };
+}
+
+/** With a terminal, Ctrl-C is a key the command gets; without one, a signal to us ends the command. */
+async function untilSignal(
+  terminal: boolean,
+  exec: (signal: AbortSignal) => Promise<{ exitCode: number }>,
+): Promise<number> {
+  const controller = new AbortController();
+  let received: NodeJS.Signals | undefined;
+  const end = (name: NodeJS.Signals): void => {
+    received ??= name;
+    controller.abort(new Error(`ended by ${name}`));
+  };
+  const names: NodeJS.Signals[] = terminal && process.stdin.isTTY === true ? ['SIGTERM'] : ['SIGINT', 'SIGTERM'];
+  for (const name of names) process.on(name, end);
+  try {
+    return (await exec(controller.signal)).exitCode;
+  } catch (error) {
+    if (received === undefined) throw error;
+    return 128 + constants.signals[received];
+  } finally {
+    for (const name of names) process.off(name, end);
+  }
+}
+
+function rawMode(): () => void {
+  process.stdin.setRawMode(true);
+  return () => process.stdin.setRawMode(false);
+}
+
+const terminalSize = (): TerminalSize => ({
+  columns: process.stdout.columns || 80,
+  rows: process.stdout.rows || 24,
+});
+
+function onResize(callback: (size: TerminalSize) => void): void {
+  process.stdout.on('resize', () => callback(terminalSize()));
+}
+
+function collect(): { stream: Writable; text(): Promise<string> } {
+  const stream = new PassThrough();
+  const chunks: Buffer[] = [];
+  stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+  return {
+    stream,
+    text: async () => {
+      stream.end();
+      await finished(stream);
+      return Buffer.concat(chunks).toString('utf8');
+    },
+  };
+}

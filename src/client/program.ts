@@ -1,0 +1,171 @@
+/** The command line: every command with its options and help. What a command does is loaded only when it runs. */
+import { readFileSync } from 'node:fs';
+import { Command, type OptionValues } from 'commander';
+import type { Context } from './context.ts';
+import { separateCommand } from './exec-arguments.ts';
+import type { Flags } from './output.ts';
+
+/** Runs one command's act with its flags; the act resolves to the exit code. */
+export type Runner = (flags: Flags, act: (context: Context) => Promise<number>) => Promise<void>;
+
+export interface Program {
+  parse(args: string[]): Promise<void>;
+  /** The command's exit code is that of something it ran (`exec`, `claude`). */
+  runsCommands(args: string[]): boolean;
+}
+
+const EXEC_COMMANDS = ['exec', 'claude'];
+
+export function buildProgram(runner: Runner): Program {
+  const program = new Command('bottle')
+    .description('Isolated homes for unattended coding agents, launched by a durable workflow')
+    .version(version(), '--version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help for a command')
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .showSuggestionAfterError(true)
+    .configureHelp({ showGlobalOptions: false, sortSubcommands: false });
+  withFlags(program);
+
+  const add = (nameAndArguments: string, description: string): Command =>
+    withFlags(program.command(nameAndArguments).description(description));
+  const flagsOf = (command: Command): Flags => {
+    const { json, quiet, debug } = command.optsWithGlobals<OptionValues>();
+    return { json: json === true, quiet: quiet === true, debug: debug === true };
+  };
+  /** Connects a command with its file: `act` gets the loaded module's `run` already bound to the parsed arguments. */
+  const acts = <Arguments extends unknown[]>(
+    command: Command,
+    act: (context: Context, ...args: Arguments) => Promise<number>,
+  ): Command =>
+    command.action((...given: unknown[]) => {
+      const args = given.slice(0, -1) as Arguments;
+      return runner(flagsOf(command), (context) => act(context, ...args));
+    });
+
+  acts(
+    add('up', 'launch a bottle; returns when it is ready or held')
+      .argument('<agent>', 'name of an agent file in BOTTLE_HOME/agents')
+      .option('--name <id>', "the bottle's id (default: the agent's name, then -2, -3, ...)")
+      .option('--host <host>', 'launch it on another host')
+      .option('--driver <driver>', 'docker or smolvm')
+      .option('--no-wait', 'return as soon as the launch has begun')
+      .option('--dry-run', 'print the plan and touch nothing'),
+    async (context, agent: string, options: import('./commands/up.ts').UpOptions) =>
+      (await import('./commands/up.ts')).run(context, agent, options),
+  );
+  acts(
+    add('ls', 'bottles on all hosts').option('--all', 'closed ones too'),
+    async (context, options: { all?: boolean }) => (await import('./commands/ls.ts')).run(context, options),
+  );
+  acts(
+    add('status', 'every step of a bottle')
+      .argument('<id>')
+      .option('--watch', 'follow it until it is ready, held or gone'),
+    async (context, id: string, options: { watch?: boolean }) =>
+      (await import('./commands/status.ts')).run(context, id, options),
+  );
+  for (const [decision, description] of DECISIONS) {
+    acts(
+      add(decision, description).argument('<id>').argument('[step]', 'one held step (default: all of them)'),
+      async (context, id: string, step: string | undefined) =>
+        (await import('./commands/decide.ts')).run(context, decision, id, step),
+    );
+  }
+  acts(
+    add('down', 'undo everything of a bottle; returns when it is gone')
+      .argument('[id...]')
+      .option('--all', 'every open bottle of this host'),
+    async (context, ids: string[], options: { all?: boolean }) =>
+      (await import('./commands/down.ts')).run(context, ids, options),
+  );
+  const exec = acts(
+    add('exec', "run a command in the machine; its exit code is the command's")
+      .usage('<id> [options] -- <command...>')
+      .argument('<id>')
+      .argument('<command...>')
+      .option('-i, --interactive', 'pass standard input on')
+      .option('-t, --tty', 'give the command a terminal')
+      .option('--user <user>', "user in the machine (default: the agent's)")
+      .option('--workdir <directory>', 'directory in the machine (default: the workspace)')
+      .option('-e, --env <name=value>', 'environment variable, repeatable', collect),
+    async (context, id: string, argv: string[], options: import('./commands/exec.ts').ExecFlags) =>
+      (await import('./commands/exec.ts')).run(context, id, argv, options),
+  );
+  acts(
+    add('claude', 'the agent itself, in the machine')
+      .usage('<id> [-- arguments...]')
+      .argument('<id>')
+      .argument('[arguments...]', 'for claude'),
+    async (context, id: string, args: string[]) => (await import('./commands/claude.ts')).run(context, id, args),
+  );
+  acts(
+    add('logs', "the bundle's logs")
+      .argument('<id>')
+      .argument('[daemon]', 'only what this daemon prints')
+      .option('-f, --follow', 'go on as it prints more'),
+    async (context, id: string, daemon: string | undefined, options: { follow?: boolean }) =>
+      (await import('./commands/logs.ts')).run(context, id, daemon, options),
+  );
+  acts(
+    add('serve', "the embedded Temporal server and this host's worker")
+      .option('--detach', 'in the background; returns when the worker is ready')
+      .option('--stop', 'stop what --detach started; bottles stay as they are'),
+    async (context, options: import('./commands/serve.ts').ServeOptions) =>
+      (await import('./commands/serve.ts')).run(context, options),
+  );
+  acts(add('ui', 'the Temporal UI at the open bottles').argument('[id]'), async (context, id: string | undefined) =>
+    (await import('./commands/ui.ts')).run(context, id),
+  );
+  acts(add('doctor', 'what is there, what is missing, what to do'), async (context) =>
+    (await import('./commands/doctor.ts')).run(context),
+  );
+  acts(add('hosts', 'hosts of open bottles, and whether a worker serves each'), async (context) =>
+    (await import('./commands/hosts.ts')).run(context),
+  );
+  const image = add('image', 'the images bottles are made from');
+  acts(
+    withFlags(image.command('build').description('build what is missing')).option('--force', 'build all of them anew'),
+    async (context, options: { force?: boolean }) => (await import('./commands/image.ts')).build(context, options),
+  );
+  acts(withFlags(image.command('ls').description('images on this host')), async (context) =>
+    (await import('./commands/image.ts')).ls(context),
+  );
+
+  return {
+    parse: async (args) => {
+      // Without a command there is nothing to do, and help is what was forgotten; not for `--json` readers, though.
+      if (args.length === 0) program.help({ error: true });
+      const at = commandIndex(args);
+      const separated =
+        args[at] === 'exec' ? [...args.slice(0, at + 1), ...separateCommand(args.slice(at + 1), exec.options)] : args;
+      await program.parseAsync(separated, { from: 'user' });
+    },
+    runsCommands: (args) => EXEC_COMMANDS.includes(args[commandIndex(args)] ?? ''),
+  };
+}
+
+const DECISIONS = [
+  ['retry', 'run a held step again, in place, then wait as up does'],
+  ['skip', 'treat a held step as done, then wait as up does'],
+  ['abort', 'give a held launch up: undo everything'],
+] as const;
+
+/** The first word that is not a flag; all flags before a command are without values. */
+const commandIndex = (args: readonly string[]): number => args.findIndex((word) => !word.startsWith('-'));
+
+function withFlags(command: Command): Command {
+  return command
+    .option('--json', 'one JSON document on stdout')
+    .option('--quiet', 'no progress')
+    .option('--debug', 'stack traces with errors');
+}
+
+const collect = (value: string, earlier: string[] = []): string[] => [...earlier, value];
+
+function version(): string {
+  // Two up from here, in src as in dist.
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}

@@ -1,0 +1,20 @@
+/** `bottle ls` as a table. */
+import Table from 'cli-table3';
+import type { BottleRow } from '../../core/status.ts';
+import { trimLines } from './status-text.ts';
+import { BORDERLESS } from './table.ts';
+import { clean, duration } from './text.ts';
+
+/** @param now milliseconds since the epoch */
+export function rowsText(rows: readonly BottleRow[], now: number): string {
+  const table = new Table({
+    ...BORDERLESS,
+    head: ['BOTTLE', 'AGENT', 'PHASE', 'HOST', 'DRIVER', 'STARTED', 'HELD AT'],
+  });
+  for (const row of rows) {
+    const started = `${duration(now - Date.parse(row.startedAt))} ago`;
+    const held = row.heldSteps.join(', ');
+    table.push([row.id, row.agent, row.phase, row.host, row.driver ?? '-', started, held].map(clean));
+  }
+  return trimLines(table.toString());
+}

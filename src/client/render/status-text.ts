@@ -1,0 +1,58 @@
+/** One bottle's status as text: a table of its steps, what went wrong, and what it is made of. */
+import Table from 'cli-table3';
+import type { StatusDocument, StepStatus } from '../../core/status.ts';
+import { errorLines } from '../report-error.ts';
+import { type Colours, PLAIN } from './colours.ts';
+import { commands, heldSteps } from './held.ts';
+import { BORDERLESS } from './table.ts';
+import { clean, duration } from './text.ts';
+
+/** @param now milliseconds since the epoch */
+export function statusText(status: StatusDocument, now: number, colours: Colours = PLAIN): string {
+  const { network, bundle, machine } = status;
+  const facts: [string, string | null][] = [
+    ['agent', `${status.agent} on ${status.host}${status.driver === null ? '' : ` (${status.driver})`}`],
+    ['started', `${status.startedAt}, ${duration(now - Date.parse(status.startedAt))} ago`],
+    [
+      'ready',
+      status.readyAt === null ? null : `after ${duration(Date.parse(status.readyAt) - Date.parse(status.startedAt))}`,
+    ],
+    ['network', network === null ? null : `${network.name}  ${network.subnet}  bundle ${network.bundleIp}`],
+    ['bundle', bundle === null ? null : `${bundle.container}  ${daemonText(bundle.daemons)}`],
+    ['machine', machine === null ? null : `${machine.name}  ${machine.state}`],
+    ['Temporal UI', status.uiUrl],
+  ];
+  const held = heldSteps(status);
+  return [
+    colours.bold(`${clean(status.id)}  ${status.phase}`),
+    ...facts.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(12)} ${clean(value)}`])),
+    ...(status.steps.length === 0 ? [] : ['', stepTable(status.steps)]),
+    ...status.steps.flatMap((step) => stepErrors(step, colours)),
+    ...(held.length === 0 ? [] : ['', 'decide with', ...commands(status.id, held).map((command) => `  ${command}`)]),
+  ].join('\n');
+}
+
+const daemonText = (daemons: Record<string, string>): string =>
+  Object.entries(daemons)
+    .map(([name, state]) => `${name} ${state}`)
+    .join(', ');
+
+function stepTable(steps: readonly StepStatus[]): string {
+  const table = new Table({ ...BORDERLESS, head: ['STEP', 'STATE', 'ATTEMPTS', 'TIME'] });
+  for (const { id, state, attempts, durationMs } of steps) {
+    table.push([clean(id), state, attempts, durationMs === undefined ? '' : duration(durationMs)]);
+  }
+  return trimLines(table.toString());
+}
+
+function stepErrors({ id, state, error }: StepStatus, colours: Colours): string[] {
+  if (error === undefined || state === 'done' || state === 'skipped') return [];
+  const [first = '', ...rest] = errorLines(error);
+  return ['', `${clean(id)}:`, colours.red(first), ...rest];
+}
+
+export const trimLines = (text: string): string =>
+  text
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .join('\n');

@@ -1,0 +1,64 @@
+/** The one place that turns whatever was thrown into `error[CODE]: message`, a hint and an exit code. */
+import { BottleError, type ErrorView, errorView, exitCodeFor } from '../core/errors.ts';
+import type { Output } from './output.ts';
+import { clean } from './render/text.ts';
+
+/** Shows the error and returns the exit code for it. */
+export function reportError(thrown: unknown, output: Output): number {
+  const view = viewOf(thrown);
+  if (output.flags.json) output.stdout.write(`${JSON.stringify({ error: view })}\n`);
+  else for (const line of errorLines(view)) output.say(line);
+  if (output.flags.debug) for (const line of stackLines(thrown)) output.say(line);
+  return exitCodeFor(view.code);
+}
+
+/** `error[CODE]: message`, then `hint: ...` where there is one. */
+export function errorLines({ code, message, hint }: ErrorView): string[] {
+  const error = `error[${clean(code)}]: ${clean(message)}`;
+  return hint === undefined ? [error] : [error, `hint: ${clean(hint)}`];
+}
+
+/** Any thrown value in the words of the error table. */
+export function viewOf(thrown: unknown): ErrorView {
+  return BottleError.is(thrown)
+    ? thrown.view()
+    : (commandLineError(thrown) ?? temporalError(thrown) ?? errorView(thrown));
+}
+
+/** Commander's own complaints; their codes start with `commander.` and their messages with `error: `. */
+function commandLineError(thrown: unknown): ErrorView | undefined {
+  const { code, message } = thrown as { code?: unknown; message?: unknown };
+  if (typeof code !== 'string' || !code.startsWith('commander.') || typeof message !== 'string') return undefined;
+  const [first = '', ...rest] = message.replace(/^error: /, '').split('\n');
+  const suggestion = /^\(Did you mean (.+)\?\)$/.exec(rest.join(' ').trim())?.[1];
+  return {
+    code: 'USAGE',
+    message: first,
+    hint: suggestion === undefined ? 'see: bottle --help' : `did you mean ${suggestion}?`,
+  };
+}
+
+/** google.rpc.Code of answers that mean "nobody there". */
+const UNREACHABLE = new Set([4, 14]);
+
+/** Told apart by name and gRPC code, so that Temporal's client need not be loaded to report an error. */
+function temporalError(thrown: unknown): ErrorView | undefined {
+  for (let each = thrown; each instanceof Error; each = each.cause) {
+    if (each.name === 'WorkflowNotFoundError') return { code: 'NO_SUCH_BOTTLE', message: 'no such bottle' };
+    const { code } = each as { code?: unknown };
+    if (typeof code === 'number' && UNREACHABLE.has(code)) {
+      return {
+        code: 'TEMPORAL_UNREACHABLE',
+        message: 'the Temporal server has stopped answering',
+        hint: 'bottle doctor',
+      };
+    }
+  }
+  return undefined;
+}
+
+function stackLines(thrown: unknown): string[] {
+  const lines: string[] = [];
+  for (let each = thrown; each instanceof Error; each = each.cause) lines.push(...(each.stack ?? '').split('\n'));
+  return lines;
+}

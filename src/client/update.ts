@@ -1,0 +1,56 @@
+/** Sends one update to a launch and gives its short answer, with refusals as errors of ours. */
+import { randomUUID } from 'node:crypto';
+import type { UpdateDefinition } from '@temporalio/common';
+import { BottleError } from '../core/errors.ts';
+import { FAILURE } from '../workflows/messages.ts';
+import { type BottleRun, grpcCode, noSuchBottle, queryStatus, within } from './bottle-status.ts';
+import { heldSteps } from './render/held.ts';
+import { clean } from './render/text.ts';
+import type { Session } from './session.ts';
+
+const DEADLINE_MS = 15_000;
+
+/**
+ * @throws BottleError `NOT_HELD` with what is held instead, `NO_SUCH_BOTTLE` when it has just closed,
+ *   `WORKER_UNREACHABLE` when no worker takes the update in time
+ */
+export async function sendUpdate(
+  session: Session,
+  run: BottleRun,
+  update: UpdateDefinition<string, [step?: string]> | UpdateDefinition<string, []>,
+  step?: string,
+): Promise<string> {
+  const handle = session.client.workflow.getHandle(run.id, run.runId);
+  const updateId = randomUUID();
+  try {
+    return await within(DEADLINE_MS, () =>
+      step === undefined
+        ? handle.executeUpdate<string, []>(update.name, { updateId })
+        : handle.executeUpdate<string, [string]>(update.name, { updateId, args: [step] }),
+    );
+  } catch (error) {
+    throw await explain(session, run, error);
+  }
+}
+
+async function explain(session: Session, run: BottleRun, error: unknown): Promise<unknown> {
+  if (!(error instanceof Error)) return error;
+  const cause = error.cause as { type?: string; message?: string } | undefined;
+  if (error.name === 'WorkflowUpdateFailedError' && cause?.type === FAILURE.notHeld) {
+    const held = await queryStatus(session, run).then((status) => (status === undefined ? [] : heldSteps(status)));
+    const hint =
+      held.length === 0 ? `see: bottle status ${run.id}` : `held: ${held.map(({ id }) => clean(id)).join(', ')}`;
+    return new BottleError('NOT_HELD', `${run.id}: ${clean(cause.message ?? 'no step is held')}`, {
+      hint,
+      cause: error,
+    });
+  }
+  if (error.name === 'WorkflowNotFoundError' || grpcCode(error) === 5) return noSuchBottle(run.id, 'open bottle');
+  if (error.name === 'TimeoutError' || error.name === 'WorkflowUpdateRPCTimeoutOrCancelledError') {
+    return new BottleError('WORKER_UNREACHABLE', `the worker of ${run.id}'s host does not answer`, {
+      hint: `it may still take the decision later; see: bottle status ${run.id}`,
+      cause: error,
+    });
+  }
+  return error;
+}

@@ -1,0 +1,28 @@
+/** Waits for one launch in the foreground, with progress and Ctrl-C, or shows it once as it is. */
+import { type BottleRun, describeBottle, mergeStatus, queryStatus } from './bottle-status.ts';
+import { conclude } from './conclude.ts';
+import { stoppable } from './interrupt.ts';
+import type { Output } from './output.ts';
+import { progressFor } from './render/progress.ts';
+import type { Session } from './session.ts';
+import { type Goal, untilSettled } from './settle.ts';
+
+/** Exit code: 0 the goal is reached, 1 it ended otherwise, 3 held, 130 interrupted. */
+export async function waitFor(session: Session, run: BottleRun, goal: Goal, output: Output): Promise<number> {
+  return stoppable(output, comeBack(run.id), async (signal) => {
+    const progress = await progressFor(output);
+    const settled = await untilSettled(session, run, goal, signal, progress.show).finally(progress.done);
+    return conclude(settled, goal, output);
+  });
+}
+
+/** The status as it is this moment, without waiting for anything. */
+export async function showOnce(session: Session, run: BottleRun, output: Output): Promise<number> {
+  // The first answer comes once the worker has taken the launch up; a client need not wait for that.
+  const answer = await queryStatus(session, run).catch(() => undefined);
+  const status = mergeStatus(answer, await describeBottle(session, run.id, run.runId), session);
+  output.result(status, `${run.id} is ${status.phase}; follow it with: bottle status ${run.id} --watch`);
+  return 0;
+}
+
+const comeBack = (id: string): string => `stopped watching; ${id} goes on. Come back with: bottle status ${id} --watch`;

@@ -1,0 +1,93 @@
+/** Whether somebody serves a host's queue: asked first, since a query without a worker only ever times out. */
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Client } from '@temporalio/client';
+import { BottleError } from '../core/errors.ts';
+import { taskQueueOf } from '../core/names.ts';
+import type { Settings } from '../host/settings.ts';
+import type { TemporalTarget } from '../host/temporal-target.ts';
+import type { Session } from './session.ts';
+
+/** What a polling worker says of itself in `$BOTTLE_STATE/run/worker.json`. */
+export interface WorkerRecord {
+  pid: number;
+  identity: string;
+  host: string;
+  address: string;
+  namespace: string;
+  /** ISO 8601, when it began to poll. */
+  readyAt: string;
+  /** Owner of the Docker objects it makes. */
+  owner?: string;
+}
+
+export interface Poller {
+  identity: string;
+  lastSeen: Date;
+}
+
+/** A poll lasts up to a minute, and is seen when it begins. */
+const RECENT_MS = 90_000;
+const WORKFLOW_QUEUE = 1;
+
+export const workerRecordFile = (settings: Settings): string => path.join(settings.state, 'run', 'worker.json');
+
+/** This host's worker, as it described itself when it began to poll; undefined when it does not poll. */
+export async function readWorkerRecord(settings: Settings): Promise<WorkerRecord | undefined> {
+  try {
+    return JSON.parse(await readFile(workerRecordFile(settings), 'utf8')) as WorkerRecord;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Pollers of a host's queue that the server saw within its memory (some minutes), newest first. */
+export async function pollersOf(client: Client, host: string): Promise<Poller[]> {
+  const { pollers } = await client.workflowService.describeTaskQueue({
+    namespace: client.options.namespace,
+    taskQueue: { name: taskQueueOf(host) },
+    taskQueueType: WORKFLOW_QUEUE,
+  });
+  return (pollers ?? [])
+    .map(({ identity, lastAccessTime }) => ({
+      identity: identity ?? '',
+      lastSeen: new Date(Number(lastAccessTime?.seconds ?? 0) * 1000),
+    }))
+    .sort((a, b) => b.lastSeen.getTime() - a.lastSeen.getTime());
+}
+
+export const isRecent = (poller: Poller | undefined, now: number = Date.now()): boolean =>
+  poller !== undefined && now - poller.lastSeen.getTime() < RECENT_MS;
+
+/** @throws BottleError `WORKER_UNREACHABLE` */
+export async function assertWorker(session: Session, settings: Settings, host: string): Promise<void> {
+  if (host !== settings.host) {
+    const [newest] = await pollersOf(session.client, host);
+    if (!isRecent(newest)) throw noWorker(host, 'on that host: bottle serve --detach');
+    return;
+  }
+  if (!(await localWorkerServes(settings, session.target))) throw noWorker(host, 'start it: bottle serve --detach');
+}
+
+/**
+ * Whether this host's worker is alive, by its lock, and serves this target.
+ * @throws BottleError `WORKER_UNREACHABLE` when it serves another one
+ */
+export async function localWorkerServes(settings: Settings, target: TemporalTarget): Promise<boolean> {
+  // Looking at the lock would make the state directory.
+  if (!existsSync(path.join(settings.state, 'run'))) return false;
+  const { workerIsAlive } = await import('../host/worker-lock.ts');
+  if (!(await workerIsAlive(settings))) return false;
+  const record = await readWorkerRecord(settings);
+  if (record === undefined || (record.address === target.address && record.namespace === target.namespace)) return true;
+  throw new BottleError(
+    'WORKER_UNREACHABLE',
+    `this host's worker serves ${record.address}, namespace ${record.namespace}, not ${target.address}, namespace ${target.namespace}`,
+    { hint: 'bottle serve --stop, then start it again with the settings you want' },
+  );
+}
+
+export function noWorker(host: string, hint: string): BottleError {
+  return new BottleError('WORKER_UNREACHABLE', `no worker serves ${host}`, { hint });
+}

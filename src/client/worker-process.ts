@@ -1,0 +1,114 @@
+/** Starts and stops this host's worker process: a file each for its id, its readiness and its log, all in BOTTLE_STATE. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync, readFileSync, renameSync, statSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { BottleError, ERROR_CODES, type ErrorCode } from '../core/errors.ts';
+import { readLivePid, stopByPidFile } from '../host/process-file.ts';
+import { type Settings, stateDirectory } from '../host/settings.ts';
+import { workerIsAlive } from '../host/worker-lock.ts';
+import { readWorkerRecord, type WorkerRecord } from './worker-presence.ts';
+
+const START_TIMEOUT_MS = 60_000;
+const POLL_MS = 20;
+/** A worker lets its running steps come to an end; longer than that it is not waited for. */
+const STOP_GRACE_MS = 60_000;
+const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
+
+/** Beside this file's folder, as TypeScript in a checkout and as JavaScript in a build. */
+const WORKER = fileURLToPath(new URL(`../worker${path.extname(import.meta.url)}`, import.meta.url));
+
+export interface StartedWorker {
+  pid: number;
+  alreadyRunning: boolean;
+  log: string;
+  /** Only if started here: resolves with a line that says how it ended. */
+  exited?: Promise<string>;
+}
+
+export const workerLog = (settings: Settings): string => path.join(settings.state, 'log', 'worker.log');
+const pidFile = (settings: Settings): string => path.join(settings.state, 'run', 'worker.pid');
+const isWorker = (commandLine: string): boolean => /worker\.(js|ts)( |$)/.test(commandLine);
+
+/**
+ * Starts the worker unless one is alive, and returns when it polls.
+ * @param detached it outlives this process and does not keep it alive
+ * @throws BottleError what the worker itself said on its way out, else `WORKER_FAILED`
+ */
+export async function startWorker(settings: Settings, { detached }: { detached: boolean }): Promise<StartedWorker> {
+  const log = workerLog(settings);
+  if (await workerIsAlive(settings)) {
+    const { pid } = await untilPolling(settings, undefined, Promise.resolve(0), 0);
+    return { pid, alreadyRunning: true, log };
+  }
+  stateDirectory(settings, 'run');
+  const { descriptor, start } = openLog(settings);
+  // A session of its own: Ctrl-C is for the one who started it, and a worker stops in its own way.
+  const child = spawn(process.execPath, [WORKER], { detached: true, stdio: ['ignore', descriptor, descriptor] });
+  closeSync(descriptor);
+  const exited = endOf(child);
+  const record = await untilPolling(settings, child, exited, start);
+  if (detached) child.unref();
+  return {
+    pid: record.pid,
+    log,
+    alreadyRunning: record.pid !== child.pid,
+    ...(detached || record.pid !== child.pid ? {} : { exited: exited.then((code) => `ended with ${code}`) }),
+  };
+}
+
+/** Asks the worker to stop and waits; running steps may end first, and nothing is undone. */
+export async function stopWorker(settings: Settings): Promise<'stopped' | 'killed' | 'not-running'> {
+  return stopByPidFile(pidFile(settings), isWorker, { graceMs: STOP_GRACE_MS });
+}
+
+/** The id of this host's worker process; null when there is none. */
+export async function workerPid(settings: Settings): Promise<number | null> {
+  return readLivePid(pidFile(settings), isWorker);
+}
+
+async function untilPolling(
+  settings: Settings,
+  child: ChildProcess | undefined,
+  exited: Promise<number | string>,
+  logStart: number,
+): Promise<WorkerRecord> {
+  let ended: number | string | undefined;
+  if (child !== undefined) void exited.then((code) => (ended = code));
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  while (Date.now() < deadline) {
+    const record = await readWorkerRecord(settings);
+    // A killed worker leaves its record; the one that lives now has written its own id.
+    if (record !== undefined && record.pid === (await workerPid(settings))) return record;
+    // Beaten by another worker of this host, which will poll soon, or just failed.
+    if (ended !== undefined && !(await workerIsAlive(settings))) throw failure(settings, logStart, ended);
+    await sleep(POLL_MS);
+  }
+  throw new BottleError('WORKER_FAILED', 'the worker does not begin to poll', { hint: `see ${workerLog(settings)}` });
+}
+
+const endOf = (child: ChildProcess): Promise<number | string> =>
+  new Promise((resolve) => {
+    child.once('error', (error) => resolve((error as NodeJS.ErrnoException).code ?? error.message));
+    child.once('exit', (code, signal) => resolve(signal ?? `code ${code}`));
+  });
+
+function failure(settings: Settings, logStart: number, ended: number | string): BottleError {
+  const log = workerLog(settings);
+  const written = readFileSync(log).subarray(logStart).toString('utf8');
+  const said = /^error\[([A-Z_]+)\]: (.*)(?:\nhint: (.*))?/m.exec(written);
+  if (said !== null && (said[1] as string) in ERROR_CODES) {
+    return new BottleError(said[1] as ErrorCode, said[2] as string, { hint: said[3] ?? `see ${log}` });
+  }
+  return new BottleError('WORKER_FAILED', `the worker ended with ${ended}`, { hint: `see ${log}` });
+}
+
+function openLog(settings: Settings): { descriptor: number; start: number } {
+  stateDirectory(settings, 'log');
+  const file = workerLog(settings);
+  const size = existsSync(file) ? statSync(file).size : 0;
+  if (size > LOG_LIMIT_BYTES) renameSync(file, `${file}.1`);
+  return { descriptor: openSync(file, 'a', 0o600), start: size > LOG_LIMIT_BYTES ? 0 : size };
+}
