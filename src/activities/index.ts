@@ -4,49 +4,50 @@ import { ensureBundle, removeBundle } from '../host/bundle.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { ensureNetwork, removeNetwork } from '../host/network.ts';
 import type { ActivityHost } from './activity-host.ts';
-import { asActivity } from './as-activity.ts';
+import { asActivity, type Step } from './as-activity.ts';
 import { check } from './check.ts';
 import { prepare, removeState } from './prepare.ts';
 import { provisionAgent, provisionPrompt, provisionSkills } from './provision.ts';
 
-type Activities = {
-  [Name in keyof StepIo]: (input: StepIo[Name]['input']) => Promise<StepReturn<StepIo[Name]['result']>>;
+/** Every step and compensation as a plain function, for a caller that has no Temporal (the bench). */
+export type StepFunctions = {
+  [Name in keyof StepIo]: Step<StepIo[Name]['input'], StepIo[Name]['result']>;
 } & {
-  [Name in keyof UndoIo]: (input: UndoIo[Name]) => Promise<StepReturn<null>>;
+  [Name in keyof UndoIo]: Step<UndoIo[Name], null>;
 };
 
-export function createActivities(host: ActivityHost): Activities {
+export function stepFunctions(host: ActivityHost): StepFunctions {
   return {
-    prepare: asActivity((input) => prepare(host, input)),
-    network: asActivity(({ bottle, pool, driver }) =>
-      ensureNetwork(host, bottle, { pool, hostOnBridge: driver !== 'docker' }),
-    ),
-    bundle: asActivity((input, signal) => ensureBundle(host, input, signal)),
-    'machine.create': asActivity(async ({ bottle, driver, ...spec }) => {
-      await machineDriver(driver, host).create(bottle, spec);
-      return null;
-    }),
-    'machine.start': asActivity(async ({ bottle, driver }) => {
-      await machineDriver(driver, host).start(bottle);
-      return null;
-    }),
-    'provision.prompt': asActivity((input) => provisionPrompt(host, input)),
-    'provision.skills': asActivity((input, signal) => provisionSkills(host, input, signal)),
-    'provision.agent': asActivity((input) => provisionAgent(host, input)),
-    check: asActivity((input, signal) => check(host, input, signal)),
+    prepare: (input) => prepare(host, input),
+    network: ({ bottle, pool, driver }) => ensureNetwork(host, bottle, { pool, hostOnBridge: driver !== 'docker' }),
+    bundle: (input, signal) => ensureBundle(host, input, signal),
+    'machine.create': ({ bottle, driver, ...spec }) => done(machineDriver(driver, host).create(bottle, spec)),
+    'machine.start': ({ bottle, driver }) => done(machineDriver(driver, host).start(bottle)),
+    'provision.prompt': (input) => provisionPrompt(host, input),
+    'provision.skills': (input, signal) => provisionSkills(host, input, signal),
+    'provision.agent': (input) => provisionAgent(host, input),
+    check: (input, signal) => check(host, input, signal),
 
-    'machine.stop': undo(({ bottle, driver }) => machineDriver(driver, host).stop(bottle.id)),
-    'machine.delete': undo(({ bottle, driver }) => machineDriver(driver, host).delete(bottle.id)),
-    'bundle.remove': undo(({ bottle }) => removeBundle(host, bottle.id)),
-    'network.remove': undo(({ bottle }) => removeNetwork(host, bottle.id)),
-    'state.remove': undo(({ bottle }) => removeState(host, bottle.id)),
+    'machine.stop': ({ bottle, driver }) => done(machineDriver(driver, host).stop(bottle.id)),
+    'machine.delete': ({ bottle, driver }) => done(machineDriver(driver, host).delete(bottle.id)),
+    'bundle.remove': ({ bottle }) => done(removeBundle(host, bottle.id)),
+    'network.remove': ({ bottle }) => done(removeNetwork(host, bottle.id)),
+    'state.remove': ({ bottle }) => done(removeState(host, bottle.id)),
   };
 }
 
-/** A compensation has nothing to give back but that it is done. */
-function undo<Input>(remove: (input: Input) => Promise<void>): (input: Input) => Promise<StepReturn<null>> {
-  return asActivity(async (input) => {
-    await remove(input);
-    return null;
-  });
+export type Activities = Record<keyof StepFunctions, (input: never) => Promise<StepReturn<unknown>>>;
+
+export function createActivities(host: ActivityHost): Activities {
+  const wrapped = Object.entries(stepFunctions(host)).map(([name, step]) => [
+    name,
+    asActivity(step as Step<unknown, unknown>),
+  ]);
+  return Object.fromEntries(wrapped) as Activities;
+}
+
+/** Results are JSON, which has no `undefined`. */
+async function done(work: Promise<void>): Promise<null> {
+  await work;
+  return null;
 }

@@ -10,18 +10,33 @@ export interface StepSpec {
   readonly yields?: boolean;
 }
 
+/** A step of the launch, with what it does in a few words for whoever watches. */
+export interface LaunchStep extends StepSpec {
+  readonly summary: string;
+}
+
 const PROVISION_NEEDS = ['bundle', 'machine.start'] as const;
 
 export const LAUNCH_STEPS = [
-  { id: 'prepare', needs: [], undo: 'state.remove', yields: true },
-  { id: 'network', needs: ['prepare'], undo: 'network.remove', yields: true },
-  { id: 'bundle', needs: ['network'], undo: 'bundle.remove' },
-  { id: 'machine.create', needs: ['network'], undo: 'machine.delete' },
-  { id: 'machine.start', needs: ['machine.create'], undo: 'machine.stop' },
-  { id: 'provision.prompt', needs: PROVISION_NEEDS },
-  { id: 'provision.skills', needs: PROVISION_NEEDS },
-  { id: 'provision.agent', needs: PROVISION_NEEDS },
-  { id: 'check', needs: ['provision.prompt', 'provision.skills', 'provision.agent'] },
-] as const satisfies readonly StepSpec[];
+  { id: 'prepare', summary: 'Read the manifest and make the plan', needs: [], undo: 'state.remove', yields: true },
+  {
+    id: 'network',
+    summary: 'Private bridge with a pinned address for the bundle',
+    needs: ['prepare'],
+    undo: 'network.remove',
+    yields: true,
+  },
+  { id: 'bundle', summary: 'Sidecar bundle and its daemons', needs: ['network'], undo: 'bundle.remove' },
+  { id: 'machine.create', summary: 'Machine made from the guest image', needs: ['network'], undo: 'machine.delete' },
+  { id: 'machine.start', summary: 'Machine started', needs: ['machine.create'], undo: 'machine.stop' },
+  { id: 'provision.prompt', summary: 'Prompt copied in', needs: PROVISION_NEEDS },
+  { id: 'provision.skills', summary: 'Skills copied in', needs: PROVISION_NEEDS },
+  { id: 'provision.agent', summary: "Agent's own configuration", needs: PROVISION_NEEDS },
+  {
+    id: 'check',
+    summary: 'Proof from inside: only the bundle is reachable, the agent runs',
+    needs: ['provision.prompt', 'provision.skills', 'provision.agent'],
+  },
+] as const satisfies readonly LaunchStep[];
 
 export type StepId = (typeof LAUNCH_STEPS)[number]['id'];

@@ -77,16 +77,20 @@ function handleDecision(
   update: UpdateDefinition<string, [step?: string]>,
   description: string,
 ): void {
-  setHandler<string, [step?: string], UpdateDefinition<string, [step?: string]>>(update, (step) => `${decision}: ${runner.decide(decision, step ?? undefined).join(', ')}`, {
-    description,
-    validator: (step) => {
-      // The Temporal UI sends whatever a person typed: nothing, null or any JSON.
-      const target: unknown = step ?? undefined;
-      const named = target === undefined || typeof target === 'string';
-      const refusal = named ? runner.refusal(decision, target) : 'step: expected a step id, or nothing';
-      if (refusal !== undefined) throw ApplicationFailure.nonRetryable(refusal, FAILURE.notHeld);
+  setHandler<string, [step?: string], UpdateDefinition<string, [step?: string]>>(
+    update,
+    (step) => `${decision}: ${runner.decide(decision, step ?? undefined).join(', ')}`,
+    {
+      description,
+      validator: (step) => {
+        // The Temporal UI sends whatever a person typed: nothing, null or any JSON.
+        const target: unknown = step ?? undefined;
+        const named = target === undefined || typeof target === 'string';
+        const refusal = named ? runner.refusal(decision, target) : 'step: expected a step id, or nothing';
+        if (refusal !== undefined) throw ApplicationFailure.nonRetryable(refusal, FAILURE.notHeld);
+      },
     },
-  });
+  );
 }
 
 function stop(runner: GraphRunner, kind: 'stopped' | 'cancelled'): string {

@@ -9,20 +9,11 @@ import {
   proxyActivities,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import { agentEnvironment } from '../core/agent-environment.ts';
 import type { ErrorView } from '../core/errors.ts';
 import type { StepOutcome } from '../core/graph-runner.ts';
-import type { LaunchInput } from '../core/launch-input.ts';
-import type {
-  BottleRef,
-  MachineInput,
-  NetworkFacts,
-  PrepareResult,
-  StepIo,
-  StepReturn,
-  UndoIo,
-} from '../core/step-io.ts';
-import { LAUNCH_STEPS, type StepId } from '../core/steps.ts';
+import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
+import type { StepReturn } from '../core/step-io.ts';
+import { LAUNCH_STEPS, type LaunchStep, type StepId } from '../core/steps.ts';
 
 /** Three quick attempts, then the step is held. No schedule-to-close limit: a worker may be away for days. */
 const OPTIONS = {
@@ -32,14 +23,9 @@ const OPTIONS = {
   retry: { maximumAttempts: 3, initialInterval: '200 milliseconds', backoffCoefficient: 2 },
 } as const satisfies ActivityOptions;
 
-type ActivityTable = Record<string, (input: unknown) => Promise<StepReturn<unknown>>>;
+const SPECS = new Map<string, LaunchStep>(LAUNCH_STEPS.map((spec) => [spec.id, spec]));
 
-interface LaunchContext {
-  bottle: BottleRef;
-  input: LaunchInput;
-  /** The result of a step that is done. */
-  result(step: StepId): unknown;
-}
+type ActivityTable = Record<string, (input: unknown) => Promise<StepReturn<unknown>>>;
 
 export interface StepActivities {
   run(step: string): Promise<StepOutcome>;
@@ -66,60 +52,14 @@ export function stepActivities(context: LaunchContext): StepActivities {
       forward.run(async () => {
         const input = stepInput(step as StepId, context);
         if (input === undefined) return missingInput(step);
-        return call(step, SUMMARIES[step as StepId], input);
+        return call(step, (SPECS.get(step) as LaunchStep).summary, input);
       }),
     undo: (step) => {
-      const compensation = LAUNCH_STEPS.find(({ id }) => id === step) as { undo?: keyof UndoIo };
-      const name = compensation.undo as keyof UndoIo;
-      return call(name, `Undo ${step}`, undoInput(context));
+      const { undo } = SPECS.get(step) as LaunchStep;
+      return call(undo as string, `Undo ${step}`, undoInput(context));
     },
     cancelRunning: () => forward.cancel(),
   };
-}
-
-const SUMMARIES: Record<StepId, string> = {
-  prepare: 'Read the manifest and make the plan',
-  network: 'Private bridge with a pinned address for the bundle',
-  bundle: 'Sidecar bundle and its daemons',
-  'machine.create': 'Machine made from the guest image',
-  'machine.start': 'Machine started',
-  'provision.prompt': 'Prompt copied in',
-  'provision.skills': 'Skills copied in',
-  'provision.agent': "Agent's own configuration",
-  check: 'Proof from inside: only the bundle is reachable, the agent runs',
-};
-
-/** The slice of plan and earlier results that a step works from; undefined when an earlier result is missing. */
-function stepInput(step: StepId, { bottle, input, result }: LaunchContext): StepIo[StepId]['input'] | undefined {
-  if (step === 'prepare') return { bottle, ...input };
-  const prepared = result('prepare') as PrepareResult | undefined;
-  if (prepared === undefined) return undefined;
-  const { plan } = prepared;
-  const { driver } = plan;
-  if (step === 'network') return { bottle, pool: plan.pool, driver };
-  const network = result('network') as NetworkFacts | undefined;
-  if (network === undefined) return undefined;
-  const machine: MachineInput = { bottle, driver };
-  switch (step) {
-    case 'bundle':
-      return { bottle, network, image: plan.images.bundle, daemons: plan.daemons, allow: plan.allow };
-    case 'machine.create': {
-      const env = agentEnvironment(network, plan.env);
-      return { ...machine, network, image: plan.images.guest, env, resources: plan.resources };
-    }
-    case 'provision.skills':
-      return { ...machine, skills: plan.skills, directory: plan.guest.skillsDirectory };
-    case 'check':
-      return { ...machine, network, allow: plan.allow };
-    default:
-      return machine;
-  }
-}
-
-/** An undo finds things by label, so it needs no result of the step it undoes: that may have been lost. */
-function undoInput({ bottle, input, result }: LaunchContext): MachineInput {
-  const prepared = result('prepare') as PrepareResult | undefined;
-  return { bottle, driver: prepared?.plan.driver ?? input.driver ?? 'docker' };
 }
 
 function missingInput(step: string): StepOutcome {
