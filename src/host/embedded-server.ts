@@ -13,10 +13,10 @@ import {
   renameSync,
   rmSync,
   statSync,
-  writeFileSync,
 } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { BottleError } from '../core/errors.ts';
@@ -103,11 +103,15 @@ export async function serverStatus(settings: Settings): Promise<ServerStatus> {
 }
 
 /** The arguments of the Temporal CLI for a server on this database. */
-export function serverArguments(settings: Pick<Settings, 'port' | 'uiPort'>, database: string): string[] {
+export function serverArguments(
+  settings: Pick<Settings, 'port' | 'uiPort'>,
+  database: string,
+  namespace = 'default',
+): string[] {
   const each = (flag: string, values: readonly string[]): string[] => values.flatMap((value) => [flag, value]);
   return [
     ...['server', 'start-dev', '--ip', IP, '--port', String(settings.port), '--ui-port', String(settings.uiPort)],
-    ...['--db-filename', database, '--log-level', 'warn'],
+    ...['--db-filename', database, '--namespace', namespace, '--log-level', 'warn'],
     ...each('--sqlite-pragma', ['journal_mode=WAL', 'synchronous=NORMAL']),
     ...each(
       '--dynamic-config-value',
@@ -126,12 +130,16 @@ async function launch(settings: Settings, options: StartOptions): Promise<Starte
   const { database, notice } = chooseDatabase(settings, version);
   const { descriptor, start: logStart } = openLog(settings);
   // By way of a shell that replaces itself: the database's files are for their owner only, and a umask has no spawn option.
-  const child = spawn('/bin/sh', ['-c', 'umask 077; exec "$0" "$@"', program, ...serverArguments(settings, database)], {
-    detached: true,
-    stdio: ['ignore', descriptor, descriptor],
-    cwd: settings.state,
-    env: serverEnvironment(),
-  });
+  const child = spawn(
+    '/bin/sh',
+    ['-c', 'umask 077; exec "$0" "$@"', program, ...serverArguments(settings, database, options.namespace)],
+    {
+      detached: true,
+      stdio: ['ignore', descriptor, descriptor],
+      cwd: settings.state,
+      env: serverEnvironment(),
+    },
+  );
   closeSync(descriptor);
   const exited = endOf(child);
   try {
@@ -145,7 +153,6 @@ async function launch(settings: Settings, options: StartOptions): Promise<Starte
     await abandon(child, exited, settings);
     throw error;
   }
-  writeFileSync(readyMark(database), `${version}\n`, { mode: 0o600 });
   if (options.detached) child.unref();
   return {
     ...whereabouts(settings),
@@ -303,18 +310,16 @@ function canListen(port: number): Promise<boolean> {
   return promise;
 }
 
-const readyMark = (database: string): string => `${database}.ready`;
-
 /**
  * The database for a server version: the development server never migrates one, so each minor version has its own.
- * A file whose server never answered may hold half a schema (the server makes it only when there is no file),
- * so it is put aside; it cannot hold launches.
+ * One whose server was killed while it made the schema is put aside: the server makes a schema only when there is no
+ * file, and would never start on half of one.
  */
 function chooseDatabase(settings: Settings, version: string): { database: string; notice: string | undefined } {
   stateDirectory(settings, 'temporal');
   const directory = databaseDirectory(settings);
   const database = path.join(directory, `${version}.db`);
-  if (existsSync(database) && !existsSync(readyMark(database))) {
+  if (existsSync(database) && !hasNamespace(database)) {
     for (const suffix of ['', '-wal', '-shm']) {
       if (existsSync(database + suffix)) renameSync(database + suffix, `${database}.incomplete${suffix}`);
     }
@@ -327,6 +332,19 @@ function chooseDatabase(settings: Settings, version: string): { database: string
     database,
     notice: `Temporal server ${version} starts with an empty database; bottles of server ${versions} are seen only with that version`,
   };
+}
+
+/** The namespaces are made last, after the whole schema; and without one, there can be no launch to lose. */
+function hasNamespace(database: string): boolean {
+  const opened = new DatabaseSync(database);
+  try {
+    return opened.prepare('SELECT 1 FROM namespaces LIMIT 1').get() !== undefined;
+  } catch (error) {
+    // Anything else that is wrong with the file is for a person to see, in the server's own words.
+    return !(error instanceof Error && error.message.startsWith('no such table'));
+  } finally {
+    opened.close();
+  }
 }
 
 function openLog(settings: Settings): { descriptor: number; start: number } {

@@ -39,6 +39,8 @@ export async function ensureNamespace(client: Client): Promise<void> {
   } catch (error) {
     if (grpcCode(error) !== GRPC.notFound) throw error;
     await client.workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: retention });
+    // Every part of the server learns of a new namespace at its cache's next refresh only.
+    await until(() => isKnown(client), `namespace ${namespace}`);
   }
 }
 
@@ -61,7 +63,8 @@ export async function ensureSearchAttributes(client: Client): Promise<void> {
     // Someone else was faster.
     if (code !== GRPC.alreadyExists) throw error;
   }
-  await untilUsable(client);
+  // Frontends cache a namespace's attributes for some seconds, so registered is not yet usable.
+  await until(() => isQueryable(client), 'a search attribute');
 }
 
 async function missingAttributes(client: Client): Promise<string[]> {
@@ -77,17 +80,27 @@ async function missingAttributes(client: Client): Promise<string[]> {
   }
 }
 
-/** Frontends cache a namespace's attributes for some seconds, so registered is not yet usable. */
-async function untilUsable(client: Client): Promise<void> {
+/** Waits for what is made to become usable. */
+async function until(isUsable: () => Promise<boolean>, what: string): Promise<void> {
   const deadline = Date.now() + USABLE_WITHIN_MS;
-  while (!(await isQueryable(client))) {
+  while (!(await isUsable())) {
     if (Date.now() > deadline) {
-      throw new BottleError('SERVER_FAILED', 'the search attributes were registered but cannot be used yet', {
+      throw new BottleError('SERVER_FAILED', `${what} was made but cannot be used yet`, {
         retryable: true,
         hint: 'try again in a minute',
       });
     }
     await sleep(POLL_MS);
+  }
+}
+
+async function isKnown(client: Client): Promise<boolean> {
+  try {
+    await client.workflowService.countWorkflowExecutions({ namespace: client.options.namespace });
+    return true;
+  } catch (error) {
+    if (grpcCode(error) === GRPC.notFound) return false;
+    throw error;
   }
 }
 

@@ -9,7 +9,7 @@ export { clusterOwner, ensureSearchAttributes } from './temporal-cluster.ts';
 export { type TemporalTarget, temporalTarget } from './temporal-target.ts';
 
 /** A server on this computer answers at once or not at all; one far away may need a handshake or two. */
-const CONNECT_TIMEOUT_MS = { embedded: 5_000, external: 10_000 } as const;
+const CONNECT_TIMEOUT_MS = { here: 5_000, elsewhere: 10_000 } as const;
 
 /**
  * A client of the target's namespace, connected. Close it by `client.connection.close()`.
@@ -19,7 +19,7 @@ export async function connectClient(target: TemporalTarget): Promise<Client> {
   const { Client, Connection } = await import('@temporalio/client');
   const connection = Connection.lazy({
     ...freshOptions(target),
-    connectTimeout: CONNECT_TIMEOUT_MS[target.kind],
+    connectTimeout: timeoutMs(target),
     // A proxy of the environment is not for this computer's own servers.
     ...(isLocal(target) ? { channelArgs: { 'grpc.enable_http_proxy': 0 } } : {}),
   });
@@ -44,7 +44,7 @@ export async function connectWorker(target: TemporalTarget): Promise<NativeConne
     ...(isLocal(target) ? { grpcCompression: { codec: 'none' } as const } : {}),
   });
   try {
-    return await firstFailureOf(withDeadline(connecting, CONNECT_TIMEOUT_MS[target.kind]), target);
+    return await firstFailureOf(withDeadline(connecting, timeoutMs(target)), target);
   } catch (error) {
     // It cannot be called off, so whatever comes of it later is closed.
     connecting.then((late) => late.close()).catch(() => undefined);
@@ -53,6 +53,7 @@ export async function connectWorker(target: TemporalTarget): Promise<NativeConne
 }
 
 const isLocal = (target: TemporalTarget): boolean => isLoopback(hostAndPort(target.address).host);
+const timeoutMs = (target: TemporalTarget): number => CONNECT_TIMEOUT_MS[isLocal(target) ? 'here' : 'elsewhere'];
 
 /** A copy: the SDK writes into the metadata it is given. */
 function freshOptions(target: TemporalTarget): TemporalTarget['connectionOptions'] {
@@ -60,15 +61,20 @@ function freshOptions(target: TemporalTarget): TemporalTarget['connectionOptions
   return metadata === undefined ? options : { ...options, metadata: { ...metadata } };
 }
 
-/** The connection, or the reason a plain handshake gives if that fails first. */
+/** The connection; if a plain handshake fails too, then with the reason that one gives, and as soon as it does. */
 async function firstFailureOf<T>(connecting: Promise<T>, target: TemporalTarget): Promise<T> {
   connecting.catch(() => undefined);
   // Behind a proxy a direct handshake would prove nothing.
   if (!isLocal(target) && hasProxy()) return connecting;
   const { tls } = target.connectionOptions;
   const endpoint = { ...hostAndPort(target.address), ...(tls === undefined ? {} : { tls }) };
-  const reachable = probeEndpoint(endpoint, CONNECT_TIMEOUT_MS[target.kind]);
-  return Promise.race([connecting, reachable.then(() => connecting)]);
+  const reachable = probeEndpoint(endpoint, timeoutMs(target));
+  try {
+    return await Promise.race([connecting, reachable.then(() => connecting)]);
+  } catch (error) {
+    await reachable;
+    throw error;
+  }
 }
 
 /** The variables that @grpc/grpc-js obeys. */
@@ -94,12 +100,15 @@ function unreachable(target: TemporalTarget, error: unknown): BottleError {
   });
 }
 
+/** As @grpc/grpc-js and the worker's own gRPC word the statuses UNAUTHENTICATED and PERMISSION_DENIED. */
+const REFUSED_CREDENTIALS =
+  /UNAUTHENTICATED|PERMISSION_DENIED|valid authentication credentials|does not have permission to execute/;
 const CHECK_ADDRESS = "check TEMPORAL_ADDRESS, or the address in Temporal's profile file";
 
 function explain(target: TemporalTarget, error: unknown): { reason: string; hint: string } {
   const code = codeOf(error);
   const text = messagesOf(error);
-  if (/UNAUTHENTICATED|PERMISSION_DENIED|Unauthenticated|PermissionDenied|permission to execute/.test(text)) {
+  if (REFUSED_CREDENTIALS.test(text)) {
     return {
       reason: 'refuses the credentials',
       hint: `check TEMPORAL_API_KEY (or api_key in the profile) and that it is valid for namespace ${target.namespace}`,
