@@ -15,8 +15,7 @@ export interface FileLock {
 
 /** Takes the lock on `file` (made if missing), or gives null when another holder has it. */
 export function tryLock(file: string): FileLock | null {
-  // SQLite itself would make it readable for all.
-  closeSync(openSync(file, 'a', 0o600));
+  makePrivate(file);
   const database = new DatabaseSync(file, { timeout: 0 });
   try {
     database.exec('BEGIN EXCLUSIVE');
@@ -26,6 +25,18 @@ export function tryLock(file: string): FileLock | null {
     throw error;
   }
   return { release: () => database.close() };
+}
+
+/**
+ * SQLite itself would make the file readable for all. Only a missing file is opened here: POSIX drops every lock
+ * that a process has on a file when that process closes any descriptor of it.
+ */
+function makePrivate(file: string): void {
+  try {
+    closeSync(openSync(file, 'ax', 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  }
 }
 
 /** Runs `act` while holding the lock on `file`; waits for it as long as another holder needs. */

@@ -29,13 +29,15 @@ afterEach(async () => {
 });
 
 /** A process with `mark` in its command line; resolves when it runs its script. */
-async function start(mark: string, script = ''): Promise<ChildProcess & { pid: number }> {
+async function start(mark: string, script = ''): Promise<ChildProcess & { pid: number; firstLine: string }> {
   const child = spawn(process.execPath, ['-e', `${script}; console.log('up'); setInterval(() => {}, 1000)`, mark], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   children.push(child);
-  await once(child.stdout, 'data');
-  return child as ChildProcess & { pid: number };
+  const [output] = (await once(child.stdout, 'data')) as [Buffer];
+  return Object.assign(child as ChildProcess & { pid: number }, {
+    firstLine: output.toString().split('\n', 1)[0] ?? '',
+  });
 }
 
 const marked = (mark: string) => (line: string) => line.includes(mark);
@@ -124,6 +126,19 @@ describe('a file lock', () => {
       });
     const results = await Promise.allSettled([0, 1, 2, 3].map(act));
     expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled', 'fulfilled']);
+  });
+
+  it('stays with its holder when that tries once more', async () => {
+    const file = path.join(root, 'lock');
+    const lock = tryLock(file);
+    expect(tryLock(file)).toBeNull();
+    const module = new URL('../../../src/host/file-lock.ts', import.meta.url).href;
+    const other = await start(
+      'other',
+      `const { tryLock } = await import('${module}'); console.log(tryLock('${file}') === null)`,
+    );
+    expect(other.firstLine).toBe('true');
+    lock?.release();
   });
 
   it('is free again when its holder is killed', async () => {
