@@ -64,9 +64,8 @@ async function bundleInit(entry) {
     write: false,
     platform: 'node',
     target: 'node24',
-    format: 'esm',
+    format: 'cjs',
     // Inlined CommonJS packages call require for Node's own modules, which an ES module does not have.
-    banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
     legalComments: 'inline',
     logLevel: 'warning',
     absWorkingDir: root,

@@ -1,8 +1,9 @@
 /** The last step: proof, from inside the machine, that it is as closed and as able as a bottle must be. */
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { exampleOf, parseAllowEntry } from '../core/allow-list.ts';
+import { PIPELOCK_PORT } from '../core/daemons.ts';
 import { BottleError } from '../core/errors.ts';
-import { PROXY_PORT } from '../core/plan.ts';
 import type { CheckInput } from '../core/step-io.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import type { ActivityHost } from './activity-host.ts';
@@ -12,8 +13,8 @@ export async function check(host: ActivityHost, input: CheckInput, signal: Abort
   const output = new PassThrough();
   const printed = text(output);
   const { network, allow } = input;
-  const proxy = `${network.bundleIp}:${PROXY_PORT}`;
-  const argv = ['sh', '-c', PROBES, 'sh', proxy, allow[0] ?? '', network.gateway];
+  const proxy = `${network.bundleIp}:${PIPELOCK_PORT}`;
+  const argv = ['sh', '-c', PROBES, 'sh', proxy, verdictQuery(allow), network.gateway];
   const request = { argv, stdout: output, stderr: output, signal };
   await machineDriver(input.driver, host)
     .exec(input.bottle.id, request)
@@ -23,6 +24,13 @@ export async function check(host: ActivityHost, input: CheckInput, signal: Abort
   throw new BottleError('CHECK_FAILED', failures.join('; '), {
     hint: `look inside with: bottle exec ${input.bottle.id} -it -- sh`,
   });
+}
+
+/** The first listed host as the proxy's `/verdict` takes it; empty when nothing is listed. */
+function verdictQuery([first]: readonly string[]): string {
+  if (first === undefined) return '';
+  const { host, port } = exampleOf(parseAllowEntry(first));
+  return `host=${host}&port=${port}`;
 }
 
 /** A host name nobody lists: RFC 2606 keeps `.invalid` free for ever. */
@@ -40,7 +48,7 @@ see() { printf '%s\\t%s\\n' "$1" "$2"; }
 status() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@"; }
 dial() { curl -sv --noproxy '*' -o /dev/null --connect-timeout 2 --max-time 3 "$1" 2>&1 | grep -Ei 'connected to|refused|no route|unreachable|timed out' | head -n 1; }
 (see proxy "$(status --noproxy '*' "http://$proxy/health")") &
-(see listed "$([ -z "$listed" ] || curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?host=$listed")") &
+(see listed "$([ -z "$listed" ] || curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed")") &
 (see unlisted "$(status -x "http://$proxy" "http://${UNLISTED}/")") &
 (see unlisted-tls "$(curl -s -o /dev/null -w '%{http_connect}' --max-time 5 -x "http://$proxy" "https://${UNLISTED}/")") &
 (see direct "$(dial "http://${PUBLIC_ADDRESS}/")") &

@@ -6,7 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type PrepareRequestFunctionOpts, type PrepareRequestFunctionResult, RequestError, Server } from 'proxy-chain';
-import { type AllowEntry, type Decision, decide } from './allow-list.ts';
+import { type AllowEntry, type Decision, decide } from '../core/allow-list.ts';
 import { DialError, dial, type Resolve, resolveBySystem } from './dial.ts';
 import { answerOwn } from './own-answers.ts';
 import { agentOf, cleanHeaders, correctAnswer, hasUnframedBody, tunnelTo } from './proxy-chain-glue.ts';

@@ -1,7 +1,7 @@
 /** From the container's environment to the processes to run. Each daemon gets only the variables it needs. */
 import { isIP } from 'node:net';
-import { parseAllowList } from './allow-list.ts';
-import { ConfigError, type DaemonName, parseDaemons } from './daemons.ts';
+import { parseAllowList } from '../core/allow-list.ts';
+import { ConfigError, type DaemonName, parseDaemons } from '../core/daemons.ts';
 import { type DaemonSpec, readyByMessage } from './supervisor.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;

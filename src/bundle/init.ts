@@ -6,8 +6,9 @@
  * hosts (allow-list.ts); `BOTTLE_STATUS_FILE` instead of /run/bottle/status.json.
  * Exits 0 after SIGTERM or SIGINT, 64 at once when the environment makes no sense.
  */
+
+import { ConfigError, EXIT_CONFIG } from '../core/daemons.ts';
 import { planDaemons } from './daemon-specs.ts';
-import { ConfigError, EXIT_CONFIG } from './daemons.ts';
 import { statusReporter } from './status-report.ts';
 import { type DaemonSpec, type Supervisor, startSupervisor } from './supervisor.ts';
 

@@ -1,6 +1,6 @@
 /** What the proxy answers itself, to requests made to it and not through it: its health and its verdicts. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type AllowEntry, decide } from './allow-list.ts';
+import { type AllowEntry, decide } from '../core/allow-list.ts';
 
 /**
  * `GET /health` and `GET /verdict?host=NAME[&port=443]`; 404 for all else. A verdict is what a request for that host

@@ -1,7 +1,7 @@
 /** The daemon in pipelock's place: the allow-list proxy, on the bundle's address. Runs as a child process of init. */
-import { parseAllowList } from './allow-list.ts';
+import { parseAllowList } from '../core/allow-list.ts';
+import { PIPELOCK_PORT } from '../core/daemons.ts';
 import { startAllowListProxy } from './allow-list-proxy.ts';
-import { PIPELOCK_PORT } from './daemons.ts';
 
 /** Starts it from its environment (checked by init before), tells init once it listens, and ends on SIGTERM. */
 export async function runPipelock(env: NodeJS.ProcessEnv): Promise<void> {

@@ -1,7 +1,7 @@
 /** How a bundle tells the states of its daemons: a file for whoever looks into the container, a log line for the host. */
 import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type DaemonState, statusLine } from './daemons.ts';
+import { type DaemonState, statusLine } from '../core/daemons.ts';
 
 export interface DaemonStatus {
   state: DaemonState;

@@ -3,8 +3,8 @@
  * growing delay when it ends, and ends them all in time. One daemon's trouble never touches another.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import type { DaemonState } from '../core/daemons.ts';
 import { type BackoffPolicy, backoffDelay, countEnd, DEFAULT_BACKOFF } from './backoff.ts';
-import type { DaemonState } from './daemons.ts';
 import { prefixLines } from './prefix-lines.ts';
 import type { DaemonStatus, Statuses } from './status-report.ts';
 

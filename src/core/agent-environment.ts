@@ -1,6 +1,6 @@
 /** The environment every process of a machine starts with: the way out through the bundle, and quiet switches. */
 
-import { PROXY_PORT } from './plan.ts';
+import { PIPELOCK_PORT } from './daemons.ts';
 import type { NetworkFacts } from './step-io.ts';
 
 /**
@@ -8,7 +8,7 @@ import type { NetworkFacts } from './step-io.ts';
  * @param env the manifest's own variables, which win over ours except for the proxies: those are the only way out
  */
 export function agentEnvironment(network: NetworkFacts, env: Record<string, string>): Record<string, string> {
-  const proxy = `http://${network.bundleIp}:${PROXY_PORT}`;
+  const proxy = `http://${network.bundleIp}:${PIPELOCK_PORT}`;
   const direct = `${network.bundleIp},localhost,127.0.0.1`;
   return {
     // Measured with Claude Code 2.1: no update or telemetry connections that an allow-list would only refuse.

@@ -1,17 +1,22 @@
 /** What a person writes, as schemas: an agent file and the bottle file it names. The keys are the original bot-bottle's. */
 import { z } from 'zod';
+import { parseAllowEntry } from './allow-list.ts';
 
 /** Stem of an agent or bottle file. */
 export const MANIFEST_NAME = /^[a-z][a-z0-9-]*$/;
 const SKILL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
-const HOST_PATTERN = /^(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d{1,5})?$/;
 
 const name = z
   .string('expected a name')
   .regex(MANIFEST_NAME, 'expected lower-case letters, digits and dashes, a letter first');
-const host = z
-  .string('expected a host name')
-  .regex(HOST_PATTERN, 'expected a host name such as api.example.com or *.example.com');
+const host = z.string('expected a host name').superRefine((text, context) => {
+  try {
+    parseAllowEntry(text);
+  } catch {
+    const expected = 'expected a host such as api.example.com, *.example.com or example.com:8443';
+    context.addIssue({ code: 'custom', message: expected });
+  }
+});
 const driver = z.enum(['docker', 'smolvm'], 'expected docker or smolvm');
 
 const envName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'expected a variable name');

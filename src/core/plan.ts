@@ -1,8 +1,6 @@
 /** The plan: a manifest resolved for one host. Pure data, no secrets; what every later step is cut from. */
+import type { DaemonName } from './daemons.ts';
 import type { Driver } from './status.ts';
-
-/** Names of the daemons a bundle can run. */
-export type DaemonName = 'pipelock' | 'egress' | 'git-gate' | 'supervise';
 
 /** Where things are inside every machine, whatever its driver; the guest image is built to match. */
 export const GUEST = {
@@ -13,9 +11,6 @@ export const GUEST = {
   promptFile: '/home/agent/.bottle/prompt.md',
   skillsDirectory: '/home/agent/.claude/skills',
 } as const;
-
-/** The port of the bundle's forward proxy on the bundle's address. */
-export const PROXY_PORT = 8888;
 
 export interface Resources {
   cpus: number;
@@ -33,7 +28,7 @@ export interface Plan {
   /** CIDR out of which the bottle's /28 is taken. */
   pool: string;
   daemons: DaemonName[];
-  /** Host names the machine may reach through the bundle. */
+  /** Hosts the machine may reach through the bundle, as entries of allow-list.ts. */
   allow: string[];
   /** Literal values only. */
   env: Record<string, string>;

@@ -2,7 +2,8 @@
  * What each step takes and gives. Inputs are slices of the plan and of earlier results, so a history holds each
  * fact once and stays small (the launch's history is a figure of the bench).
  */
-import type { DaemonName, Plan, Resources } from './plan.ts';
+import type { DaemonName } from './daemons.ts';
+import type { Plan, Resources } from './plan.ts';
 import type { Driver } from './status.ts';
 
 /** Whose step it is: the workflow's id and run id. */

@@ -1,5 +1,6 @@
 /** A bottle's sidecar bundle: the container, its two networks, and waiting until its daemons are ready. */
 import type Dockerode from 'dockerode';
+import { EXIT_CONFIG, parseStatusLine } from '../core/daemons.ts';
 import { BottleError } from '../core/errors.ts';
 import { bundleName } from '../core/names.ts';
 import type { BundleInput, BundleResult } from '../core/step-io.ts';
@@ -21,8 +22,11 @@ export async function ensureBundle(host: DockerHost, input: BundleInput, signal:
   const container = await ensureContainer(host, input.bottle, 'bundle', name, bundleSpec(input));
   // Before the start: a daemon must never run without its way out, and the Engine sets both up in one go.
   await connectUplink(host, container);
-  await startContainer(container, name);
-  return { container: name, daemons: await daemonsReady(container, name, signal) };
+  const adopted = !(await startContainer(container, name));
+  const daemons = adopted ? await lastReport(container, signal) : undefined;
+  if (daemons !== undefined && allReady(daemons)) return { container: name, daemons };
+  // A bundle that ran before may have been ready once: only what it reports from now on counts.
+  return { container: name, daemons: await daemonsReady(container, name, adopted, signal) };
 }
 
 /** Stops the bundle so that its daemons can finish, then removes it. What is not this owner's is not touched. */
@@ -65,28 +69,44 @@ async function connectUplink(host: DockerHost, container: Dockerode.Container): 
   });
 }
 
-const STATUS_LINE = /^\[init\] status (\{.*\})$/;
+type Daemons = Record<string, string>;
+
+const allReady = (daemons: Daemons): boolean => Object.values(daemons).every((state) => state === 'ready');
+
+async function lastReport(container: Dockerode.Container, signal: AbortSignal): Promise<Daemons | undefined> {
+  let last: Daemons | undefined;
+  for await (const line of containerLines(container, { follow: false, signal })) last = parseStatusLine(line) ?? last;
+  return last;
+}
 
 async function daemonsReady(
   container: Dockerode.Container,
   name: string,
+  adopted: boolean,
   signal: AbortSignal,
-): Promise<Record<string, string>> {
+): Promise<Daemons> {
   const deadline = AbortSignal.timeout(READY_SECONDS * 1000);
-  const last: string[] = [];
-  for await (const line of containerLines(container, AbortSignal.any([signal, deadline]))) {
-    const status = STATUS_LINE.exec(line)?.[1];
-    if (status === undefined) {
-      last.push(line);
-      if (last.length > 3) last.shift();
-      continue;
-    }
-    const daemons = JSON.parse(status) as Record<string, string>;
-    if (Object.values(daemons).every((state) => state === 'ready')) return daemons;
+  const said: string[] = [];
+  const lines = containerLines(container, {
+    follow: true,
+    signal: AbortSignal.any([signal, deadline]),
+    ...(adopted ? { tail: 1 } : {}),
+  });
+  for await (const line of lines) {
+    const daemons = parseStatusLine(line);
+    if (daemons === undefined) said.push(line);
+    else if (allReady(daemons)) return daemons;
   }
   signal.throwIfAborted();
-  const why = deadline.aborted ? `not ready after ${READY_SECONDS} s` : 'it ended';
-  throw new BottleError('BUNDLE_NOT_READY', `the bundle's daemons did not become ready: ${why}. ${last.join(' | ')}`, {
-    hint: `docker logs ${name}`,
-  });
+  const { State } = await engine(`inspect container ${name}`, () => container.inspect());
+  const why = State.Running ? `after ${READY_SECONDS} s` : `it ended with ${State.ExitCode}`;
+  throw new BottleError(
+    'BUNDLE_NOT_READY',
+    `the bundle's daemons are not ready: ${why}. ${said.slice(-3).join(' | ')}`,
+    {
+      // Its own complaint about what it was given: the same again cannot help.
+      retryable: State.Running || State.ExitCode !== EXIT_CONFIG,
+      hint: `docker logs ${name}`,
+    },
+  );
 }

@@ -1,26 +1,40 @@
-/** A container's log as lines, followed while it runs. */
+/** A container's log as lines. */
 
 import readline from 'node:readline';
-import { PassThrough } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
 import type Dockerode from 'dockerode';
 import { engine } from './docker.ts';
 
+export interface LogRequest {
+  /** Go on with each new line until the container stops; otherwise end after what is there. */
+  follow: boolean;
+  /** How many of the lines that are there already; all by default. */
+  tail?: number;
+  /** Ends the lines, without an error. */
+  signal: AbortSignal;
+}
+
 /**
- * Every line since the container's last start, then each new one; ends when the container stops or `signal` aborts.
+ * What a container printed on both streams since its last start.
  * @throws BottleError `DOCKER_ERROR`, `DOCKER_UNREACHABLE`
  */
-export async function* containerLines(container: Dockerode.Container, signal: AbortSignal): AsyncGenerator<string> {
+export async function* containerLines(container: Dockerode.Container, request: LogRequest): AsyncGenerator<string> {
+  const { follow, tail, signal } = request;
   const { State } = await engine('inspect container', () => container.inspect());
-  const since = Math.floor(Date.parse(State.StartedAt) / 1000) || 0;
-  const raw = await engine('read the log', () => container.logs({ follow: true, stdout: true, stderr: true, since }));
+  const options = {
+    stdout: true,
+    stderr: true,
+    since: unixTime(State.StartedAt),
+    ...(tail === undefined ? {} : { tail }),
+  };
+  const raw = await engine('read the log', () => rawLog(container, options, follow));
   const text = new PassThrough();
   container.modem.demuxStream(raw, text, text);
-  raw.on('end', () => text.end());
-  raw.on('error', () => text.end());
   const stop = (): void => {
-    (raw as unknown as { destroy(): void }).destroy();
+    raw.destroy();
     text.end();
   };
+  raw.once('end', stop).once('error', stop);
   signal.addEventListener('abort', stop, { once: true });
   try {
     yield* readline.createInterface({ input: text });
@@ -28,4 +42,18 @@ export async function* containerLines(container: Dockerode.Container, signal: Ab
     signal.removeEventListener('abort', stop);
     stop();
   }
+}
+
+async function rawLog(container: Dockerode.Container, options: object, follow: boolean): Promise<Readable> {
+  if (follow) return (await container.logs({ ...options, follow: true })) as Readable;
+  const all = new PassThrough();
+  all.end(await container.logs({ ...options, follow: false }));
+  return all;
+}
+
+/** The Engine takes seconds and nanoseconds: whole seconds alone would bring lines of an earlier start back. */
+function unixTime(startedAt: string): number {
+  const seconds = Math.floor(Date.parse(startedAt) / 1000);
+  const fraction = /\.(\d+)/.exec(startedAt)?.[1] ?? '0';
+  return `${seconds}.${fraction.padEnd(9, '0').slice(0, 9)}` as unknown as number;
 }

@@ -53,13 +53,15 @@ export async function inspectContainer(
   });
 }
 
-/** Starts a container; one that runs is left alone. */
-export async function startContainer(container: Dockerode.Container, name: string): Promise<void> {
-  await engine(`start container ${name}`, async () => {
+/** Starts a container; one that runs is left alone, and then the answer is false. */
+export async function startContainer(container: Dockerode.Container, name: string): Promise<boolean> {
+  return engine(`start container ${name}`, async () => {
     try {
       await container.start();
+      return true;
     } catch (error) {
       if (statusOf(error) !== 304) throw error;
+      return false;
     }
   });
 }

@@ -1,7 +1,7 @@
 /** `bottle logs`: what the bundle's init and its daemons print. */
 import { createInterface } from 'node:readline';
 import { PassThrough } from 'node:stream';
-import { DAEMON_NAMES, isDaemonName } from '../../bundle/daemons.ts';
+import { DAEMON_NAMES, isDaemonName } from '../../core/daemons.ts';
 import { BottleError } from '../../core/errors.ts';
 import { bundleName } from '../../core/names.ts';
 import { inspectContainer } from '../../host/container.ts';

@@ -5,9 +5,9 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Server
 import { text } from 'node:stream/consumers';
 import tls from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { parseAllowEntry } from '../../../src/bundle/allow-list.ts';
 import { type RequestRecord, startAllowListProxy } from '../../../src/bundle/allow-list-proxy.ts';
 import type { Address } from '../../../src/bundle/dial.ts';
+import { parseAllowEntry } from '../../../src/core/allow-list.ts';
 
 const LOOPBACK: Address = { address: '127.0.0.1', family: 4 };
 

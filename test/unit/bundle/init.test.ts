@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { build } from 'esbuild';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { EXIT_CONFIG, PIPELOCK_PORT, parseStatusLine } from '../../../src/bundle/daemons.ts';
 import type { DaemonStatus } from '../../../src/bundle/status-report.ts';
+import { EXIT_CONFIG, PIPELOCK_PORT, parseStatusLine } from '../../../src/core/daemons.ts';
 
 /** As in the image: one file, CommonJS. */
 let directory: string;

@@ -2,8 +2,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import type { DaemonState } from '../../../src/bundle/daemons.ts';
 import { statusReporter } from '../../../src/bundle/status-report.ts';
+import type { DaemonState } from '../../../src/core/daemons.ts';
 
 let directory: string;
 let told: string[];

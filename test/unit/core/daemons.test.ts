@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { ConfigError, parseDaemons, parseStatusLine, statusLine } from '../../../src/bundle/daemons.ts';
+import { ConfigError, parseDaemons, parseStatusLine, statusLine } from '../../../src/core/daemons.ts';
 
 test.each([
   ['', []],

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { canonicalHost, decide, parseAllowEntry, parseAllowList } from '../../../src/bundle/allow-list.ts';
+import { canonicalHost, decide, parseAllowEntry, parseAllowList } from '../../../src/core/allow-list.ts';
 
 const verdict = (entries: string[], host: string, port = 443) =>
   decide(entries.map(parseAllowEntry), host, port).verdict;

@@ -9,8 +9,6 @@
  * - A name that resolves to a private or loopback address is refused when dialled, unless its entry ends in
  *   ` private` (see dial.ts).
  */
-import { isIP } from 'node:net';
-
 const DEFAULT_PORTS: readonly number[] = [80, 443];
 const ENTRY = /^(\*\.)?(\[[^\]\s]+\]|[^\s:/\\?#@[\]*]+)(?::(\d{1,5}))?( private)?$/;
 const MAX_NAME_LENGTH = 253;
@@ -37,7 +35,7 @@ export function parseAllowEntry(text: string): AllowEntry {
   const [, wildcard, rawHost, rawPort, mayBePrivate] = ENTRY.exec(text.trim()) ?? [];
   const host = rawHost === undefined ? undefined : canonicalHost(rawHost);
   if (host === undefined) throw new TypeError(`${JSON.stringify(text)} is not a host (host, *.host or host:port)`);
-  if (wildcard !== undefined && isIP(host) !== 0)
+  if (wildcard !== undefined && isAddress(host))
     throw new TypeError(`${JSON.stringify(text)} puts *. before an address`);
   const port = rawPort === undefined ? undefined : Number(rawPort);
   if (port !== undefined && (port < 1 || port > 65_535))
@@ -48,6 +46,11 @@ export function parseAllowEntry(text: string): AllowEntry {
     ports: port === undefined ? DEFAULT_PORTS : [port],
     private: mayBePrivate !== undefined,
   };
+}
+
+/** A host and port that an entry lets through, to ask the proxy about. */
+export function exampleOf({ host, below, ports }: AllowEntry): { host: string; port: number } {
+  return { host: below ? `any.${host}` : host.includes(':') ? `[${host}]` : host, port: ports[0] as number };
 }
 
 /**
@@ -100,6 +103,9 @@ export function canonicalHost(raw: string): string | undefined {
   if (name.length > MAX_NAME_LENGTH || name.split('.').includes('')) return undefined;
   return name;
 }
+
+/** Whether a canonical host is an address rather than a name. */
+const isAddress = (host: string): boolean => host.includes(':') || /^\d{1,3}(\.\d{1,3}){3}$/.test(host);
 
 /** What a guest sent as a host, fit for a message or a log line. */
 function printable(raw: string): string {
