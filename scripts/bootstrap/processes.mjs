@@ -8,10 +8,11 @@ import { createInterface } from 'node:readline';
 import { binaries, root } from './places.mjs';
 import { Refusal } from './refusal.mjs';
 
-const TAIL = 25;
+/** A failed program's first lines often hold the reason (npm), or its last ones (apt, go). */
+const SHOWN = { first: 12, last: 12 };
 
 /**
- * Runs a program to its end, its output kept back; shows the output's last lines when it fails.
+ * Runs a program to its end, its output kept back; shows the output's first and last lines when it fails.
  *
  * @param {string} command
  * @param {string[]} args
@@ -33,14 +34,18 @@ export function run(command, args, { cwd = root, env = {}, onLine } = {}) {
       stopForwarding();
       if (code === 0) return resolve(lines.join('\n'));
       process.stderr.write(
-        lines
-          .slice(-TAIL)
+        excerpt(lines)
           .map((line) => `  ${line}\n`)
           .join(''),
       );
-      reject(new Refusal(`${command} ${args.join(' ')} ended with ${signal ?? code}`, 'its last lines stand above'));
+      reject(new Refusal(`${command} ${args.join(' ')} ended with ${signal ?? code}`, 'what it said stands above'));
     });
   });
+}
+
+function excerpt(lines) {
+  const { first, last } = SHOWN;
+  return lines.length <= first + last ? lines : [...lines.slice(0, first), '...', ...lines.slice(-last)];
 }
 
 /** Ends this process together with a child it waits for, so that nothing goes on behind the user's back. */
