@@ -28,7 +28,9 @@ export async function serveInForeground({ output, settings }: Context, target: T
   const interrupt = (): void => controller.abort();
   process.on('SIGINT', interrupt);
   process.on('SIGTERM', interrupt);
-  const say = (name: string, line: string): void => output.say(`${output.errColours.dim(`${name} |`)} ${line}`);
+  const say = (name: string, line: string): void => {
+    if (line !== '') output.say(`${output.errColours.dim(`${name} |`)} ${line}`);
+  };
   const started = new Set<string>();
 
   const children: Child[] = [

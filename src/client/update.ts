@@ -4,7 +4,7 @@ import type { UpdateDefinition } from '@temporalio/common';
 import { BottleError } from '../core/errors.ts';
 import { FAILURE } from '../workflows/messages.ts';
 import { type BottleRun, grpcCode, noSuchBottle, queryStatus, within } from './bottle-status.ts';
-import { heldSteps } from './render/held.ts';
+import { commands, heldSteps } from './render/held.ts';
 import { clean } from './render/text.ts';
 import type { Session } from './session.ts';
 
@@ -38,8 +38,8 @@ async function explain(session: Session, run: BottleRun, error: unknown): Promis
   const cause = error.cause as { type?: string; message?: string } | undefined;
   if (error.name === 'WorkflowUpdateFailedError' && cause?.type === FAILURE.notHeld) {
     const held = await queryStatus(session, run).then((status) => (status === undefined ? [] : heldSteps(status)));
-    const hint =
-      held.length === 0 ? `see: bottle status ${run.id}` : `held: ${held.map(({ id }) => clean(id)).join(', ')}`;
+    const [first] = commands(run.id, held);
+    const hint = first ?? `see: bottle status ${run.id}`;
     return new BottleError('NOT_HELD', `${run.id}: ${clean(cause.message ?? 'no step is held')}`, {
       hint,
       cause: error,

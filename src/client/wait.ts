@@ -8,9 +8,15 @@ import type { Session } from './session.ts';
 import { type Goal, untilSettled } from './settle.ts';
 
 /** Exit code: 0 the goal is reached, 1 it ended otherwise, 3 held, 130 interrupted. */
-export async function waitFor(session: Session, run: BottleRun, goal: Goal, output: Output): Promise<number> {
+export async function waitFor(
+  session: Session,
+  run: BottleRun,
+  goal: Goal,
+  output: Output,
+  { joining = false }: { joining?: boolean } = {},
+): Promise<number> {
   return stoppable(output, comeBack(run.id), async (signal) => {
-    const progress = await progressFor(output);
+    const progress = await progressFor(output, joining);
     const settled = await untilSettled(session, run, goal, signal, progress.show).finally(progress.done);
     return conclude(settled, goal, output);
   });

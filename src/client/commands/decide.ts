@@ -29,6 +29,6 @@ export async function run(context: Context, decision: Decision, id: string, step
     output.note(clean(answer));
     const now = await queryStatus(session, launch).catch(() => undefined);
     const goal = decision === 'abort' || (now !== undefined && isGoingDown(now)) ? 'gone' : 'ready';
-    return waitFor(session, launch, goal, output);
+    return waitFor(session, launch, goal, output, { joining: true });
   });
 }

@@ -34,7 +34,7 @@ export async function run(context: Context, ids: string[], options: { all?: bool
     if (wanted.length === 0) output.note('no open bottles on this host');
     const comeBack = `stopped watching; the undo goes on. See: bottle ls`;
     return stoppable(output, comeBack, async (signal) => {
-      const single = wanted.length === 1 ? await progressFor(output) : undefined;
+      const single = wanted.length === 1 ? await progressFor(output, true) : undefined;
       const outcomes = await Promise.all(wanted.map((id) => takeDown(context, session, id, single, signal)));
       return tell(context, outcomes);
     });
@@ -54,7 +54,8 @@ async function takeDown(
 ): Promise<Outcome> {
   const { json, quiet } = context.output.flags;
   const silent: Progress = { show: () => undefined, done: () => undefined };
-  const progress = single ?? (json || quiet ? silent : plainProgress(context.output, `${id}  `));
+  const progress =
+    single ?? (json || quiet ? silent : plainProgress(context.output, { prefix: `${id}  `, joining: true }));
   try {
     const description = await describeBottle(session, id);
     if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');

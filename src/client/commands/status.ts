@@ -21,7 +21,7 @@ export async function run(context: Context, id: string, options: { watch?: boole
     if (options.watch === true && isOpen(description)) {
       const comeBack = `stopped watching. Come back with: bottle status ${id} --watch`;
       return stoppable(output, comeBack, async (signal) => {
-        const progress = await progressFor(output);
+        const progress = await progressFor(output, false);
         const settled = await untilSettled(session, launch, 'ready', signal, progress.show).finally(progress.done);
         return show(settled.status);
       });

@@ -4,15 +4,23 @@ import { clean, duration } from './text.ts';
 
 const NAME_WIDTH = 18;
 
-/** A function from each new status document to the lines that tell what changed since the last one. */
-export function plainLines(): (status: StatusDocument) => string[] {
+/**
+ * A function from each new status document to the lines that tell what changed since the last one.
+ * @param joining the launch was under way before: what was settled by then is old news
+ */
+export function plainLines(joining = false): (status: StatusDocument) => string[] {
   const seen = new Map<string, StepStatus>();
-  return ({ steps }) =>
-    steps.flatMap((step) => {
+  let first = true;
+  return ({ steps }) => {
+    const oldNews = joining && first;
+    first = false;
+    return steps.flatMap((step) => {
       const before = seen.get(step.id);
       seen.set(step.id, step);
+      if (oldNews && ['done', 'skipped', 'undone'].includes(step.state)) return [];
       return changed(before, step) ? [stepLine(step)] : [];
     });
+  };
 }
 
 function changed(before: StepStatus | undefined, now: StepStatus): boolean {

@@ -17,15 +17,21 @@ const SILENT = {
 } as const;
 const BACK = { temporal: 'the Temporal server is back', worker: "the host's worker is back" } as const;
 
-export async function progressFor(output: Output): Promise<Progress> {
+/** @param joining the launch was under way before this command */
+export async function progressFor(output: Output, joining: boolean): Promise<Progress> {
   if (output.flags.json || output.flags.quiet) return { show: () => undefined, done: () => undefined };
   const { stderr } = output;
-  return stderr.isTTY === true && process.env['TERM'] !== 'dumb' ? liveTree(output) : plainProgress(output);
+  return stderr.isTTY === true && process.env['TERM'] !== 'dumb'
+    ? liveTree(output)
+    : plainProgress(output, { joining });
 }
 
-/** @param prefix put before each line, to tell several bottles apart */
-export function plainProgress(output: Output, prefix = ''): Progress {
-  const lines = plainLines();
+/** @param options `prefix`: put before each line, to tell several bottles apart */
+export function plainProgress(
+  output: Output,
+  { prefix = '', joining = false }: { prefix?: string; joining?: boolean },
+): Progress {
+  const lines = plainLines(joining);
   return {
     show: (event) => {
       if (event.kind === 'status') for (const line of lines(event.status)) output.note(prefix + line);
