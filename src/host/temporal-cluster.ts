@@ -16,12 +16,30 @@ const POLL_MS = 50;
 
 /**
  * The owner of Docker objects made for this client: `<cluster id>/<namespace>`. The cluster id is made with the
- * server's database and stays the same for as long as that lives.
+ * server's database and stays the same for as long as that lives. A server that keeps its cluster to itself
+ * (Temporal Cloud may) still tells the namespace's own id, which is as unique, and stands in for it.
  */
 export async function clusterOwner(client: Client): Promise<string> {
-  const { clusterId } = await client.workflowService.getClusterInfo({});
-  if (clusterId) return `${clusterId}/${client.options.namespace}`;
-  throw new BottleError('INTERNAL', 'the Temporal server has no cluster id', { retryable: false });
+  const { namespace } = client.options;
+  const id = (await clusterId(client)) || (await namespaceId(client));
+  if (id) return `${id}/${namespace}`;
+  throw new BottleError('INTERNAL', 'the Temporal server tells neither its cluster id nor its namespace id', {
+    retryable: false,
+  });
+}
+
+async function clusterId(client: Client): Promise<string | undefined> {
+  try {
+    return (await client.workflowService.getClusterInfo({})).clusterId;
+  } catch (error) {
+    if (REFUSED.includes(grpcCode(error))) return undefined;
+    throw error;
+  }
+}
+
+async function namespaceId(client: Client): Promise<string | null | undefined> {
+  const { namespace } = client.options;
+  return (await client.workflowService.describeNamespace({ namespace })).namespaceInfo?.id;
 }
 
 /**

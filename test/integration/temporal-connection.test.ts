@@ -65,10 +65,26 @@ async function startFront(): Promise<void> {
       );
       return;
     }
+    if (headers['like-cloud'] !== undefined && /OperatorService|GetClusterInfo/.test(String(headers[':path']))) {
+      stream.respond(
+        {
+          ':status': 200,
+          'content-type': 'application/grpc',
+          'grpc-status': '7',
+          'grpc-message': 'Request unauthorized.',
+        },
+        { endStream: true },
+      );
+      return;
+    }
     const { ':authority': _authority, ':scheme': _scheme, authorization: _key, ...rest } = headers;
     const request = upstream.request(rest);
     let trailers: http2.IncomingHttpHeaders = {};
-    request.on('response', (answer) => stream.respond(answer, { waitForTrailers: true }));
+    request.on('response', (answer, flags) => {
+      // An error without a body has its status in the headers, and no trailers follow.
+      if (flags & http2.constants.NGHTTP2_FLAG_END_STREAM) stream.respond(answer, { endStream: true });
+      else stream.respond(answer, { waitForTrailers: true });
+    });
     request.on('trailers', (received) => {
       trailers = received;
     });
@@ -267,6 +283,37 @@ describe('ensureSearchAttributes', () => {
       await ensureSearchAttributes(client);
       const { customAttributes } = await client.connection.operatorService.listSearchAttributes({ namespace });
       expect(Object.keys(customAttributes).sort()).toEqual(expect.arrayContaining([...SEARCH_ATTRIBUTES].sort()));
+    } finally {
+      await client.connection.close();
+    }
+  });
+});
+
+describe('a server without an operator service, as Temporal Cloud', () => {
+  const inNamespace = async (namespace: string) => {
+    const env = variables({ TEMPORAL_NAMESPACE: namespace, 'TEMPORAL_GRPC_META_LIKE-CLOUD': 'yes' });
+    return connectClient(await temporalTarget(server, env));
+  };
+
+  it('is content with search attributes that are there, and owned by the namespace', async () => {
+    const client = await inNamespace('default');
+    try {
+      await ensureSearchAttributes(client);
+      const { namespaceInfo } = await client.workflowService.describeNamespace({ namespace: 'default' });
+      expect(await clusterOwner(client)).toBe(`${namespaceInfo?.id}/default`);
+    } finally {
+      await client.connection.close();
+    }
+  });
+
+  it('says how to have search attributes made that are not', async () => {
+    const client = await inNamespace('temporal-system');
+    try {
+      await expect(ensureSearchAttributes(client)).rejects.toMatchObject({
+        code: 'SERVER_FAILED',
+        message: `namespace temporal-system lacks the search attributes ${SEARCH_ATTRIBUTES.join(', ')}`,
+        hint: expect.stringContaining('Keyword'),
+      });
     } finally {
       await client.connection.close();
     }
