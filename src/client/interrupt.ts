@@ -6,7 +6,7 @@ export const INTERRUPTED = 130;
 
 /**
  * Runs `wait` with a signal that Ctrl-C (or SIGTERM) aborts; then says `comeBack` and gives 130.
- * A second Ctrl-C ends the process at once, as Node does by itself.
+ * A second Ctrl-C ends the process at once.
  */
 export async function stoppable(
   output: Output,
@@ -14,9 +14,13 @@ export async function stoppable(
   wait: (signal: AbortSignal) => Promise<number>,
 ): Promise<number> {
   const controller = new AbortController();
-  const interrupt = (): void => controller.abort(new Error('interrupted'));
-  process.once('SIGINT', interrupt);
-  process.once('SIGTERM', interrupt);
+  const interrupt = (): void => {
+    if (controller.signal.aborted) process.exit(INTERRUPTED);
+    controller.abort(new Error('interrupted'));
+  };
+  // Not `once`: whoever restores the cursor ends the process when it finds nobody else listening.
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
   try {
     return await wait(controller.signal);
   } catch (error) {

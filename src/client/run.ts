@@ -12,6 +12,8 @@ const EXEC_FAILED = 125;
 export async function main(args: string[]): Promise<void> {
   endQuietlyOnBrokenPipe();
   process.exitCode = await exitCodeOf(args);
+  // What was left behind on a lost connection must not keep the process alive; all that was said is out by then.
+  process.stdout.write('', () => process.stderr.write('', () => process.exit()));
 }
 
 async function exitCodeOf(args: string[]): Promise<number> {

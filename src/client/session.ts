@@ -25,10 +25,8 @@ export async function openSession(target: TemporalTarget): Promise<Session> {
       return client;
     },
     reconnect: async () => {
-      const fresh = await connectClient(target);
-      const old = client;
-      client = fresh;
-      await close(old);
+      // The old one is left behind: see `close`.
+      client = await connectClient(target);
     },
     close: () => close(client),
   };
@@ -44,17 +42,22 @@ export async function withSession<T>(context: Context, act: (session: Session) =
   }
 }
 
-/** What is still under way on it fails; nobody waits for that any more. */
+/**
+ * Closes a connection, unless it is broken: on a closed channel, the retries that the SDK still has under way throw
+ * where nobody can catch it. A broken one ends with the process.
+ */
 async function close(client: Client): Promise<void> {
-  await client.connection.close().catch(() => undefined);
+  if (!isBroken(client)) await client.connection.close();
 }
+
+/** grpc.connectivityState */
+const READY = 2;
 
 /** The connection was lost and gRPC has not got it back. */
 export function isBroken(client: Client): boolean {
-  const TRANSIENT_FAILURE = 3;
   // Its retry interceptor hides an outage for some 20 seconds; the channel knows at once. No public way there in 1.24.
   const channel = (client.connection as unknown as { client: ChannelOwner }).client.getChannel();
-  return channel.getConnectivityState(false) === TRANSIENT_FAILURE;
+  return channel.getConnectivityState(false) !== READY;
 }
 
 interface ChannelOwner {
