@@ -3,26 +3,17 @@
  * It runs in a session of its own, so that Ctrl-C reaches bottle and not the server under it.
  */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from 'node:fs';
+import { closeSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { BottleError } from '../core/errors.ts';
+import { chooseDatabase, databaseDirectory } from './embedded-database.ts';
 import { withLock } from './file-lock.ts';
-import { type PortOwner, portOwner } from './port-owner.ts';
+import { portBlocker, portOwner } from './port-owner.ts';
 import { commandLine, readLivePid, stopByPidFile, writePidFile } from './process-file.ts';
+import { openServerLog, serverLogFile, serverLogTail } from './server-log.ts';
 import { type Settings, stateDirectory } from './settings.ts';
 import { ensureNamespace, ensureSearchAttributes } from './temporal-cluster.ts';
 import { connectClient } from './temporal-connection.ts';
@@ -34,9 +25,6 @@ const IP = '127.0.0.1';
 const START_TIMEOUT_MS = 60_000;
 /** The server answers 0.3 to 0.4 s after its start; a refused connection on loopback costs microseconds. */
 const POLL_MS = 10;
-const PORT_RELEASE_MS = 2_000;
-const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
-const LOG_TAIL_LINES = 5;
 
 export interface StartOptions {
   /** true: the server outlives this process and does not keep it alive. false: {@link StartedServer.exited} tells its end. */
@@ -78,11 +66,11 @@ export interface ServerStatus {
 export async function startServer(settings: Settings, options: StartOptions): Promise<StartedServer> {
   const run = stateDirectory(settings, 'run');
   return withLock(path.join(run, 'server.lock'), async () => {
-    const pid = await readLivePid(pidFile(settings), isOurs(settings));
+    const pid = await runningServer(settings);
     if (pid !== null) {
       await assertSamePort(settings, pid);
       await untilAnswering(settings, async () => {
-        if ((await readLivePid(pidFile(settings), isOurs(settings))) !== pid) throw failed(settings, 0, 'ended');
+        if ((await runningServer(settings)) !== pid) throw failed(settings, 0, 'ended');
       });
       await prepareNamespace(settings, options.namespace);
       return { ...whereabouts(settings), pid, alreadyRunning: true };
@@ -93,12 +81,13 @@ export async function startServer(settings: Settings, options: StartOptions): Pr
 
 /** Stops the embedded server and returns when it is gone. What it stored stays. */
 export async function stopServer(settings: Settings): Promise<'stopped' | 'killed' | 'not-running'> {
+  await runningServer(settings);
   return stopByPidFile(pidFile(settings), isOurs(settings));
 }
 
 /** Whether the embedded server runs and accepts connections. */
 export async function serverStatus(settings: Settings): Promise<ServerStatus> {
-  const pid = await readLivePid(pidFile(settings), isOurs(settings));
+  const pid = await runningServer(settings);
   return { ...whereabouts(settings), pid, answers: await accepts(settings.port) };
 }
 
@@ -128,7 +117,7 @@ async function launch(settings: Settings, options: StartOptions): Promise<Starte
   const program = options.program ?? (await temporalProgram());
   const [version] = await Promise.all([serverMinorVersion(program), assertPortsFree(settings)]);
   const { database, notice } = chooseDatabase(settings, version);
-  const { descriptor, start: logStart } = openLog(settings);
+  const { descriptor, start: logStart } = openServerLog(settings);
   // By way of a shell that replaces itself: the database's files are for their owner only, and a umask has no spawn option.
   const child = spawn(
     '/bin/sh',
@@ -207,7 +196,7 @@ async function untilAnswering(settings: Settings, assertAlive: () => Promise<voi
   while (!(await accepts(settings.port))) {
     if (Date.now() > deadline) {
       throw new BottleError('SERVER_FAILED', `the embedded server does not answer on port ${settings.port}`, {
-        hint: `see ${logFile(settings)}`,
+        hint: `see ${serverLogFile(settings)}`,
       });
     }
     await assertAlive();
@@ -224,9 +213,6 @@ function accepts(port: number): Promise<boolean> {
 }
 
 const pidFile = (settings: Settings): string => path.join(settings.state, 'run', 'server.pid');
-const logFile = (settings: Settings): string => path.join(settings.state, 'log', 'server.log');
-/** By its real path, so that a state directory reached through a link is still the same one. */
-const databaseDirectory = (settings: Settings): string => path.join(realpathSync(stateDirectory(settings)), 'temporal');
 
 /** Our server's command line names a database in our state directory; no other process's does. */
 const isOurs =
@@ -234,6 +220,17 @@ const isOurs =
   (commandLine: string): boolean =>
     commandLine.includes(' server start-dev ') &&
     commandLine.includes(` --db-filename ${databaseDirectory(settings)}${path.sep}`);
+
+/** Our server's id, or null. One whose pid file got lost is known by its port, and gets a new file. */
+async function runningServer(settings: Settings): Promise<number | null> {
+  const pid = await readLivePid(pidFile(settings), isOurs(settings));
+  if (pid !== null || !(await accepts(settings.port))) return pid;
+  const owner = await portOwner(settings.port);
+  if (owner === null || !isOurs(settings)((await commandLine(owner.pid)) ?? '')) return null;
+  stateDirectory(settings, 'run');
+  writePidFile(pidFile(settings), owner.pid);
+  return owner.pid;
+}
 
 async function assertSamePort(settings: Settings, pid: number): Promise<void> {
   const port = / --port (\d+)/.exec((await commandLine(pid)) ?? '')?.[1];
@@ -278,7 +275,7 @@ async function assertPortsFree(settings: Settings): Promise<void> {
     [settings.port, 'the embedded server'],
     [settings.uiPort, "the embedded server's UI"],
   ] as const) {
-    const owner = await blockerOf(port);
+    const owner = await portBlocker(port);
     if (owner === undefined) continue;
     const who = owner === null ? 'another process' : `${owner.program} (process ${owner.pid})`;
     throw new BottleError('SERVER_FAILED', `port ${port}, for ${what}, is taken by ${who}`, {
@@ -287,80 +284,10 @@ async function assertPortsFree(settings: Settings): Promise<void> {
   }
 }
 
-/**
- * Who keeps us from listening on a port: undefined if nobody, null if somebody unknown. A process that was killed just
- * now may hold its port for a moment without a name, so a nameless one gets some time to go.
- */
-async function blockerOf(port: number): Promise<PortOwner | null | undefined> {
-  const deadline = Date.now() + PORT_RELEASE_MS;
-  while (!(await canListen(port))) {
-    const owner = await portOwner(port);
-    if (owner !== null || Date.now() > deadline) return owner;
-    await sleep(POLL_MS);
-  }
-  return undefined;
-}
-
-/** A port below 1024 that we may not take is as good as taken. */
-function canListen(port: number): Promise<boolean> {
-  const { promise, resolve } = Promise.withResolvers<boolean>();
-  const server = net.createServer();
-  server.once('error', () => resolve(false));
-  server.listen(port, IP, () => server.close(() => resolve(true)));
-  return promise;
-}
-
-/**
- * The database for a server version: the development server never migrates one, so each minor version has its own.
- * One whose server was killed while it made the schema is put aside: the server makes a schema only when there is no
- * file, and would never start on half of one.
- */
-function chooseDatabase(settings: Settings, version: string): { database: string; notice: string | undefined } {
-  stateDirectory(settings, 'temporal');
-  const directory = databaseDirectory(settings);
-  const database = path.join(directory, `${version}.db`);
-  if (existsSync(database) && !hasNamespace(database)) {
-    for (const suffix of ['', '-wal', '-shm']) {
-      if (existsSync(database + suffix)) renameSync(database + suffix, `${database}.incomplete${suffix}`);
-    }
-  }
-  if (existsSync(database)) return { database, notice: undefined };
-  const others = readdirSync(directory).filter((name) => /^\d+\.\d+\.db$/.test(name));
-  if (others.length === 0) return { database, notice: undefined };
-  const versions = others.map((name) => name.slice(0, -'.db'.length)).join(', ');
-  return {
-    database,
-    notice: `Temporal server ${version} starts with an empty database; bottles of server ${versions} are seen only with that version`,
-  };
-}
-
-/** The namespaces are made last, after the whole schema; and without one, there can be no launch to lose. */
-function hasNamespace(database: string): boolean {
-  const opened = new DatabaseSync(database);
-  try {
-    return opened.prepare('SELECT 1 FROM namespaces LIMIT 1').get() !== undefined;
-  } catch (error) {
-    // Anything else that is wrong with the file is for a person to see, in the server's own words.
-    return !(error instanceof Error && error.message.startsWith('no such table'));
-  } finally {
-    opened.close();
-  }
-}
-
-function openLog(settings: Settings): { descriptor: number; start: number } {
-  stateDirectory(settings, 'log');
-  const file = logFile(settings);
-  const size = existsSync(file) ? statSync(file).size : 0;
-  if (size > LOG_LIMIT_BYTES) renameSync(file, `${file}.1`);
-  return { descriptor: openSync(file, 'a', 0o600), start: size > LOG_LIMIT_BYTES ? 0 : size };
-}
-
 /** The error of a server that did not stay up, with what it last wrote. */
 function failed(settings: Settings, logStart: number, how: string): BottleError {
-  const file = logFile(settings);
-  const written = existsSync(file) ? readFileSync(file).subarray(logStart).toString('utf8') : '';
-  const tail = written.trim().split('\n').slice(-LOG_TAIL_LINES).join(' | ');
+  const tail = serverLogTail(settings, logStart);
   return new BottleError('SERVER_FAILED', `the embedded Temporal server ${how}${tail === '' ? '' : `: ${tail}`}`, {
-    hint: `see ${file}`,
+    hint: `see ${serverLogFile(settings)}`,
   });
 }

@@ -1,6 +1,8 @@
-/** Who listens on a TCP port of this computer: for an error message that helps. */
+/** Whether a TCP port of this computer is free, and if not, whose it is: for an error message that helps. */
 import { execFile } from 'node:child_process';
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import net from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { commandLine } from './process-file.ts';
 
@@ -8,6 +10,32 @@ export interface PortOwner {
   pid: number;
   /** The first word of its command line, without the folder. */
   program: string;
+}
+
+const RELEASE_MS = 2_000;
+const POLL_MS = 10;
+
+/** Whether `port` of 127.0.0.1 can be listened on. One below 1024 that we may not take is as good as taken. */
+function isPortFree(port: number): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  const server = net.createServer();
+  server.once('error', () => resolve(false));
+  server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)));
+  return promise;
+}
+
+/**
+ * Who keeps us from listening on `port` of 127.0.0.1: undefined if nobody, null if somebody unknown. A process that
+ * was killed just now may hold its port for a moment without a name, so a nameless one gets some time to go.
+ */
+export async function portBlocker(port: number): Promise<PortOwner | null | undefined> {
+  const deadline = Date.now() + RELEASE_MS;
+  while (!(await isPortFree(port))) {
+    const owner = await portOwner(port);
+    if (owner !== null || Date.now() > deadline) return owner;
+    await sleep(POLL_MS);
+  }
+  return undefined;
 }
 
 /** The process that listens on `port`; null when none does or it belongs to someone whose processes we cannot see. */

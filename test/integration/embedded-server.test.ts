@@ -91,6 +91,19 @@ it('runs once, however many start it', async () => {
   expect(started.filter(({ alreadyRunning }) => !alreadyRunning)).toHaveLength(1);
 });
 
+it('is found again when its pid file is lost', async () => {
+  const here = await installation('one');
+  const { pid } = await startServer(here, { detached: true });
+  const file = path.join(here.state, 'run', 'server.pid');
+  rmSync(file);
+  expect(await serverStatus(here)).toMatchObject({ pid, answers: true });
+  rmSync(file);
+  expect(await startServer(here, { detached: true })).toMatchObject({ pid, alreadyRunning: true });
+  rmSync(file);
+  expect(await stopServer(here)).toBe('stopped');
+  expect(await commandLine(pid)).toBeNull();
+});
+
 it('keeps launches and its own identity over kill -9 and over stop', async () => {
   const here = await installation('one');
   const first = await startServer(here, { detached: true });
