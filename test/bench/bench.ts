@@ -1,0 +1,63 @@
+/**
+ * `npm run bench [-- --json] [-- --runs N]`: how long a launch takes against the two things it could be instead,
+ * as ratios of neighbouring runs: A B C A B C, so that a machine that slows down slows all three.
+ *   durable      the workflow on the real server and worker, from the client's start call to "ready" seen by the client
+ *   sequential   the same steps one after the other in one process, in the original's order, no Temporal
+ *   in-process   the same graph by the same runner in one process, no Temporal
+ * Nothing here asserts a time. The document's form is contract.md's.
+ */
+import { type Figure, figure, ratios } from './figures.ts';
+import { measureLaunches } from './launches.ts';
+import { machineFacts, versionFacts } from './machine.ts';
+import { printTable } from './table.ts';
+import { measureTakeover } from './takeover.ts';
+
+const json = process.argv.includes('--json');
+const runs = Math.max(10, Number(process.argv[process.argv.indexOf('--runs') + 1]) || 12);
+const report = (line: string): void => void process.stderr.write(`${line}\n`);
+
+const launches = await measureLaunches(runs, report);
+const takeover = await measureTakeover(5, report);
+
+const column = (name: 'durable' | 'sequential' | 'inProcess'): number[] =>
+  launches.pairs.map((pair) => pair[name].upMs);
+const figures: Figure[] = [
+  figure('launch.ratio', ratios(column('durable'), column('sequential')), 'x', 0.8),
+  figure(
+    'launch.overheadMs',
+    column('durable').map((ms, i) => ms - (column('inProcess')[i] as number)),
+    'ms',
+    200,
+  ),
+  figure('launch.durableMs', column('durable'), 'ms'),
+  figure('launch.sequentialMs', column('sequential'), 'ms'),
+  figure('launch.inProcessMs', column('inProcess'), 'ms'),
+  figure(
+    'launch.events',
+    launches.histories.map(({ events }) => events),
+    'events',
+  ),
+  figure(
+    'launch.historyBytes',
+    launches.histories.map(({ bytes }) => bytes),
+    'B',
+  ),
+  figure(
+    'stop.ratio',
+    ratios(
+      launches.pairs.map((pair) => pair.durable.downMs),
+      launches.pairs.map((pair) => pair.sequential.downMs),
+    ),
+    'x',
+  ),
+  figure('takeover.ms', takeover, 'ms', 500),
+  figure(
+    'bundle.readyMs',
+    launches.pairs.map((pair) => pair.sequential.stepMs['bundle'] as number),
+    'ms',
+  ),
+];
+
+if (json)
+  process.stdout.write(`${JSON.stringify({ machine: machineFacts(), versions: await versionFacts(), figures })}\n`);
+else printTable(figures, launches);
