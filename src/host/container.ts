@@ -1,8 +1,11 @@
 /** Containers of a bottle: ensure one from its spec, or the absence of all that a filter finds. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { BottleError } from '../core/errors.ts';
 import type { BottleRef } from '../core/step-io.ts';
 import { assertOurs, type DockerHost, engine, ensureGone, isWanted, objectLabels, statusOf } from './docker.ts';
+
+const APPEAR_SECONDS = 3;
 
 /**
  * Adopts the container of that name when it was made from the same spec in the same run, replaces it when it
@@ -31,10 +34,20 @@ export async function ensureContainer(
         hint: 'bottle image build',
       });
     }
-    // The killed predecessor of this attempt got there first: look again.
-    const now = statusOf(error) === 409 ? await inspectContainer(host, name) : undefined;
+    // The killed predecessor of this attempt got there first: what it makes is what is wanted.
+    const now = statusOf(error) === 409 ? await appearing(host, name) : undefined;
     if (now !== undefined && isWanted(now.Config.Labels, labels)) return host.docker.getContainer(now.Id);
+    if (now !== undefined) assertOurs(host, 'container', name, now.Config.Labels);
     return engine(`create container ${name}`, () => Promise.reject(error));
+  }
+}
+
+/** The Engine reserves a name some time before it knows a container of it, so "in use" may mean "soon". */
+async function appearing(host: DockerHost, name: string): Promise<Dockerode.ContainerInspectInfo | undefined> {
+  for (const end = Date.now() + APPEAR_SECONDS * 1000; ; ) {
+    const found = await inspectContainer(host, name);
+    if (found !== undefined || Date.now() > end) return found;
+    await sleep(25);
   }
 }
 

@@ -2,15 +2,19 @@
 import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { finished } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { GUEST } from '../../core/plan.ts';
+import { demultiplex } from './demultiplex.ts';
 import type { ExecRequest } from './driver.ts';
+import { KILL_MARKED } from './kill-marked.ts';
 
 /** Marks a command and all it starts, so that they can be found again: the Engine cannot kill an exec. */
 const MARK = 'BOTTLE_EXEC';
-const KILL_MARKED = `for p in /proc/[0-9]*; do
-  tr '\\0' '\\n' <"$p/environ" 2>/dev/null | grep -qx "$1" && [ "\${p#/proc/}" != "$$" ] && kill -"$2" "\${p#/proc/}"
-done 2>/dev/null; true`;
+const KILL_SECONDS = 10;
+const END_OF_INPUT = '\u0004';
+const CANNOT_RUN = 126;
+const NOT_FOUND = 127;
 
 /** @throws the Engine's error: 409 when the container does not run; the signal's reason when aborted */
 export async function dockerExec(container: Dockerode.Container, request: ExecRequest): Promise<{ exitCode: number }> {
@@ -18,52 +22,83 @@ export async function dockerExec(container: Dockerode.Container, request: ExecRe
   signal?.throwIfAborted();
   const mark = `${MARK}=${randomUUID()}`;
   const exec = await container.exec({
+    ...placeOf(request),
     Cmd: [...request.argv],
     AttachStdin: request.stdin !== undefined,
     AttachStdout: true,
     AttachStderr: true,
     Tty: terminal !== undefined,
-    User: request.user ?? GUEST.user,
-    WorkingDir: request.workdir ?? GUEST.workspace,
-    Env: [...Object.entries(request.env ?? {}).map(([name, value]) => `${name}=${value}`), mark],
+    Env: [...environmentOf(request), mark],
   });
+  signal?.throwIfAborted();
   const stream = await exec.start({ hijack: true, stdin: request.stdin !== undefined, Tty: terminal !== undefined });
+  let killing: Promise<void> | undefined;
   const kill = (): void => {
-    void killMarked(container, request, mark).finally(() => stream.destroy());
+    killing = killMarked(container, exec, request, mark)
+      .catch(() => undefined)
+      .finally(() => stream.destroy());
   };
   signal?.addEventListener('abort', kill, { once: true });
+  if (signal?.aborted) kill();
   try {
-    await pump(exec, stream, container, request);
+    await pump(exec, stream, request);
   } finally {
     signal?.removeEventListener('abort', kill);
+    // The command's own end closes the stream; what it started may take a moment longer.
+    await killing;
   }
   signal?.throwIfAborted();
-  return { exitCode: await exitCodeOf(exec) };
+  const exitCode = await exitCodeOf(exec);
+  // Engines before 23 give 126 for both.
+  if (exitCode === CANNOT_RUN && !(await isCommand(container, request))) return { exitCode: NOT_FOUND };
+  return { exitCode };
 }
 
-async function pump(
-  exec: Dockerode.Exec,
-  stream: Duplex,
-  container: Dockerode.Container,
-  request: ExecRequest,
-): Promise<void> {
+const placeOf = ({ user, workdir }: ExecRequest) => ({
+  User: user ?? GUEST.user,
+  WorkingDir: workdir ?? GUEST.workspace,
+});
+
+const environmentOf = ({ env = {} }: ExecRequest): string[] =>
+  Object.entries(env).map(([name, value]) => `${name}=${value}`);
+
+async function pump(exec: Dockerode.Exec, stream: Duplex, request: ExecRequest): Promise<void> {
   const { terminal, stdin } = request;
-  if (terminal === undefined) container.modem.demuxStream(stream, request.stdout, request.stderr);
-  else {
-    stream.pipe(request.stdout, { end: false });
+  if (terminal !== undefined) {
     await exec.resize({ w: terminal.columns, h: terminal.rows }).catch(() => undefined);
     // The command may end between a resize and its call.
     terminal.onResize?.(({ columns, rows }) => void exec.resize({ w: columns, h: rows }).catch(() => undefined));
   }
-  if (stdin !== undefined) stdin.pipe(stream);
+  const stopTyping = feed(stream, request);
   try {
     // An abort destroys the stream; that it ended early is then no error of its own.
-    await finished(stream, { writable: false }).catch((error: unknown) => {
+    await output(stream, request).catch((error: unknown) => {
       if (request.signal?.aborted !== true) throw error;
     });
   } finally {
-    if (stdin !== undefined) stdin.unpipe(stream);
+    stopTyping();
+    stdin?.unpipe(stream);
+    stream.destroy();
   }
+}
+
+async function output(stream: Duplex, { terminal, stdout, stderr }: ExecRequest): Promise<void> {
+  if (terminal === undefined) return demultiplex(stream, stdout, stderr);
+  stream.pipe(stdout, { end: false });
+  await finished(stream, { writable: false });
+}
+
+/** Gives the command its input. @returns what to call once the command has ended */
+function feed(stream: Duplex, { stdin, terminal }: ExecRequest): () => void {
+  // A command may end while its input goes on: what is written then has no reader, and that is no error.
+  stream.on('error', () => undefined);
+  if (stdin === undefined) return () => undefined;
+  // The Engine closes a terminal's output with its input, so there the end is typed, as a person would.
+  stdin.pipe(stream, { end: terminal === undefined });
+  if (terminal === undefined) return () => undefined;
+  const end = (): void => void stream.write(END_OF_INPUT);
+  stdin.once('end', end);
+  return () => stdin.off('end', end);
 }
 
 /** The Engine reports the code a moment after the stream has ended. */
@@ -71,21 +106,40 @@ async function exitCodeOf(exec: Dockerode.Exec): Promise<number> {
   for (;;) {
     const { Running, ExitCode } = await exec.inspect();
     if (!Running) return ExitCode ?? 0;
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await sleep(10);
   }
 }
 
-async function killMarked(container: Dockerode.Container, { user }: ExecRequest, mark: string): Promise<void> {
-  for (const name of ['TERM', 'KILL']) {
-    const exec = await container.exec({
-      Cmd: ['sh', '-c', KILL_MARKED, 'sh', mark, name],
-      User: user ?? GUEST.user,
-      AttachStdout: true,
-      AttachStderr: true,
-    });
-    const output = await exec.start({});
-    output.resume();
-    await finished(output, { writable: false }).catch(() => undefined);
-    if (name === 'TERM') await new Promise((resolve) => setTimeout(resolve, 500));
-  }
+/**
+ * Ends the command and everything it started. The Engine answers before the command has begun, so a mark that
+ * nobody carries yet is looked for again until the Engine has an exit code.
+ */
+async function killMarked(
+  container: Dockerode.Container,
+  exec: Dockerode.Exec,
+  request: ExecRequest,
+  mark: string,
+): Promise<void> {
+  const end = Date.now() + KILL_SECONDS * 1000;
+  do {
+    await runQuietly(container, { Cmd: ['sh', '-c', KILL_MARKED, 'sh', mark], User: placeOf(request).User });
+    const { Running, ExitCode } = await exec.inspect();
+    if (!Running && ExitCode !== null) return;
+    await sleep(20);
+  } while (Date.now() < end);
+}
+
+async function isCommand(container: Dockerode.Container, request: ExecRequest): Promise<boolean> {
+  const Cmd = ['sh', '-c', 'command -v -- "$1"', 'sh', request.argv[0] ?? ''];
+  const { User } = placeOf(request);
+  const found = await runQuietly(container, { ...placeOf(request), User, Cmd, Env: environmentOf(request) });
+  return found !== 1 && found !== NOT_FOUND;
+}
+
+async function runQuietly(container: Dockerode.Container, options: Dockerode.ExecCreateOptions): Promise<number> {
+  const exec = await container.exec({ ...options, AttachStdout: true, AttachStderr: true });
+  const stream = await exec.start({});
+  stream.resume();
+  await finished(stream, { writable: false }).catch(() => undefined);
+  return exitCodeOf(exec);
 }

@@ -1,0 +1,44 @@
+/** Takes apart what the Engine sends over one connection: frames of `[stream, 0, 0, 0, length]` and their content. */
+import { once } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+
+const HEADER_BYTES = 8;
+const STDERR = 2;
+
+/**
+ * Writes each frame where it belongs, and reads on only when that is taken: a reader that is slow costs no memory.
+ * (docker-modem's own `demuxStream` never waits.) A side that was closed is dropped, the other goes on.
+ * @throws what `source` fails with
+ */
+export async function demultiplex(source: Readable, stdout: Writable, stderr: Writable): Promise<void> {
+  let header = Buffer.alloc(0);
+  let left = 0;
+  for await (const chunk of source as AsyncIterable<Buffer>) {
+    let rest = chunk;
+    while (rest.length > 0) {
+      if (left === 0) {
+        const missing = HEADER_BYTES - header.length;
+        header = Buffer.concat([header, rest.subarray(0, missing)]);
+        rest = rest.subarray(missing);
+        if (header.length < HEADER_BYTES) continue;
+        left = header.readUInt32BE(4);
+      }
+      const content = rest.subarray(0, left);
+      rest = rest.subarray(content.length);
+      left -= content.length;
+      if (content.length > 0) await deliver(header[0] === STDERR ? stderr : stdout, content);
+      if (left === 0) header = Buffer.alloc(0);
+    }
+  }
+}
+
+async function deliver(to: Writable, content: Buffer): Promise<void> {
+  if (to.destroyed || to.write(content) || to.destroyed) return;
+  const either = new AbortController();
+  const { signal } = either;
+  try {
+    await Promise.race([once(to, 'drain', { signal }), once(to, 'close', { signal })]);
+  } finally {
+    either.abort();
+  }
+}

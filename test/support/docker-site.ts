@@ -1,0 +1,177 @@
+/**
+ * A place of its own on the real Docker Engine for one test file: an owner nobody else has, a pool of subnets nobody
+ * else uses, and one call that removes by owner whatever the tests left, also when they failed.
+ */
+import { randomBytes, randomInt, randomUUID } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import type Dockerode from 'dockerode';
+import { agentEnvironment } from '../../src/core/agent-environment.ts';
+import { LABEL } from '../../src/core/names.ts';
+import type { BottleRef, BundleInput, NetworkFacts } from '../../src/core/step-io.ts';
+import { connectDocker, type DockerHost } from '../../src/host/docker.ts';
+import { ensureImages, type ImageTags, imageTags } from '../../src/host/images.ts';
+import { dockerDriver } from '../../src/host/machine/docker.ts';
+import type { ExecRequest, MachineDriver, MachineSpec } from '../../src/host/machine/driver.ts';
+import { ensureNetwork } from '../../src/host/network.ts';
+import { settings as readSettings, type Settings } from '../../src/host/settings.ts';
+
+export interface DockerSite extends DockerHost {
+  readonly settings: Settings;
+  readonly images: ImageTags;
+  readonly driver: MachineDriver;
+  /** CIDR, a /20. */
+  readonly pool: string;
+  /** A /28 of the pool that no other call gives out, for a foreign network or a tiny pool. */
+  subnet(prefix?: 26 | 27 | 28): string;
+  /** A bottle nobody else has. */
+  bottle(prefix?: string): BottleRef;
+  network(bottle: BottleRef): Promise<NetworkFacts>;
+  bundleInput(bottle: BottleRef, network: NetworkFacts): BundleInput;
+  machineSpec(network: NetworkFacts): MachineSpec;
+  /** Network, and a machine that runs on it. */
+  machine(prefix?: string): Promise<{ bottle: BottleRef; network: NetworkFacts }>;
+  /** Somebody else's container: neither its name nor its labels are this owner's. Removed with the rest. */
+  stranger(options?: Dockerode.ContainerCreateOptions): Promise<Dockerode.Container>;
+  /** Somebody else's network. Removed with the rest. */
+  foreignNetwork(options?: Partial<Dockerode.NetworkCreateOptions>): Promise<Dockerode.Network>;
+  inspect(container: string): Promise<Dockerode.ContainerInspectInfo>;
+  /** This owner's networks of a bottle, by Docker id. */
+  networksOf(bottle: BottleRef): Promise<Dockerode.NetworkInspectInfo[]>;
+  dispose(): Promise<void>;
+}
+
+/** Marks what {@link DockerSite.stranger} and {@link DockerSite.foreignNetwork} made, for its removal only. */
+const STRANGER = 'bottleworks-test.site';
+
+export async function dockerSite(): Promise<DockerSite> {
+  const docker = connectDocker();
+  await ensureImages(docker, { report: (line) => console.error(line) });
+  const images = await imageTags();
+  const key = randomUUID();
+  const owner = `test-${key}/default`;
+  // Away from the product's own default pool, so that the tests and a person's bottles never meet.
+  const block = `10.${randomInt(64, 192)}.${randomInt(16) * 16}`;
+  const [a, b, third] = block.split('.').map(Number) as [number, number, number];
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'bottle-site-'));
+  const settings = readSettings({
+    BOTTLE_HOME: path.join(directory, 'home'),
+    BOTTLE_STATE: path.join(directory, 'state'),
+    BOTTLE_HOST: 'test-host',
+  });
+  const driver = dockerDriver({ docker, owner });
+  // From the pool's upper half downwards, so that few candidates of bottles fall on them.
+  let given = 0;
+  const site: DockerSite = {
+    docker,
+    owner,
+    settings,
+    images,
+    driver,
+    pool: `${block}.0/20`,
+    subnet: (prefix = 28) => {
+      given += 64;
+      const offset = 4096 - given;
+      return `${a}.${b}.${third + Math.floor(offset / 256)}.${offset % 256}/${prefix}`;
+    },
+    bottle: (prefix = 'it') => ({ id: `${prefix}-${randomBytes(5).toString('hex')}`, runId: randomUUID() }),
+    network: (bottle) => ensureNetwork(site, bottle, { pool: site.pool, hostOnBridge: false }),
+    bundleInput: (bottle, network) => ({
+      bottle,
+      network,
+      image: images.bundle,
+      daemons: ['pipelock'],
+      allow: ['api.anthropic.com'],
+    }),
+    machineSpec: (network) => ({
+      network,
+      image: images.guest,
+      env: agentEnvironment(network, {}),
+      resources: { cpus: 2, memoryMiB: 1024, pids: 256 },
+    }),
+    machine: async (prefix) => {
+      const bottle = site.bottle(prefix);
+      const network = await site.network(bottle);
+      await driver.create(bottle, site.machineSpec(network));
+      await driver.start(bottle);
+      return { bottle, network };
+    },
+    stranger: async (options = {}) => {
+      const container = await docker.createContainer({
+        Image: images.base,
+        Cmd: ['tini', '--', 'sleep', 'infinity'],
+        ...options,
+        Labels: { ...options.Labels, [STRANGER]: key },
+      });
+      await container.start();
+      return container;
+    },
+    foreignNetwork: (options = {}) =>
+      docker.createNetwork({
+        Name: `not-bottle-${randomUUID()}`,
+        ...options,
+        Labels: { ...options.Labels, [STRANGER]: key },
+      }),
+    inspect: (container) => docker.getContainer(container).inspect(),
+    networksOf: ({ id }) =>
+      docker.listNetworks({ filters: { label: [`${LABEL.bottle}=${id}`, `${LABEL.owner}=${owner}`] } }),
+    dispose: async () => {
+      for (const label of [`${LABEL.owner}=${owner}`, `${STRANGER}=${key}`]) {
+        const filters = { label: [label] };
+        const containers = await docker.listContainers({ all: true, filters });
+        await Promise.all(containers.map(({ Id }) => docker.getContainer(Id).remove({ force: true, v: true })));
+      }
+      for (const label of [`${LABEL.owner}=${owner}`, `${STRANGER}=${key}`]) {
+        const networks = await docker.listNetworks({ filters: { label: [label] } });
+        await Promise.all(networks.map(({ Id }) => docker.getNetwork(Id).remove()));
+      }
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+  return site;
+}
+
+export interface Ran {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a command in a machine and keeps what it printed. */
+export async function run(
+  driver: MachineDriver,
+  id: string,
+  argv: readonly string[],
+  options: Omit<ExecRequest, 'argv' | 'stdin' | 'stdout' | 'stderr'> & { stdin?: string | Buffer } = {},
+): Promise<Ran> {
+  const { stdin, ...rest } = options;
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const printed = Promise.all([buffer(stdout), buffer(stderr)]);
+  try {
+    const { exitCode } = await driver.exec(id, {
+      ...rest,
+      ...(stdin === undefined ? {} : { stdin: Readable.from(stdin.length === 0 ? [] : [Buffer.from(stdin)]) }),
+      argv,
+      stdout,
+      stderr,
+    });
+    stdout.end();
+    stderr.end();
+    const [out, err] = await printed;
+    return { exitCode, stdout: out.toString(), stderr: err.toString() };
+  } finally {
+    stdout.end();
+    stderr.end();
+  }
+}
+
+/** A shell line in a machine. */
+export const sh = (
+  driver: MachineDriver,
+  id: string,
+  script: string,
+  options: Parameters<typeof run>[3] = {},
+): Promise<Ran> => run(driver, id, ['sh', '-c', script], options);
