@@ -52,7 +52,8 @@ function compile() {
 
 async function bundleWorkflows(workflowsPath) {
   const { bundleWorkflowCode, DefaultLogger } = await import('@temporalio/worker');
-  const { code } = await bundleWorkflowCode({ workflowsPath, logger: new DefaultLogger('WARN') });
+  const payloadConverterPath = join(root, 'src/workflows/payload-converter.ts');
+  const { code } = await bundleWorkflowCode({ workflowsPath, payloadConverterPath, logger: new DefaultLogger('WARN') });
   await writeFile(join(fresh, 'workflow-bundle.js'), code);
 }
 

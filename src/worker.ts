@@ -93,10 +93,14 @@ function runFiles(settings: Settings): { pid: string; record: string } {
 }
 
 /** The bundle that the build made; from sources, it is bundled at start (about 2 s). */
-function workflowSource(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath'> {
-  const codePath = fileURLToPath(new URL('workflow-bundle.js', import.meta.url));
+function workflowSource(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath' | 'dataConverter'> {
+  const at = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+  const codePath = at('workflow-bundle.js');
   if (existsSync(codePath)) return { workflowBundle: { codePath } };
-  return { workflowsPath: fileURLToPath(new URL('workflows/index.ts', import.meta.url)) };
+  return {
+    workflowsPath: at('workflows/index.ts'),
+    dataConverter: { payloadConverterPath: at('workflows/payload-converter.ts') },
+  };
 }
 
 /** Ids of bottles this host keeps something of; the newest may not be listed by Temporal's visibility yet. */

@@ -10,6 +10,15 @@ export interface LaunchInput {
   driver?: Driver;
 }
 
+const UNREADABLE = Symbol('unreadable');
+
+/** Stands for an argument whose payload nobody could decode. */
+export const unreadable = (encoding: string): object => ({ [UNREADABLE]: encoding });
+
+function unreadableEncoding(value: object): string | undefined {
+  return (value as { [UNREADABLE]?: string })[UNREADABLE];
+}
+
 const AGENT_NAME = /^[a-z][a-z0-9-]*$/;
 const FIELDS = ['agent', 'driver'];
 
@@ -25,9 +34,11 @@ export function validateLaunch(id: string, taskQueue: string, args: readonly unk
   if (!/^bottle@.+$/.test(taskQueue)) return `task queue: expected bottle@<host>, got "${shorten(taskQueue)}"`;
   if (args.length > 1) return `input: expected one JSON object, got ${args.length} arguments`;
   const input = args[0];
-  if (typeof input !== 'object' || input === null || Array.isArray(input)) {
+  if (typeof input !== 'object' || input === null || Array.isArray(input) || ArrayBuffer.isView(input)) {
     return 'input: expected one JSON object like {"agent": "demo"}';
   }
+  const encoding = unreadableEncoding(input);
+  if (encoding !== undefined) return `input: expected JSON, but it cannot be read (encoding: ${shorten(encoding)})`;
   const unknown = Object.keys(input).find((key) => !FIELDS.includes(key));
   if (unknown !== undefined) return `${shorten(unknown)}: unknown field (known: ${FIELDS.join(', ')})`;
   const { agent, driver } = input as Record<string, unknown>;
