@@ -16,6 +16,8 @@ const project = (name: string, groupOrder: number, timeout: number, fileParallel
     hookTimeout: Math.max(timeout, minutes(1)),
     fileParallelism,
     sequence: { groupOrder },
+    // What shares the computer also runs the build and the images, so both are made anew where sources changed.
+    ...(fileParallelism ? {} : { globalSetup: 'test/support/global-setup.ts' }),
   },
 });
 

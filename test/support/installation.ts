@@ -2,14 +2,15 @@
  * A whole installation of its own for a test: BOTTLE_HOME, BOTTLE_STATE, free ports, the real embedded server, the
  * real worker as a process that can be killed. Everything it made goes with `dispose`, Docker objects by owner label.
  */
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { Client, WorkflowHandle } from '@temporalio/client';
 import { LABEL, taskQueueOf } from '../../src/core/names.ts';
 import type { StatusDocument } from '../../src/core/status.ts';
@@ -17,13 +18,14 @@ import { connectDocker } from '../../src/host/docker.ts';
 import { startServer, stopServer } from '../../src/host/embedded-server.ts';
 import { settings as readSettings, type Settings } from '../../src/host/settings.ts';
 import { clusterOwner, connectClient, temporalTarget } from '../../src/host/temporal-connection.ts';
+import { findTool } from '../../src/host/tools.ts';
 import { statusQuery } from '../../src/workflows/messages.ts';
 import { freePort } from './free-port.ts';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 export const docker = connectDocker();
 
-/** Where a worker stops for good, so that a test can kill it there. */
+/** Where a worker stands still, so that a test can kill it there, or cancel what it does. */
 export interface Pause {
   /** Name of an activity: a step's, or a compensation's. */
   at: string;
@@ -33,8 +35,14 @@ export interface Pause {
 
 export interface WorkerProcess {
   readonly pid: number;
+  /** When it began to poll, in milliseconds since the epoch. */
+  readonly pollingSince: number;
+  /** Names the activity to stand still in from now on. Only for a worker that was started with a pause. */
+  pauseAt(pause: Pause): void;
   /** Resolves when the worker stands in the activity it was told to pause at. */
   paused(): Promise<void>;
+  /** Lets the activity go on, and pauses in no other. */
+  resume(): void;
   /** SIGKILL, and waits until it is gone. */
   kill(): Promise<void>;
   /** SIGTERM, and waits; the exit code. */
@@ -63,6 +71,10 @@ export interface Installation {
   waitFor(id: string, until: (status: StatusDocument) => boolean, seconds?: number): Promise<StatusDocument>;
   /** Names of this owner's containers and networks, of one bottle or of all. */
   objects(id?: string): Promise<string[]>;
+  /** Whatever is left of a bottle: Docker objects, and its state directory. */
+  leftovers(id: string): Promise<string[]>;
+  /** Runs the plain Temporal CLI against this installation's server; its standard output. Rejects when it fails. */
+  temporal(...args: string[]): Promise<string>;
   dispose(): Promise<void>;
 }
 
@@ -74,7 +86,18 @@ export function uniqueId(prefix: string): string {
   return `${prefix}-${process.pid.toString(36)}${count}${Math.random().toString(36).slice(2, 5)}`;
 }
 
-export async function installation(): Promise<Installation> {
+/** Processes that outlive a test run which was itself cut short would keep ports and memory. */
+const processes = new Set<number>();
+process.once('exit', () => {
+  for (const pid of processes) if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+});
+
+export interface InstallationOptions {
+  /** Default: this computer's name. */
+  host?: string;
+}
+
+export async function installation({ host }: InstallationOptions = {}): Promise<Installation> {
   const directory = await mkdtemp(path.join(os.tmpdir(), 'bottle-test-'));
   const port = await freePort();
   const env: NodeJS.ProcessEnv = {
@@ -82,6 +105,7 @@ export async function installation(): Promise<Installation> {
     BOTTLE_HOME: path.join(directory, 'home'),
     BOTTLE_STATE: path.join(directory, 'state'),
     BOTTLE_PORT: String(port),
+    ...(host === undefined ? {} : { BOTTLE_HOST: host }),
     // Skills must come from this installation's folders, never from the person's who runs the tests.
     HOME: directory,
     BOTTLE_CACHE: process.env['BOTTLE_CACHE'] ?? path.join(os.homedir(), '.cache', 'bottle'),
@@ -90,7 +114,13 @@ export async function installation(): Promise<Installation> {
   const settings = readSettings(env);
   for (const folder of ['agents', 'bottles', 'skills'])
     mkdirSync(path.join(settings.home, folder), { recursive: true });
-  await startServer(settings, { detached: true });
+  let server = 0;
+  const start = async (): Promise<void> => {
+    server = (await startServer(settings, { detached: true })).pid;
+    processes.add(server);
+  };
+  await start();
+  const { address, namespace } = await temporalTarget(settings, env);
   const client = await connectClient(await temporalTarget(settings, env));
   const owner = await clusterOwner(client);
   const workers = new Set<WorkerProcess>();
@@ -111,13 +141,12 @@ export async function installation(): Promise<Installation> {
       workers.add(worker);
       return worker;
     },
-    startServer: async () => {
-      await startServer(settings, { detached: true });
-    },
+    startServer: start,
     killServer: async () => {
       const pid = Number(readFileSync(path.join(settings.state, 'run', 'server.pid'), 'utf8'));
       process.kill(pid, 'SIGKILL');
       while (isAlive(pid)) await sleep(10);
+      processes.delete(pid);
     },
     launch: (id, input) =>
       client.workflow.start('BottleLaunch', {
@@ -125,7 +154,8 @@ export async function installation(): Promise<Installation> {
         taskQueue: taskQueueOf(settings.host),
         args: [input],
       }),
-    status: (id) => client.workflow.getHandle(id).query(statusQuery),
+    // A query waits for a worker as long as it is let; the worker may be dead just now.
+    status: (id) => client.withDeadline(Date.now() + QUERY_MS, () => client.workflow.getHandle(id).query(statusQuery)),
     waitFor: async (id, until, seconds = 60) => {
       const end = Date.now() + seconds * 1000;
       for (;;) {
@@ -139,16 +169,31 @@ export async function installation(): Promise<Installation> {
       }
     },
     objects: (id) => objectsOf(owner, id),
+    leftovers: async (id) => {
+      const state = path.join(settings.state, 'bottles', id);
+      return [...(await objectsOf(owner, id)), ...(existsSync(state) ? [state] : [])];
+    },
+    temporal: async (...args) => {
+      const program = (await findTool('temporal', { ...env, HOME: os.homedir() }))?.path ?? 'temporal';
+      const where = ['--address', address, '--namespace', namespace];
+      return (await promisify(execFile)(program, [...args, ...where], { env })).stdout;
+    },
     dispose: async () => {
-      for (const worker of workers) await worker.kill();
-      await client.connection.close();
-      await stopServer(settings);
-      await removeObjects(owner);
-      rmSync(directory, { recursive: true, force: true });
+      try {
+        for (const worker of workers) await worker.kill();
+        await client.connection.close();
+        await stopServer(settings);
+        processes.delete(server);
+      } finally {
+        await removeObjects(owner);
+        rmSync(directory, { recursive: true, force: true });
+      }
     },
   };
   return self;
 }
+
+const QUERY_MS = 3000;
 
 function write(settings: Settings, file: string, frontMatter: string, body: string): void {
   writeFileSync(path.join(settings.home, file), `---\n${frontMatter.trim()}\n---\n${body}\n`);
@@ -156,40 +201,56 @@ function write(settings: Settings, file: string, frontMatter: string, body: stri
 
 async function startWorker(settings: Settings, env: NodeJS.ProcessEnv, pause?: Pause): Promise<WorkerProcess> {
   mkdirSync(settings.state, { recursive: true, mode: 0o700 });
-  const logFile = path.join(settings.state, `worker-${Date.now()}-${Math.random()}.log`);
-  const marker = path.join(settings.state, `paused-${Math.random()}`);
+  const files = path.join(settings.state, `worker-${Date.now()}-${Math.random()}`);
+  const logFile = `${files}.log`;
+  const pauseFile = `${files}.pause`;
+  const standing = `${pauseFile}.standing`;
+  let chosen = pause;
+  const pauseAt = (at: Pause | undefined): void => {
+    chosen = at;
+    writeFileSync(pauseFile, at === undefined ? '' : `${at.at}:${at.when}`);
+  };
+  if (pause !== undefined) pauseAt(pause);
   const output = openSync(logFile, 'a');
-  const program =
-    pause === undefined ? path.join(root, 'dist/worker.js') : path.join(root, 'test/fixtures/pausing-worker.ts');
+  const program = path.join(root, pause === undefined ? 'dist/worker.js' : 'test/fixtures/pausing-worker.ts');
   const child = spawn(process.execPath, [program], {
-    env: { ...env, ...(pause === undefined ? {} : { PAUSE_AT: `${pause.at}:${pause.when}`, PAUSE_MARKER: marker }) },
+    env: { ...env, ...(pause === undefined ? {} : { PAUSE_FILE: pauseFile }) },
     stdio: ['ignore', output, output],
     detached: true,
   });
+  closeSync(output);
   const exited = once(child, 'exit');
   const pid = child.pid as number;
+  processes.add(pid);
   const log = (): string => readFileSync(logFile, 'utf8');
   const until = async (what: string, holds: () => boolean): Promise<void> => {
     const end = Date.now() + 60_000;
     while (!holds()) {
-      if (child.exitCode !== null || Date.now() > end) throw new Error(`the worker never came to ${what}:\n${log()}`);
+      const ended = child.exitCode !== null || child.signalCode !== null;
+      if (ended || Date.now() > end) throw new Error(`the worker never came to ${what}:\n${log()}`);
       await sleep(10);
     }
   };
-  await until('polling', () => log().includes('"msg":"polling"'));
+  const end = async (signal: NodeJS.Signals): Promise<number | null> => {
+    if (child.exitCode === null && child.signalCode === null) process.kill(pid, signal);
+    const [code] = (await exited) as [number | null];
+    processes.delete(pid);
+    return code;
+  };
+  const polling = /^.*"msg":"polling".*$/m;
+  await until('polling', () => polling.test(log()));
   return {
     pid,
+    pollingSince: (JSON.parse(polling.exec(log())?.[0] ?? '{}') as { time: number }).time,
     log,
-    paused: () => until(`${pause?.at}`, () => existsSync(marker)),
-    kill: async () => {
-      if (child.exitCode === null && child.signalCode === null) process.kill(pid, 'SIGKILL');
-      await exited;
+    pauseAt,
+    paused: () => until(`${chosen?.at}`, () => existsSync(standing)),
+    resume: () => {
+      pauseAt(undefined);
+      rmSync(standing, { force: true });
     },
-    stop: async () => {
-      if (child.exitCode === null && child.signalCode === null) process.kill(pid, 'SIGTERM');
-      const [code] = (await exited) as [number | null];
-      return code;
-    },
+    kill: async () => void (await end('SIGKILL')),
+    stop: () => end('SIGTERM'),
   };
 }
 

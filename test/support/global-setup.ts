@@ -1,0 +1,24 @@
+/** Before tests that run the build: dist/ made from what is on disk, and the images it needs. */
+import { execFile } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+export async function setup(): Promise<void> {
+  if (!(await isBuilt())) await script('build.mjs');
+  await script('images.mjs');
+}
+
+async function isBuilt(): Promise<boolean> {
+  const url = new URL('../../scripts/build-stamp.mjs', import.meta.url).href;
+  const { buildStamp } = (await import(url)) as { buildStamp(root: string): Promise<string> };
+  const stamp = await readFile(path.join(root, 'dist/.stamp'), 'utf8').catch(() => '');
+  return stamp === (await buildStamp(root));
+}
+
+async function script(name: string): Promise<void> {
+  await promisify(execFile)(process.execPath, [path.join(root, 'scripts', name)], { cwd: root });
+}
