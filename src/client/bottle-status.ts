@@ -86,6 +86,22 @@ export function mergeStatus(
   };
 }
 
+/** Why a launch failed, in one line, for people; undefined for one that is open or did not fail. */
+export async function failureText(
+  session: Session,
+  description: WorkflowExecutionDescription,
+): Promise<string | undefined> {
+  const { name } = description.status;
+  if (name === 'TERMINATED' || name === 'TIMED_OUT')
+    return `${name.toLowerCase().replace('_', ' ')}; nothing was undone by it`;
+  if (name !== 'FAILED') return undefined;
+  const handle = session.client.workflow.getHandle(description.workflowId, description.runId);
+  const failure = await handle.result().catch((error: Error) => error.cause);
+  if (!(failure instanceof Error)) return undefined;
+  const { type } = failure as { type?: string };
+  return `${type ?? failure.name}: ${failure.message}`;
+}
+
 /** The phase of a closed launch by how it closed; undefined while it is open. */
 export function closedPhase(status: string): Phase | undefined {
   if (status === 'COMPLETED' || status === 'CANCELLED') return 'stopped';

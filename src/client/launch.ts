@@ -2,7 +2,7 @@
 import { TypedSearchAttributes } from '@temporalio/common';
 import { BottleError } from '../core/errors.ts';
 import type { LaunchInput } from '../core/launch-input.ts';
-import { candidateId, taskQueueOf } from '../core/names.ts';
+import { assertBottleId, candidateId, taskQueueOf } from '../core/names.ts';
 import type { LaunchMemo } from '../core/status.ts';
 import { agentAttribute, BOTTLE_LAUNCH, hostAttribute, phaseAttribute } from '../workflows/messages.ts';
 import type { BottleRun } from './bottle-status.ts';
@@ -16,7 +16,7 @@ export interface LaunchRequest extends LaunchInput {
 
 const MOST_CANDIDATES = 1000;
 
-/** @throws BottleError `BOTTLE_EXISTS` when the fixed id is taken by an open bottle */
+/** @throws BottleError `BOTTLE_EXISTS` when the fixed id is taken by an open bottle; `INVALID_ID` */
 export async function startLaunch(session: Session, request: LaunchRequest): Promise<BottleRun> {
   if (request.name !== undefined) {
     const run = await tryStart(session, request, request.name);
@@ -36,6 +36,7 @@ export async function startLaunch(session: Session, request: LaunchRequest): Pro
 
 /** @returns undefined when an open bottle has that id */
 async function tryStart(session: Session, request: LaunchRequest, id: string): Promise<BottleRun | undefined> {
+  assertBottleId(id);
   const { agent, driver, host } = request;
   const input: LaunchInput = driver === undefined ? { agent } : { agent, driver };
   const memo: LaunchMemo = { agent, driver: driver ?? null, heldSteps: [] };

@@ -27,14 +27,15 @@ export function viewOf(thrown: unknown): ErrorView {
 
 /** Commander's own complaints; their codes start with `commander.` and their messages with `error: `. */
 function commandLineError(thrown: unknown): ErrorView | undefined {
-  const { code, message } = thrown as { code?: unknown; message?: unknown };
-  if (typeof code !== 'string' || !code.startsWith('commander.') || typeof message !== 'string') return undefined;
+  if (!(thrown instanceof Error)) return undefined;
+  const { code, message } = thrown as Error & { code?: unknown };
+  if (typeof code !== 'string' || !code.startsWith('commander.')) return undefined;
   const [first = '', ...rest] = message.replace(/^error: /, '').split('\n');
   const suggestion = /^\(Did you mean (.+)\?\)$/.exec(rest.join(' ').trim())?.[1];
   return {
     code: 'USAGE',
     message: first,
-    hint: suggestion === undefined ? 'see: bottle --help' : `did you mean ${suggestion}?`,
+    hint: suggestion === undefined ? 'see: bottle help' : `did you mean ${suggestion}?`,
   };
 }
 

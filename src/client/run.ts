@@ -11,6 +11,8 @@ const EXEC_FAILED = 125;
 
 export async function main(args: string[]): Promise<void> {
   endQuietlyOnBrokenPipe();
+  // Whatever escapes (a library's timer) still ends in the contract's form.
+  process.on('uncaughtException', (error) => process.exit(reportError(error, createOutput(guessFlags(args)))));
   process.exitCode = await exitCodeOf(args);
   // What was left behind on a lost connection must not keep the process alive; all that was said is out by then.
   process.stdout.write('', () => process.stderr.write('', () => process.exit()));

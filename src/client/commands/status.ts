@@ -1,5 +1,6 @@
 /** `bottle status`: every step of one bottle. */
-import { describeBottle, isOpen, mergeStatus, queryStatus } from '../bottle-status.ts';
+import type { StatusDocument } from '../../core/status.ts';
+import { describeBottle, failureText, isOpen, mergeStatus, queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
 import { stoppable } from '../interrupt.ts';
 import { progressFor } from '../render/progress.ts';
@@ -14,8 +15,10 @@ export async function run(context: Context, id: string, options: { watch?: boole
   return withSession(context, async (session) => {
     const description = await describeBottle(session, id);
     const launch = { id, runId: description.runId };
-    const show = (status: Parameters<typeof statusText>[0]): number => {
-      output.result(status, () => statusText(status, Date.now(), output.outColours));
+    const show = async (status: StatusDocument): Promise<number> => {
+      const failed = status.phase === 'failed' && !output.flags.json;
+      const failure = failed ? await failureText(session, await describeBottle(session, id, launch.runId)) : undefined;
+      output.result(status, () => statusText(status, { now: Date.now(), colours: output.outColours, failure }));
       return 0;
     };
     if (options.watch === true && isOpen(description)) {

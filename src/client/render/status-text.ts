@@ -7,8 +7,15 @@ import { commands, heldSteps } from './held.ts';
 import { BORDERLESS } from './table.ts';
 import { clean, duration } from './text.ts';
 
-/** @param now milliseconds since the epoch */
-export function statusText(status: StatusDocument, now: number, colours: Colours = PLAIN): string {
+export interface StatusTextOptions {
+  /** Milliseconds since the epoch. */
+  now: number;
+  colours?: Colours;
+  /** Why it failed. */
+  failure?: string | undefined;
+}
+
+export function statusText(status: StatusDocument, { now, colours = PLAIN, failure }: StatusTextOptions): string {
   const { network, bundle, machine } = status;
   const facts: [string, string | null][] = [
     ['agent', `${status.agent} on ${status.host}${status.driver === null ? '' : ` (${status.driver})`}`],
@@ -17,6 +24,7 @@ export function statusText(status: StatusDocument, now: number, colours: Colours
       'ready',
       status.readyAt === null ? null : `after ${duration(Date.parse(status.readyAt) - Date.parse(status.startedAt))}`,
     ],
+    ['ended', failure ?? null],
     ['network', network === null ? null : `${network.name}  ${network.subnet}  bundle ${network.bundleIp}`],
     ['bundle', bundle === null ? null : `${bundle.container}  ${daemonText(bundle.daemons)}`],
     ['machine', machine === null ? null : `${machine.name}  ${machine.state}`],

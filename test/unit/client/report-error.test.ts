@@ -1,0 +1,34 @@
+import { expect, test } from 'vitest';
+import { logLine } from '../../../src/client/foreground.ts';
+import { errorLines, viewOf } from '../../../src/client/report-error.ts';
+import { BottleError } from '../../../src/core/errors.ts';
+
+test('an error of ours keeps its code and hint', () => {
+  const error = new BottleError('NO_SUCH_BOTTLE', 'there is no bottle "x"', { hint: 'bottle ls' });
+  expect(viewOf(error)).toEqual({ code: 'NO_SUCH_BOTTLE', message: 'there is no bottle "x"', hint: 'bottle ls' });
+});
+
+test("a gRPC answer that nobody is there is Temporal's absence, however deep it is wrapped", () => {
+  const grpc = Object.assign(new Error('14 UNAVAILABLE: connection refused'), { code: 14 });
+  expect(viewOf(new Error('Failed to describe', { cause: grpc })).code).toBe('TEMPORAL_UNREACHABLE');
+  expect(viewOf(Object.assign(new Error('3 INVALID_ARGUMENT'), { code: 3 })).code).toBe('INTERNAL');
+});
+
+test('anything else is a fault of ours, in one line', () => {
+  expect(viewOf(new TypeError('x is\nnot a function'))).toEqual({ code: 'INTERNAL', message: 'x is not a function' });
+  expect(viewOf(undefined)).toEqual({ code: 'INTERNAL', message: 'undefined' });
+});
+
+test('error lines carry no control characters', () => {
+  expect(errorLines({ code: 'A', message: 'b\u001b[31mc', hint: 'd\u0007' })).toEqual(['error[A]: bc', 'hint: d']);
+});
+
+test("a worker's JSON log line reads as time, level, message and facts; any other line as it is", () => {
+  const time = Date.parse('2026-11-23T10:00:00.000Z');
+  expect(
+    logLine(JSON.stringify({ level: 30, time, pid: 7, hostname: 'h', msg: 'polling', address: 'a:1', x: {} })),
+  ).toBe('10:00:00 info polling address=a:1');
+  expect(logLine('error[WORKER_LOCKED]: busy')).toBe('error[WORKER_LOCKED]: busy');
+  expect(logLine('{"level":30}')).toBe('{"level":30}');
+  expect(logLine('null')).toBe('null');
+});
