@@ -63,11 +63,11 @@ const MARKS: Record<StepState, string> = {
   pending: '·',
   running: '▶',
   done: '✓',
-  held: '✋',
+  held: '!',
   skipped: '⤼',
   undoing: '↩',
   undone: '○',
-  'undo-held': '✋',
+  'undo-held': '!',
 };
 
 /** The launch as Markdown for the Temporal UI's current details: what is held, what to send, every step. */
@@ -94,7 +94,7 @@ function heldMarkdown(step: StepStatus): string {
       : 'its undo failed: send `retry` or `skip` once it is sorted out';
   return [
     '',
-    `✋ **Held at \`${step.id}\`**: \`${code}\` ${escapeMarkdown(message)}`,
+    `**Held at \`${step.id}\`**: \`${code}\` ${escapeMarkdown(message)}`,
     ...(hint === undefined ? [] : ['', `Hint: ${escapeMarkdown(hint)}`]),
     '',
     step.state === 'held' ? `Send the update ${choices}.` : choices,
