@@ -1,10 +1,10 @@
 /** Runs one command in a machine for a person or a script: streams, terminal, signals, exit code. */
 import { constants } from 'node:os';
 import process from 'node:process';
-import type { Readable, Writable } from 'node:stream';
-import { PassThrough } from 'node:stream';
+import { PassThrough, type Readable, type Writable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import type { ExecRequest, MachineDriver, TerminalSize } from '../host/machine/driver.ts';
+import { onBrokenPipe } from './broken-pipe.ts';
 
 export interface ExecOptions {
   argv: readonly string[];
@@ -23,11 +23,13 @@ export interface CapturedExec {
   stderr: string;
 }
 
-/** Runs it with this process's own streams; resolves to its exit code, or 130/143 when a signal ended it. */
+/** Runs it with this process's own streams; resolves to its exit code, or 128 + the signal that ended it. */
 export async function execAttached(driver: MachineDriver, id: string, options: ExecOptions): Promise<number> {
-  const restore = options.terminal && process.stdin.isTTY === true ? rawMode() : () => undefined;
+  // Raw, every key is the command's, Ctrl-C too; without -i nobody would read it.
+  const raw = options.terminal && options.interactive && process.stdin.isTTY === true;
+  const restore = raw ? rawMode() : () => undefined;
   try {
-    return await untilSignal(options.terminal, (signal) =>
+    return await untilSignal((signal) =>
       driver.exec(id, {
         ...requestOf(options),
         stdout: process.stdout,
@@ -49,7 +51,7 @@ export async function execAttached(driver: MachineDriver, id: string, options: E
 export async function execCaptured(driver: MachineDriver, id: string, options: ExecOptions): Promise<CapturedExec> {
   const stdout = collect();
   const stderr = collect();
-  const exitCode = await untilSignal(false, (signal) =>
+  const exitCode = await untilSignal((signal) =>
     driver.exec(id, {
       ...requestOf(options),
       stdout: stdout.stream,
@@ -70,19 +72,17 @@ function requestOf({ argv, user, workdir, env }: ExecOptions): Pick<ExecRequest,
   };
 }
 
-/** With a terminal, Ctrl-C is a key the command gets; without one, a signal to us ends the command. */
-async function untilSignal(
-  terminal: boolean,
-  exec: (signal: AbortSignal) => Promise<{ exitCode: number }>,
-): Promise<number> {
+/** A signal to us ends the command, and so does the reader of its output when it leaves. */
+async function untilSignal(exec: (signal: AbortSignal) => Promise<{ exitCode: number }>): Promise<number> {
   const controller = new AbortController();
   let received: NodeJS.Signals | undefined;
   const end = (name: NodeJS.Signals): void => {
     received ??= name;
     controller.abort(new Error(`ended by ${name}`));
   };
-  const names: NodeJS.Signals[] = terminal && process.stdin.isTTY === true ? ['SIGTERM'] : ['SIGINT', 'SIGTERM'];
+  const names: NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const name of names) process.on(name, end);
+  const restore = onBrokenPipe(() => end('SIGPIPE'));
   try {
     return (await exec(controller.signal)).exitCode;
   } catch (error) {
@@ -90,6 +90,7 @@ async function untilSignal(
     return 128 + constants.signals[received];
   } finally {
     for (const name of names) process.off(name, end);
+    restore();
   }
 }
 

@@ -1,6 +1,7 @@
 /** From arguments to an exit code: parses, runs one command, and turns whatever is thrown into the contract's form. */
 import process from 'node:process';
 import { CommanderError } from 'commander';
+import { endQuietlyOnBrokenPipe } from './broken-pipe.ts';
 import { createContext } from './context.ts';
 import { createOutput, type Flags, type Output } from './output.ts';
 import { buildProgram } from './program.ts';
@@ -41,14 +42,4 @@ function guessFlags(args: string[]): Flags {
   const end = args.indexOf('--');
   const ours = end === -1 ? args : args.slice(0, end);
   return { json: ours.includes('--json'), quiet: ours.includes('--quiet'), debug: ours.includes('--debug') };
-}
-
-/** `bottle ls | head` is no error. */
-function endQuietlyOnBrokenPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE') throw error;
-      process.exit();
-    });
-  }
 }
