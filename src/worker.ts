@@ -13,6 +13,7 @@ import { BottleError, errorView } from './core/errors.ts';
 import { isBottleId, taskQueueOf } from './core/names.ts';
 import { connectDocker } from './host/docker.ts';
 import { writePidFile } from './host/process-file.ts';
+import { reap } from './host/reap.ts';
 import { settings as readSettings, type Settings, stateDirectory } from './host/settings.ts';
 import { takeOver } from './host/takeover.ts';
 import {
@@ -23,6 +24,8 @@ import {
   temporalTarget,
 } from './host/temporal-connection.ts';
 import { takeWorkerLock } from './host/worker-lock.ts';
+
+const REAP_MS = 10 * 60_000;
 
 export interface WorkerRun {
   settings?: Settings;
@@ -48,6 +51,7 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
     await ensureSearchAttributes(client);
     const owner = await clusterOwner(client);
     const identity = `bottle@${settings.host}/${process.pid}/${randomUUID()}`;
+    const host = { docker: connectDocker(), owner, settings, uiUrl: target.uiUrl };
     const worker = await Worker.create({
       connection,
       namespace: target.namespace,
@@ -55,7 +59,7 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
       identity,
       interceptors,
       ...workflowSource(),
-      activities: createActivities({ docker: connectDocker(), owner, settings, uiUrl: target.uiUrl }),
+      activities: createActivities(host),
       shutdownGraceTime: '10 seconds',
       shutdownForceTime: '20 seconds',
       maxHeartbeatThrottleInterval: '1 second',
@@ -77,7 +81,8 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
       (error: unknown) =>
         log.error({ error: errorView(error) }, 'could not take over from a dead worker; its attempts will time out'),
     );
-    await running;
+    const reaping = reapNowAndThen({ host, client, settings }, log);
+    await running.finally(() => clearInterval(reaping));
     log.info('stopped; every bottle stays as it is');
     await Promise.all([connection.close(), client.connection.close()]);
   } finally {
@@ -85,6 +90,19 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
     rmSync(files.pid, { force: true });
     lock.release();
   }
+}
+
+/** At once, for what was terminated while no worker was there, and then every ten minutes. */
+function reapNowAndThen(place: Parameters<typeof reap>[0], log: Logger): NodeJS.Timeout {
+  const once = (): void => {
+    reap(place).then(
+      (removed) => removed.length > 0 && log.info({ removed }, 'removed what no open launch owns'),
+      (error: unknown) =>
+        log.warn({ error: errorView(error) }, 'could not look for leftovers; nothing more was removed'),
+    );
+  };
+  once();
+  return setInterval(once, REAP_MS);
 }
 
 function runFiles(settings: Settings): { pid: string; record: string } {

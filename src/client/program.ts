@@ -124,6 +124,10 @@ export function buildProgram(runner: Runner): Program {
   acts(add('hosts', 'hosts of open bottles, and whether a worker serves each'), async (context) =>
     (await import('./commands/hosts.ts')).run(context),
   );
+  acts(
+    add('gc', 'remove what terminated launches left behind').option('--dry-run', 'say what it would remove'),
+    async (context, options: { dryRun?: boolean }) => (await import('./commands/gc.ts')).run(context, options),
+  );
   const image = add('image', 'the images bottles are made from');
   acts(
     withFlags(image.command('build').description('build what is missing')).option('--force', 'build all of them anew'),
