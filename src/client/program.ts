@@ -1,6 +1,7 @@
 /** The command line: every command with its options and help. What a command does is loaded only when it runs. */
 import { readFileSync } from 'node:fs';
 import { Command, type OptionValues } from 'commander';
+import { BottleError } from '../core/errors.ts';
 import type { Context } from './context.ts';
 import { separateCommand } from './exec-arguments.ts';
 import type { Flags } from './output.ts';
@@ -14,6 +15,7 @@ export interface Program {
   runsCommands(args: string[]): boolean;
 }
 
+const PRINTED = ['--help', '-h', '--version'];
 const EXEC_COMMANDS = ['exec', 'claude'];
 
 export function buildProgram(runner: Runner): Program {
@@ -139,9 +141,11 @@ export function buildProgram(runner: Runner): Program {
 
   return {
     parse: async (args) => {
-      // Without a command there is nothing to do, and help is what was forgotten; not for `--json` readers, though.
-      if (args.length === 0) program.help({ error: true });
       const at = commandIndex(args);
+      // Who reads JSON gets no help text; for all others Commander shows it when no command is named.
+      if (at === -1 && args.includes('--json') && !args.some((word) => PRINTED.includes(word))) {
+        throw new BottleError('USAGE', 'no command was named', { hint: 'see: bottle help' });
+      }
       const separated =
         args[at] === 'exec' ? [...args.slice(0, at + 1), ...separateCommand(args.slice(at + 1), exec.options)] : args;
       await program.parseAsync(separated, { from: 'user' });

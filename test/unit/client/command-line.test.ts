@@ -70,9 +70,16 @@ describe('wrong usage', () => {
   });
 
   test('without a command, help goes to stderr', async () => {
-    const { code, stdout, stderr } = await bottle([]);
-    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toMatch(/^Usage: bottle /);
+    for (const [args, usage] of [
+      [[], /^Usage: bottle \[options\]/],
+      [['image'], /^Usage: bottle image /],
+    ] as const) {
+      const { code, stdout, stderr } = await bottle([...args]);
+      expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+      expect(stderr).toMatch(usage);
+    }
+    const { code, stdout } = await bottle(['--json']);
+    expect({ code, document: JSON.parse(stdout) }).toMatchObject({ code: 2, document: { error: { code: 'USAGE' } } });
   });
 
   test('a BOTTLE_ variable that makes no sense is wrong usage', async () => {
