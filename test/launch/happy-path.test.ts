@@ -22,5 +22,5 @@ test('a launch becomes ready, and a stop leaves nothing', async () => {
   await handle.executeUpdate('stop');
   const last = await handle.result();
   expect(last).toMatchObject({ phase: 'stopped', network: null, bundle: null, machine: { state: 'absent' } });
-  expect(await it.objects(id)).toEqual([]);
+  expect(await it.leftovers(id)).toEqual([]);
 });

@@ -4,10 +4,9 @@ import path from 'node:path';
 import { WorkflowFailedError, WorkflowUpdateFailedError } from '@temporalio/client';
 import type { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { StatusDocument } from '../../src/core/status.ts';
 import { LAUNCH_STEPS } from '../../src/core/steps.ts';
 import { activityRuns, eventsOf } from '../support/events.ts';
-import { type Installation, installation, uniqueId } from '../support/installation.ts';
+import { type Installation, installation, isHeld, isReady, uniqueId } from '../support/installation.ts';
 
 let it: Installation;
 
@@ -20,10 +19,6 @@ beforeAll(async () => {
 afterAll(() => it.dispose());
 beforeEach(() => rmSync(path.join(it.settings.home, 'skills/greet'), { recursive: true, force: true }));
 
-const isHeld = ({ phase, steps }: StatusDocument): boolean =>
-  phase === 'held' && steps.every(({ state }) => state !== 'running');
-const isReady = ({ phase }: StatusDocument): boolean => phase === 'ready';
-
 async function heldLaunch(): Promise<string> {
   const id = uniqueId('held');
   await it.launch(id, { agent: 'demo' });
@@ -34,12 +29,6 @@ async function heldLaunch(): Promise<string> {
 function update(id: string, name: string, ...args: [] | [unknown]): Promise<unknown> {
   const handle = it.client.workflow.getHandle(id);
   return args.length === 0 ? handle.executeUpdate(name) : handle.executeUpdate<unknown, [unknown]>(name, { args });
-}
-
-async function stop(id: string): Promise<void> {
-  await update(id, 'stop');
-  await it.client.workflow.getHandle(id).result();
-  expect(await it.leftovers(id)).toEqual([]);
 }
 
 const STEPS: readonly string[] = LAUNCH_STEPS.map(({ id }) => id);
@@ -77,7 +66,7 @@ describe('a launch whose skill is missing', () => {
     expect(metadata.currentDetails).toContain('Held at `provision.skills`');
     expect(metadata.currentDetails).toContain('SKILL_NOT_FOUND');
 
-    await stop(id);
+    expect(await it.down(id)).toEqual([]);
   });
 
   test('becomes ready after the skill is added and the step retried, and no other step runs again', async () => {
@@ -100,7 +89,7 @@ describe('a launch whose skill is missing', () => {
     expect(searchAttributes).toMatchObject({ BottlePhase: ['ready'] });
     expect(searchAttributes['BottleStep'] ?? []).toEqual([]);
 
-    await stop(id);
+    expect(await it.down(id)).toEqual([]);
   });
 
   test('is held again by a retry that changed nothing, as often as one likes', async () => {
@@ -113,7 +102,7 @@ describe('a launch whose skill is missing', () => {
       );
       expect(steps.find((step) => step.id === 'provision.skills')).toMatchObject({ state: 'held', attempts });
     }
-    await stop(id);
+    expect(await it.down(id)).toEqual([]);
   });
 
   test('becomes ready without the step when it is skipped', async () => {
@@ -121,7 +110,7 @@ describe('a launch whose skill is missing', () => {
     await update(id, 'skip', 'provision.skills');
     const { steps } = await it.waitFor(id, isReady);
     expect(steps.filter(({ state }) => state !== 'done')).toMatchObject([{ id: 'provision.skills', state: 'skipped' }]);
-    await stop(id);
+    expect(await it.down(id)).toEqual([]);
   });
 
   test('fails with the step as the cause, and an empty host, when it is aborted', async () => {
@@ -150,7 +139,7 @@ describe('a launch whose skill is missing', () => {
     // And its modal shows why an update is refused.
     const refused = await updateFromUi(id, 'retry');
     expect(refused.outcome).toMatchObject({ failure: { message: 'no step is held' } });
-    await stop(id);
+    expect(await it.down(id)).toEqual([]);
   });
 });
 
@@ -179,7 +168,7 @@ describe('an update that nobody waits for', () => {
       expect(error.cause).toMatchObject({ type: 'NotHeld', message: 'no step is held' });
     }
     expect((await eventsOf(it.client, id)).length).toBe(ready.length);
-    await stop(id);
+    expect(await it.down(id)).toEqual([]);
   });
 });
 
@@ -194,7 +183,7 @@ test('a held prepare cannot be skipped, since later steps need its plan, but can
   it.writeAgent('later', 'bottle: closed');
   await update(id, 'retry', 'prepare');
   await it.waitFor(id, isReady);
-  await stop(id);
+  expect(await it.down(id)).toEqual([]);
 });
 
 interface UiAnswer {

@@ -101,7 +101,7 @@ export async function dockerSite(): Promise<DockerSite> {
     },
     stranger: async (options = {}) => {
       const container = await docker.createContainer({
-        Image: images.base,
+        Image: images.guest,
         Cmd: ['tini', '--', 'sleep', 'infinity'],
         ...options,
         Labels: { ...options.Labels, [STRANGER]: key },

@@ -73,10 +73,17 @@ export interface Installation {
   objects(id?: string): Promise<string[]>;
   /** Whatever is left of a bottle: Docker objects, and its state directory. */
   leftovers(id: string): Promise<string[]>;
+  /** Stops a bottle by its update and waits until it is closed; whatever is left of it. */
+  down(id: string): Promise<string[]>;
   /** Runs the plain Temporal CLI against this installation's server; its standard output. Rejects when it fails. */
   temporal(...args: string[]): Promise<string>;
   dispose(): Promise<void>;
 }
+
+export const isReady = ({ phase }: StatusDocument): boolean => phase === 'ready';
+/** Held, and nothing else is under way. */
+export const isHeld = ({ phase, steps }: StatusDocument): boolean =>
+  phase === 'held' && steps.every(({ state }) => state !== 'running' && state !== 'undoing');
 
 let count = 0;
 
@@ -172,6 +179,12 @@ export async function installation({ host }: InstallationOptions = {}): Promise<
     leftovers: async (id) => {
       const state = path.join(settings.state, 'bottles', id);
       return [...(await objectsOf(owner, id)), ...(existsSync(state) ? [state] : [])];
+    },
+    down: async (id) => {
+      const handle = client.workflow.getHandle(id);
+      await handle.executeUpdate('stop');
+      await handle.result();
+      return self.leftovers(id);
     },
     temporal: async (...args) => {
       const program = (await findTool('temporal', { ...env, HOME: os.homedir() }))?.path ?? 'temporal';
