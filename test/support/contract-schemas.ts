@@ -1,0 +1,64 @@
+/** contract.md's JSON documents as strict schemas: a field too few, too many or of another kind fails. */
+import { z } from 'zod';
+
+const timestamp = z.iso.datetime({ precision: 3 });
+const ipv4 = z.ipv4();
+const phase = z.enum(['launching', 'held', 'ready', 'healing', 'stopping', 'stopped', 'failed']);
+const driver = z.enum(['docker', 'smolvm']);
+const error = z.strictObject({
+  code: z.string().regex(/^[A-Z][A-Z_]+$/),
+  message: z.string().regex(/^[^\n]+$/),
+  hint: z.string().optional(),
+});
+
+const stepIds = [
+  'prepare',
+  'network',
+  'bundle',
+  'machine.create',
+  'machine.start',
+  'provision.prompt',
+  'provision.skills',
+  'provision.agent',
+  'check',
+];
+
+const step = z.strictObject({
+  id: z.enum(stepIds),
+  state: z.enum(['pending', 'running', 'done', 'held', 'skipped', 'undoing', 'undone', 'undo-held']),
+  attempts: z.int().min(0),
+  startedAt: timestamp.optional(),
+  durationMs: z.number().min(0).optional(),
+  error: error.optional(),
+});
+
+export const statusSchema = z.strictObject({
+  id: z.string().regex(/^[a-z0-9](-?[a-z0-9])*$/),
+  agent: z.string(),
+  phase,
+  host: z.string(),
+  driver: driver.nullable(),
+  runId: z.uuid(),
+  uiUrl: z.url().nullable(),
+  startedAt: timestamp,
+  readyAt: timestamp.nullable(),
+  network: z
+    .strictObject({ name: z.string(), subnet: z.cidrv4().endsWith('/28'), gateway: ipv4, bundleIp: ipv4 })
+    .nullable(),
+  bundle: z.strictObject({ container: z.string(), daemons: z.record(z.string(), z.string()) }).nullable(),
+  machine: z.strictObject({ name: z.string(), state: z.enum(['created', 'running', 'stopped', 'absent']) }).nullable(),
+  steps: z.array(step).length(stepIds.length),
+  requests: z.array(z.unknown()),
+});
+
+export const rowSchema = z.strictObject({
+  id: z.string(),
+  agent: z.string(),
+  phase,
+  host: z.string(),
+  driver: driver.nullable(),
+  heldSteps: z.array(z.enum(stepIds)),
+  startedAt: timestamp,
+});
+
+export const errorSchema = z.strictObject({ error });
