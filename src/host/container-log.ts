@@ -27,7 +27,13 @@ export async function* containerLines(container: Dockerode.Container, request: L
     since: unixTime(State.StartedAt),
     ...(tail === undefined ? {} : { tail }),
   };
-  const raw = await engine('read the log', () => rawLog(container, options, follow));
+  // The Engine answers a follower with the first line only, which may never come.
+  const raw = await engine('read the log', () => rawLog(container, { ...options, abortSignal: signal }, follow)).catch(
+    (error: unknown) => {
+      if (!signal.aborted) throw error;
+    },
+  );
+  if (raw === undefined) return;
   const text = new PassThrough();
   container.modem.demuxStream(raw, text, text);
   const stop = (): void => {

@@ -23,7 +23,9 @@ export async function ensureContainer(
   const existing = await inspectContainer(host, name);
   if (existing !== undefined) {
     assertOurs(host, 'container', name, existing.Config.Labels);
-    if (isWanted(existing.Config.Labels, labels)) return host.docker.getContainer(existing.Id);
+    if (isWanted(existing.Config.Labels, labels) && (await isAttached(host, existing, spec))) {
+      return host.docker.getContainer(existing.Id);
+    }
     await removeContainer(host.docker.getContainer(existing.Id));
   }
   try {
@@ -40,6 +42,25 @@ export async function ensureContainer(
     if (now !== undefined) assertOurs(host, 'container', name, now.Config.Labels);
     return engine(`create container ${name}`, () => Promise.reject(error));
   }
+}
+
+/** Whether a container is still on the networks it was made for: they may have been taken from it, or made anew. */
+async function isAttached(
+  host: DockerHost,
+  { NetworkSettings }: Dockerode.ContainerInspectInfo,
+  { NetworkingConfig }: Dockerode.ContainerCreateOptions,
+): Promise<boolean> {
+  for (const name of Object.keys(NetworkingConfig?.EndpointsConfig ?? {})) {
+    const endpoint = NetworkSettings.Networks[name];
+    if (endpoint === undefined) return false;
+    // Filled in when the container is first started; until then only the name counts.
+    if (endpoint.NetworkID === '') continue;
+    const networks = await engine('list networks', () =>
+      host.docker.listNetworks({ filters: { id: [endpoint.NetworkID] } }),
+    );
+    if (networks.length === 0) return false;
+  }
+  return true;
 }
 
 /** The Engine reserves a name some time before it knows a container of it, so "in use" may mean "soon". */

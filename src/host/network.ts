@@ -1,4 +1,5 @@
 /** A bottle's private bridge: ensure it, or its absence. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { BottleError } from '../core/errors.ts';
 import { LABEL, networkName } from '../core/names.ts';
@@ -23,6 +24,8 @@ export interface NetworkSpec {
   hostOnBridge: boolean;
 }
 
+const APPEAR_SECONDS = 3;
+
 /**
  * Adopts the bottle's network or makes one on the first free /28 of the pool. Leftovers of an earlier run of the
  * same bottle go first, with the containers on them.
@@ -32,9 +35,7 @@ export async function ensureNetwork(host: DockerHost, bottle: BottleRef, spec: N
   const name = networkName(bottle.id);
   const labels = objectLabels(host, bottle, 'network', spec);
   const networks = await engine('list networks', () => host.docker.listNetworks());
-  const taken = networks.find((network) => network.Name === name && network.Labels?.[LABEL.owner] !== host.owner);
-  if (taken !== undefined) assertOurs(host, 'network', name, taken.Labels);
-
+  assertNotTaken(host, name, networks);
   const ours = ownNetworks(host, bottle.id, networks);
   const wanted = ours.find((network) => isWanted(network.Labels, labels));
   if (wanted !== undefined) return factsOf(name, wanted);
@@ -60,26 +61,47 @@ async function createOnFreeSubnet(
 ): Promise<NetworkFacts> {
   const name = networkName(bottle.id);
   let used = known.flatMap(subnetsOf);
+  const patience = Date.now() + APPEAR_SECONDS * 1000;
   for (const subnet of subnetCandidates(spec.pool, bottle.id)) {
     if (used.some((other) => overlaps(other, subnet))) continue;
     const facts = networkFacts(name, subnet);
+    let nameInUse: boolean;
     try {
       await host.docker.createNetwork(createOptions(facts, spec, labels));
       return facts;
     } catch (error) {
-      if (!/pool overlaps/i.test(String((error as Error).message)) && statusOf(error) !== 409) {
+      nameInUse = statusOf(error) === 409;
+      if (!nameInUse && !/pool overlaps/i.test(String((error as Error).message))) {
         return engine(`create network ${name}`, () => Promise.reject(error));
       }
     }
     // Somebody was quicker: another bottle on this subnet, or a killed predecessor of this very attempt.
-    const networks = await engine('list networks', () => host.docker.listNetworks());
+    const networks = await networksWith(host, subnet, nameInUse ? 0 : patience);
     const own = ownNetworks(host, bottle.id, networks).find((network) => isWanted(network.Labels, labels));
     if (own !== undefined) return factsOf(name, own);
+    assertNotTaken(host, name, networks);
     used = [...networks.flatMap(subnetsOf), subnet];
   }
   throw new BottleError('NETWORK_POOL_EXHAUSTED', `no free /28 is left in ${spec.pool}`, {
     hint: 'stop a bottle (bottle ls), or set a larger network.pool in config.yaml',
   });
+}
+
+/**
+ * All networks, once one of them is on `subnet`: the Engine takes a subnet some time before it lists its network, and
+ * whoever went on meanwhile would make the bottle a second one.
+ */
+async function networksWith(host: DockerHost, subnet: string, end: number): Promise<Dockerode.NetworkInspectInfo[]> {
+  for (;;) {
+    const networks = await engine('list networks', () => host.docker.listNetworks());
+    if (Date.now() > end || networks.flatMap(subnetsOf).some((other) => overlaps(other, subnet))) return networks;
+    await sleep(25);
+  }
+}
+
+/** @throws BottleError `NAME_TAKEN` */
+function assertNotTaken(host: DockerHost, name: string, networks: Dockerode.NetworkInspectInfo[]): void {
+  for (const network of networks) if (network.Name === name) assertOurs(host, 'network', name, network.Labels);
 }
 
 function createOptions(
