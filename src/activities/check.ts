@@ -46,13 +46,14 @@ const PROBES = `
 proxy=$1 listed=$2 gateway=$3
 see() { printf '%s\\t%s\\n' "$1" "$2"; }
 status() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@"; }
-dial() { curl -sv --noproxy '*' -o /dev/null --connect-timeout 2 --max-time 3 "$1" 2>&1 | grep -Ei 'connected to|refused|no route|unreachable|timed out' | head -n 1; }
+dial() { curl -sv --noproxy '*' -o /dev/null --connect-timeout 2 --max-time 3 "$1" 2>&1 | grep -Ei 'connected to|refused|no route|unreachable|timed out|timeout' | head -n 1; }
 (see proxy "$(status --noproxy '*' "http://$proxy/health")") &
-(see listed "$([ -z "$listed" ] || curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed")") &
+(see listed "$(if [ -z "$listed" ]; then echo none; else curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed"; fi)") &
 (see unlisted "$(status -x "http://$proxy" "http://${UNLISTED}/")") &
 (see unlisted-tls "$(curl -s -o /dev/null -w '%{http_connect}' --max-time 5 -x "http://$proxy" "https://${UNLISTED}/")") &
 (see direct "$(dial "http://${PUBLIC_ADDRESS}/")") &
 (see gateway "$(dial "http://$gateway/")") &
+(see networks "$(ip -o -4 address show scope global | awk '{ printf "%s ", $4 }')") &
 (see agent "$(claude --version 2>&1 | head -n 1)") &
 wait`;
 
@@ -63,6 +64,9 @@ function parseProbes(printed: string): Probes {
   return Object.fromEntries(pairs.filter((pair): pair is [string, string] => pair.length === 2));
 }
 
+/** What curl says when nobody answered, not even to refuse. */
+const NOBODY = /no route|unreachable|timed out|timeout/i;
+
 /** What is wrong, in words; empty when all is well. Silence counts as failure: a probe that did not run proves nothing. */
 export function judge(seen: Probes): string[] {
   const failures: string[] = [];
@@ -72,11 +76,12 @@ export function judge(seen: Probes): string[] {
       failures.push(`${wrong} (${name}: ${value?.slice(0, 120) ?? 'no answer'})`);
   };
   expect('proxy', /^200$/, 'the way out through the bundle does not answer');
-  expect('listed', /^$|"verdict":\s*"allow"/, 'a listed host is refused');
+  expect('listed', /^none$|"verdict":\s*"allow"/, 'a listed host is refused');
   expect('unlisted', /^403$/, 'an unlisted host is not refused');
   expect('unlisted-tls', /^403$/, 'an unlisted host is not refused over TLS');
-  expect('direct', /no route|unreachable|timed out/i, 'the internet can be reached directly');
-  expect('gateway', /no route|unreachable|timed out/i, 'the host can be reached through the gateway');
+  expect('direct', NOBODY, 'the internet can be reached directly');
+  expect('gateway', NOBODY, 'the host can be reached through the gateway');
+  expect('networks', /^\S+ $/, 'the machine is on another network than its own');
   expect('agent', /\d+\.\d+/, 'the agent does not run');
   return failures;
 }

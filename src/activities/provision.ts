@@ -1,14 +1,15 @@
 /** The provisioners: each writes its files into a running machine as one archive, and can run any number of times. */
+import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { BottleError } from '../core/errors.ts';
 import { GUEST } from '../core/plan.ts';
 import type { MachineInput, SkillsInput } from '../core/step-io.ts';
-import { readPrompt } from '../host/bottle-state.ts';
+import { readPlan, readPrompt } from '../host/bottle-state.ts';
 import type { ExecRequest, GuestFile, MachineDriver } from '../host/machine/driver.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
-import { findSkill, readSkill, skillFolders } from '../host/skills.ts';
+import { findSkills, readSkill, skillFolders } from '../host/skills.ts';
 import type { ActivityHost } from './activity-host.ts';
 
 const directory = (at: string): GuestFile => ({ path: at, mode: 0o755 });
@@ -30,35 +31,43 @@ export async function provisionPrompt(host: ActivityHost, { bottle, driver }: Ma
 export async function provisionSkills(host: ActivityHost, input: SkillsInput, signal: AbortSignal): Promise<null> {
   const { bottle, driver, skills, directory: target } = input;
   if (skills.length === 0) return null;
-  const folders = skillFolders(host.settings);
-  const staging = `${target}/.bottle-incoming`;
-  const files = await Promise.all(
-    skills.map(async (name) => readSkill(await findSkill(folders, name), `${staging}/${name}`)),
-  );
+  const directories = await findSkills(skillFolders(host.settings), skills);
+  // A place of its own for each run: what a killed run has left half-written must not get mixed into this one.
+  const incoming = `${INCOMING}-${randomUUID()}`;
+  const staging = `${target}/${incoming}`;
+  const files = await Promise.all(directories.map((found, index) => readSkill(found, `${staging}/${skills[index]}`)));
   const machine = machineDriver(driver, host);
   await machine.putFiles(bottle.id, [...parents(target), directory(staging), ...files.flat()]);
   await run(machine, bottle.id, {
-    argv: ['sh', '-c', SWAP_SKILLS, 'sh', target, ...skills],
+    argv: ['sh', '-c', SWAP_SKILLS, 'sh', target, incoming, ...skills],
     workdir: '/',
     signal,
   });
   return null;
 }
 
-const SWAP_SKILLS = `set -eu; cd "$1"; shift
+const INCOMING = '.bottle-incoming';
+const OUTGOING = '.bottle-outgoing';
+
+/** The agent may have taken its own right to write in a skill's folder, which is no reason to keep an old version. */
+const SWAP_SKILLS = `set -eu; cd "$1"; incoming=$2; shift 2
+discard() { chmod -R u+rwX "$@" 2>/dev/null || true; rm -rf "$@"; }
 for skill in "$@"; do
-  rm -rf ".bottle-outgoing"
-  if [ -e "$skill" ]; then mv "$skill" .bottle-outgoing; fi
-  mv ".bottle-incoming/$skill" "$skill"
+  discard ${OUTGOING}
+  if [ -e "$skill" ] || [ -L "$skill" ]; then chmod u+w "$skill" 2>/dev/null || true; mv -T "$skill" ${OUTGOING}; fi
+  mv -T "$incoming/$skill" "$skill"
 done
-rm -rf .bottle-outgoing .bottle-incoming`;
+discard ${OUTGOING} ${INCOMING}*`;
 
 /** What lets Claude Code start unattended: no onboarding, no trust dialog, no question about permissions. */
 export async function provisionAgent(host: ActivityHost, { bottle, driver }: MachineInput): Promise<null> {
+  const key = (await readPlan(host.settings, bottle.id))?.env['ANTHROPIC_API_KEY'];
   const seeds = {
     hasCompletedOnboarding: true,
     theme: 'dark',
     bypassPermissionsModeAccepted: true,
+    // It asks whether to use a key that it finds in its environment, and knows a key by its last 20 characters.
+    ...(key === undefined ? {} : { customApiKeyResponses: { approved: [key.slice(-20)], rejected: [] } }),
     projects: { [GUEST.workspace]: { hasTrustDialogAccepted: true } },
   };
   const settings = { skipDangerousModePermissionPrompt: true };

@@ -1,0 +1,281 @@
+import { mkdirSync, rmSync, symlinkSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { PassThrough } from 'node:stream';
+import { stripVTControlCharacters } from 'node:util';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { GUEST } from '../../src/core/plan.ts';
+import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
+import { writeBottleState } from '../../src/host/bottle-state.ts';
+import { makePlan } from '../../src/host/planning.ts';
+import { type ActivitySite, activitySite } from '../support/activity-site.ts';
+import { sh } from '../support/docker-site.ts';
+
+let site: ActivitySite;
+let bottle: BottleRef;
+let network: NetworkFacts;
+beforeAll(async () => {
+  site = await activitySite();
+  ({ bottle, network } = await site.ready('provision'));
+});
+afterAll(() => site?.dispose());
+
+const inside = (script: string, options: Parameters<typeof sh>[3] = {}) => sh(site.driver, bottle.id, script, options);
+
+async function keepPrompt(prompt: string, env: Record<string, string> = {}): Promise<void> {
+  site.write('agents/demo.md', prompt);
+  const { plan } = await makePlan({ settings: site.settings, agent: 'demo', env: {} });
+  await writeBottleState(site.settings, bottle.id, { ...plan, env }, prompt);
+}
+
+describe('provision.prompt', () => {
+  const provision = () => site.step('provision.prompt', { bottle, driver: 'docker' });
+  const stat = async (): Promise<string> =>
+    (await inside(`stat -c '%a %U %s' ${GUEST.promptFile} ${path.dirname(GUEST.promptFile)}`)).stdout;
+
+  test('copies the prompt, for the agent alone', async () => {
+    await keepPrompt('Be kind.\nAnd brief: ünï 🍾\n');
+    await provision();
+    expect((await inside(`cat ${GUEST.promptFile}`)).stdout).toBe('Be kind.\nAnd brief: ünï 🍾\n');
+    expect(await stat()).toMatch(/^600 agent 31\n755 agent /);
+  });
+
+  test('copies a prompt that is empty, over one that was not', async () => {
+    await keepPrompt('');
+    await provision();
+    await provision();
+    expect(await stat()).toMatch(/^600 agent 0\n/);
+  });
+
+  test('of a bottle whose state is gone says so, for a person to decide', async () => {
+    const { id, runId } = site.bottle();
+    await expect(site.step('provision.prompt', { bottle: { id, runId }, driver: 'docker' })).rejects.toMatchObject({
+      type: 'STATE_MISSING',
+      nonRetryable: true,
+    });
+  });
+});
+
+describe('provision.skills', () => {
+  const directory = GUEST.skillsDirectory;
+  const provision = (skills: string[], target: string = directory) =>
+    site.step('provision.skills', { bottle, driver: 'docker', skills, directory: target });
+  const skill = (name: string): string => path.join(site.settings.home, 'skills', name);
+  /** Every path below the skills' folder with type, mode, owner and link target. */
+  const tree = async (target: string = directory): Promise<string[]> =>
+    (await inside(`cd ${target} && find . -mindepth 1 -printf '%P %y %m %u\\n' | sort`)).stdout.trim().split('\n');
+
+  afterEach(async () => {
+    rmSync(path.join(site.settings.home, 'skills'), { recursive: true, force: true });
+    await inside(`chmod -R u+rwX ${directory}; rm -rf ${directory} /home/agent/elsewhere`);
+  });
+
+  test('copies whole folders: nested, hidden, empty and executable things included', async () => {
+    site.write('skills/review/SKILL.md', '# Review\n');
+    site.write('skills/review/.hidden/deep/er/note.txt', 'deep');
+    site.write('skills/review/bin/run.sh', '#!/bin/sh\necho ran', 0o700);
+    site.write('skills/review/données 🍾.bin', Buffer.from([0, 255, 10, 13]));
+    mkdirSync(path.join(skill('review'), 'empty'));
+    site.write('skills/second/SKILL.md', 'second', 0o600);
+    await provision(['review', 'second']);
+    expect(await tree()).toEqual([
+      'review d 755 agent',
+      'review/.hidden d 755 agent',
+      'review/.hidden/deep d 755 agent',
+      'review/.hidden/deep/er d 755 agent',
+      'review/.hidden/deep/er/note.txt f 644 agent',
+      'review/SKILL.md f 644 agent',
+      'review/bin d 755 agent',
+      'review/bin/run.sh f 755 agent',
+      'review/données 🍾.bin f 644 agent',
+      'review/empty d 755 agent',
+      'second d 755 agent',
+      'second/SKILL.md f 644 agent',
+    ]);
+    expect((await inside(`${directory}/review/bin/run.sh; od -An -tu1 ${directory}/review/donn*`)).stdout).toBe(
+      'ran\n   0 255  10  13\n',
+    );
+  });
+
+  test("replaces what is there: an older version's files vanish, other skills stay", async () => {
+    site.write('skills/review/SKILL.md', 'one');
+    site.write('skills/review/old.md', 'old');
+    site.write('skills/other/SKILL.md', 'other');
+    await provision(['review', 'other']);
+    rmSync(path.join(skill('review'), 'old.md'));
+    site.write('skills/review/SKILL.md', 'two');
+    await provision(['review']);
+    await provision(['review']);
+    expect((await tree()).filter((line) => line.includes(' f '))).toEqual([
+      'other/SKILL.md f 644 agent',
+      'review/SKILL.md f 644 agent',
+    ]);
+    expect((await inside(`cat ${directory}/review/SKILL.md`)).stdout).toBe('two');
+  });
+
+  test('replaces a skill that the agent has locked, or turned into a link', async () => {
+    site.write('skills/locked/sub/SKILL.md', 'new');
+    site.write('skills/linked/SKILL.md', 'new');
+    await inside(`mkdir -p ${directory}/locked/sub && touch ${directory}/locked/sub/old && chmod -R a-w ${directory}/locked
+      mkdir -p elsewhere && touch elsewhere/mine && ln -s $PWD/elsewhere ${directory}/linked`);
+    await provision(['locked', 'linked']);
+    expect((await tree()).filter((line) => line.includes(' f '))).toEqual([
+      'linked/SKILL.md f 644 agent',
+      'locked/sub/SKILL.md f 644 agent',
+    ]);
+    expect((await inside('ls elsewhere')).stdout).toBe('mine\n');
+  });
+
+  test('after a run that was killed half-way brings the new version and nothing else', async () => {
+    site.write('skills/review/SKILL.md', 'new');
+    // What three kinds of killed runs leave: uploaded, half uploaded, and between the two moves.
+    await inside(`mkdir -p ${directory} && cd ${directory} &&
+      mkdir -p .bottle-incoming/review .bottle-incoming-1234/review .bottle-outgoing &&
+      touch .bottle-incoming/review/stale .bottle-incoming-1234/review/stale .bottle-outgoing/older`);
+    await provision(['review']);
+    expect(await tree()).toEqual(['review d 755 agent', 'review/SKILL.md f 644 agent']);
+  });
+
+  test('makes files of links inside, of folders too, and refuses a link that leads out', async () => {
+    site.write('skills/links/real/file.md', 'content');
+    site.write('skills/secret.txt', 'outside');
+    symlinkSync('real/file.md', path.join(skill('links'), 'alias.md'));
+    symlinkSync('real', path.join(skill('links'), 'folder'));
+    await provision(['links']);
+    expect((await tree()).filter((line) => !line.includes(' d '))).toEqual([
+      'links/alias.md f 644 agent',
+      'links/folder/file.md f 644 agent',
+      'links/real/file.md f 644 agent',
+    ]);
+    symlinkSync('../secret.txt', path.join(skill('links'), 'out'));
+    await expect(provision(['links'])).rejects.toMatchObject({
+      type: 'PROVISION_FAILED',
+      nonRetryable: true,
+      message: 'skill links: out is a link that leads out of the skill',
+    });
+  });
+
+  test('goes where the manifest or the host says instead', async () => {
+    site.write('skills/review/SKILL.md', 'here');
+    site.write(
+      'agents/demo.md',
+      '---\nskills: [review]\nenv: {BOTTLE_GUEST_SKILLS_DIR: /home/agent/elsewhere/deep}\n---\n',
+    );
+    const planOf = async (env: NodeJS.ProcessEnv) =>
+      (await makePlan({ settings: site.settings, agent: 'demo', env })).plan.guest.skillsDirectory;
+    const byManifest = await planOf({ BOTTLE_GUEST_SKILLS_DIR: '/ignored' });
+    site.write('agents/demo.md', '---\nskills: [review]\n---\n');
+    const byHost = await planOf({ BOTTLE_GUEST_SKILLS_DIR: '/home/agent/elsewhere/host' });
+    for (const target of [byManifest, byHost]) await provision(['review'], target);
+    expect(await tree('/home/agent/elsewhere')).toEqual([
+      'deep d 755 agent',
+      'deep/review d 755 agent',
+      'deep/review/SKILL.md f 644 agent',
+      'host d 755 agent',
+      'host/review d 755 agent',
+      'host/review/SKILL.md f 644 agent',
+    ]);
+  });
+
+  test("a folder outside the agent's home becomes the agent's", async () => {
+    site.write('skills/review/SKILL.md', 'here');
+    await provision(['review'], '/opt/skills');
+    expect(await tree('/opt/skills')).toEqual(['review d 755 agent', 'review/SKILL.md f 644 agent']);
+  });
+
+  test('that are missing are an error for a person, naming all of them and every path, before anything is copied', async () => {
+    site.write('skills/review/SKILL.md', 'here');
+    const looked = ['no-such', 'nor-this'].flatMap((name) => [
+      path.join(site.settings.home, 'skills', name),
+      path.join(os.homedir(), '.claude', 'skills', name),
+    ]);
+    await expect(provision(['review', 'no-such', 'nor-this'])).rejects.toMatchObject({
+      type: 'SKILL_NOT_FOUND',
+      nonRetryable: true,
+      message: `there are no skills "no-such", "nor-this": looked at ${looked.join(' and ')}`,
+    });
+    expect((await inside(`ls ${directory}`)).exitCode).not.toBe(0);
+  });
+
+  test('of which there are none leave no trace', async () => {
+    await provision([]);
+    expect((await inside(`ls ${directory}`)).exitCode).not.toBe(0);
+  });
+});
+
+describe('provision.agent', () => {
+  /** What a person would see within some seconds, without the terminal's own codes. */
+  async function screen(argv: string[], env: Record<string, string>, until: RegExp): Promise<string> {
+    const stdout = new PassThrough();
+    const controller = new AbortController();
+    let seen = '';
+    stdout.on('data', (chunk: Buffer) => {
+      seen += chunk.toString();
+    });
+    const plain = (): string => stripVTControlCharacters(seen);
+    const ended = site.driver
+      .exec(bottle.id, {
+        argv,
+        env,
+        stdin: new PassThrough(),
+        stdout,
+        stderr: stdout,
+        terminal: { columns: 120, rows: 40 },
+        signal: controller.signal,
+      })
+      .catch(() => undefined);
+    await expect.poll(plain, { timeout: 20_000, interval: 200 }).toMatch(until);
+    controller.abort();
+    await ended;
+    return plain();
+  }
+
+  const QUESTION =
+    /trust|Select login|Choose the text style|Do you want|Bypass Permissions mode|Yes, I accept|Unable to connect/i;
+
+  beforeAll(async () => {
+    await keepPrompt('', { ANTHROPIC_API_KEY: 'placeholder-injected-by-egress' });
+    await site.step('provision.agent', { bottle, driver: 'docker' });
+    await site.step('provision.agent', { bottle, driver: 'docker' });
+  });
+
+  test("leaves the seeds to the agent alone, and no key in them but a manifest's last characters", async () => {
+    const { stdout } = await inside('stat -c "%a %U %n" .claude.json .claude/settings.json; cat .claude.json', {
+      workdir: GUEST.home,
+    });
+    expect(stdout).toMatch(/^600 agent .claude.json\n600 agent .claude\/settings.json\n/);
+    expect(JSON.parse(stdout.slice(stdout.indexOf('{')))).toMatchObject({
+      hasCompletedOnboarding: true,
+      customApiKeyResponses: { approved: ['r-injected-by-egress'] },
+    });
+  });
+
+  test('lets `claude -p` start without a question: without a login it says so and ends', async () => {
+    const { exitCode, stdout, stderr } = await inside('timeout 60 claude -p "say hi"');
+    expect([exitCode, stderr]).toEqual([1, '']);
+    expect(stdout).toMatch(/not logged in|connect/i);
+    expect(stdout).not.toMatch(QUESTION);
+  });
+
+  test.each([
+    ['as it is', ['claude'], {}],
+    ['without asking for permissions', ['claude', '--dangerously-skip-permissions'], {}],
+    ["with the manifest's key", ['claude'], { ANTHROPIC_API_KEY: 'placeholder-injected-by-egress' }],
+  ])('lets an interactive session start at its prompt, %s', async (_how, argv, env) => {
+    const seen = await screen(argv, env, /~\/workspace[\s\S]*❯/);
+    expect(seen).not.toMatch(QUESTION);
+  });
+
+  test('is what makes the difference: in an empty home the agent has questions', async () => {
+    await inside('mkdir -p /tmp/empty');
+    const seen = await screen(['claude'], { HOME: '/tmp/empty' }, QUESTION);
+    expect(seen).not.toMatch(/auto mode on|bypass permissions on/);
+  });
+
+  test('gives the way out to every process', async () => {
+    const proxy = `http://${network.bundleIp}:8888`;
+    expect((await inside('echo $HTTPS_PROXY $https_proxy $HTTP_PROXY $http_proxy')).stdout.trim().split(' ')).toEqual(
+      Array(4).fill(proxy),
+    );
+  });
+});
