@@ -7,6 +7,7 @@ import { BottleError } from '../core/errors.ts';
 import { GUEST } from '../core/plan.ts';
 import type { MachineInput, SkillsInput } from '../core/step-io.ts';
 import { readPlan, readPrompt } from '../host/bottle-state.ts';
+import { archiveOf } from '../host/machine/archive.ts';
 import type { ExecRequest, GuestFile, MachineDriver } from '../host/machine/driver.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { findSkills, readSkill, skillFolders } from '../host/skills.ts';
@@ -37,9 +38,11 @@ export async function provisionSkills(host: ActivityHost, input: SkillsInput, si
   const staging = `${target}/${incoming}`;
   const files = await Promise.all(directories.map((found, index) => readSkill(found, `${staging}/${skills[index]}`)));
   const machine = machineDriver(driver, host);
-  await machine.putFiles(bottle.id, [...parents(target), directory(staging), ...files.flat()]);
+  // Outside the agent's home only root can make the directory; everything else is one command as the agent.
+  if (!isBelow(GUEST.home, target)) await machine.putFiles(bottle.id, [directory(target)]);
   await run(machine, bottle.id, {
-    argv: ['sh', '-c', SWAP_SKILLS, 'sh', target, incoming, ...skills],
+    argv: ['sh', '-c', UNPACK_AND_SWAP, 'sh', target, incoming, ...skills],
+    stdin: archiveOf([...parents(target), directory(staging), ...files.flat()]),
     workdir: '/',
     signal,
   });
@@ -50,7 +53,7 @@ const INCOMING = '.bottle-incoming';
 const OUTGOING = '.bottle-outgoing';
 
 /** The agent may have taken its own right to write in a skill's folder, which is no reason to keep an old version. */
-const SWAP_SKILLS = `set -eu; cd "$1"; incoming=$2; shift 2
+const UNPACK_AND_SWAP = `set -eu; tar -xpf - -C /; cd "$1"; incoming=$2; shift 2
 discard() { chmod -R u+rwX "$@" 2>/dev/null || true; rm -rf "$@"; }
 for skill in "$@"; do
   discard ${OUTGOING}
@@ -81,12 +84,16 @@ export async function provisionAgent(host: ActivityHost, { bottle, driver }: Mac
 
 const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
 
-/** The directories between the agent's home and `target`, the agent's own; elsewhere only `target` itself. */
+/** The directories between the agent's home and `target`, the agent's own; elsewhere none. */
 function parents(target: string): GuestFile[] {
-  const below = path.posix.relative(GUEST.home, target);
-  if (below === '' || below.startsWith('..')) return [directory(target)];
-  const parts = below.split('/');
+  if (!isBelow(GUEST.home, target)) return [];
+  const parts = path.posix.relative(GUEST.home, target).split('/');
   return parts.map((_, index) => directory(path.posix.join(GUEST.home, ...parts.slice(0, index + 1))));
+}
+
+function isBelow(parent: string, target: string): boolean {
+  const relative = path.posix.relative(parent, target);
+  return relative !== '' && relative !== '..' && !relative.startsWith('../');
 }
 
 /** @throws BottleError `PROVISION_FAILED` with what the command said */

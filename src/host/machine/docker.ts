@@ -78,8 +78,8 @@ function containerSpec({ network, image, env, resources }: MachineSpec): Dockero
       DnsOptions: ['timeout:1', 'attempts:1'],
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges'],
-      // Nothing answers at the gateway: a stray direct connection fails in about 0.15 s instead of 3 s.
-      Sysctls: { 'net.ipv4.neigh.eth0.retrans_time_ms': '60', 'net.ipv4.neigh.eth0.mcast_solicit': '2' },
+      // Nothing answers at the gateway: a stray direct connection fails in about 0.1 s instead of 3 s.
+      Sysctls: { 'net.ipv4.neigh.eth0.retrans_time_ms': '25', 'net.ipv4.neigh.eth0.mcast_solicit': '3' },
       PidsLimit: resources.pids,
       Memory: resources.memoryMiB * 1024 ** 2,
       NanoCpus: Math.round(resources.cpus * 1e9),
