@@ -1,4 +1,5 @@
 /** What the host keeps of one bottle: its prompt and plan, 0600, in a directory of its own, until `state.remove`. */
+import { randomUUID } from 'node:crypto';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BottleError } from '../core/errors.ts';
@@ -25,6 +26,7 @@ export async function readPlan(settings: Settings, id: string): Promise<Plan | u
 
 /** @throws BottleError `STATE_MISSING` */
 export async function readPrompt(settings: Settings, id: string): Promise<string> {
+  assertBottleId(id);
   try {
     return await readFile(path.join(settings.state, 'bottles', id, PROMPT), 'utf8');
   } catch (error) {
@@ -43,7 +45,8 @@ export async function removeBottleState(settings: Settings, id: string): Promise
 
 /** Whole or not at all, readable by the owner alone. */
 async function writePrivate(file: string, text: string): Promise<void> {
-  const temporary = `${file}.${process.pid}.new`;
+  // Its own for each call: an attempt that timed out may still be writing.
+  const temporary = `${file}.${randomUUID()}.new`;
   await writeFile(temporary, text, { mode: 0o600 });
   await rename(temporary, file);
 }

@@ -11,6 +11,8 @@ export interface ManifestFile {
   body: string;
 }
 
+/** A line of three dashes and no more: a text may well begin with a longer rule. */
+const OPENING = /^---[ \t]*(?:\r?\n|$)/;
 const LARGEST_BYTES = 1024 * 1024;
 
 /**
@@ -24,7 +26,7 @@ export async function readManifestFile(file: string): Promise<ManifestFile | und
   if (found.size > LARGEST_BYTES) throw invalid(file, `expected at most ${LARGEST_BYTES / 1024} KiB`);
   const text = decode(file, await readFile(file));
   const match = /^---[ \t]*\r?\n([\s\S]*?)^---[ \t]*(?:\r?\n|$)/m.exec(text);
-  if (!text.startsWith('---')) return { file, frontMatter: {}, body: text.trim() };
+  if (!OPENING.test(text)) return { file, frontMatter: {}, body: text.trim() };
   if (match === null || match.index !== 0)
     throw invalid(file, 'the front matter opened by --- on line 1 is never closed');
   return { file, frontMatter: parseFrontMatter(file, match[1] ?? ''), body: text.slice(match[0].length).trim() };

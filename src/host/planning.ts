@@ -125,7 +125,8 @@ function resourcesOf(agent: AgentManifest, bottle: BottleManifest, config: Confi
 
 function skillsDirectory(override: string | undefined): string {
   if (!override) return GUEST.skillsDirectory;
-  if (path.posix.isAbsolute(override) && path.posix.normalize(override) !== '/') return path.posix.normalize(override);
+  const directory = path.posix.normalize(override).replace(/\/+$/, '');
+  if (path.posix.isAbsolute(override) && directory !== '') return directory;
   throw new BottleError(
     'MANIFEST_INVALID',
     `BOTTLE_GUEST_SKILLS_DIR: expected an absolute path in the machine, got "${override.slice(0, 100)}"`,

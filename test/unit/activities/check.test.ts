@@ -1,0 +1,63 @@
+import { expect, test } from 'vitest';
+import { judge } from '../../../src/activities/check.ts';
+
+const good = {
+  proxy: '200',
+  listed: '{"host":"api.anthropic.com","verdict":"allow"}',
+  unlisted: '403',
+  'unlisted-tls': '403',
+  direct: '* connect to 1.1.1.1 port 80 failed: No route to host',
+  gateway: '* connect to 10.214.3.17 port 80 failed: No route to host',
+  networks: '10.214.3.19/28 ',
+  agent: '2.1.330 (Claude Code)',
+};
+const findings = (change: Record<string, string>): string[] => judge({ ...good, ...change });
+
+test('a bottle as it should be has no findings', () => {
+  expect(judge(good)).toEqual([]);
+  expect(findings({ listed: 'none' })).toEqual([]);
+});
+
+test('silence is a finding: a probe that did not run proves nothing', () => {
+  expect(judge({})).toHaveLength(Object.keys(good).length);
+  for (const name of Object.keys(good)) {
+    const { [name as keyof typeof good]: _, ...rest } = good;
+    expect(judge(rest)).toEqual([expect.stringMatching(new RegExp(`\\(${name}: no answer\\)$`))]);
+    expect(findings({ [name]: '' })).toEqual([expect.stringContaining(`(${name}: )`)]);
+  }
+});
+
+test.each(['No route to host', 'Network is unreachable', 'Connection timed out', 'Timeout was reached'])(
+  'nobody there is as it should be: %s',
+  (why) => {
+    expect(findings({ direct: `* Failed: ${why}`, gateway: `* Failed: ${why}` })).toEqual([]);
+  },
+);
+
+test.each(['* Connected to 1.1.1.1 (1.1.1.1) port 80', '* connect failed: Connection refused'])(
+  'somebody there is a finding, even who refuses: %s',
+  (said) => {
+    expect(findings({ direct: said })).toEqual([expect.stringContaining('the internet can be reached directly')]);
+    expect(findings({ gateway: said })).toEqual([
+      expect.stringContaining('the host can be reached through the gateway'),
+    ]);
+  },
+);
+
+test.each([
+  ['proxy', '000', 'the way out through the bundle does not answer'],
+  ['proxy', '2000', 'the way out through the bundle does not answer'],
+  ['listed', '{"verdict":"deny"}', 'a listed host is refused'],
+  ['unlisted', '502', 'an unlisted host is not refused'],
+  ['unlisted-tls', '200', 'an unlisted host is not refused over TLS'],
+  ['networks', '10.214.3.19/28 172.17.0.2/16 ', 'the machine is on another network than its own'],
+  ['agent', 'sh: claude: not found', 'the agent does not run'],
+])('%s seen as %j is the finding "%s"', (name, value, finding) => {
+  expect(findings({ [name]: value })).toEqual([`${finding} (${name}: ${value.slice(0, 120)})`]);
+});
+
+test('what a machine printed is cut short, and all findings are told', () => {
+  const all = findings({ agent: 'x'.repeat(5000), proxy: '000' });
+  expect(all).toHaveLength(2);
+  expect(all.join('').length).toBeLessThan(400);
+});
