@@ -54,10 +54,13 @@ export function stepActivities(context: LaunchContext): StepActivities {
         if (input === undefined) return missingInput(step);
         return call(step, (SPECS.get(step) as LaunchStep).summary, input);
       }),
-    undo: (step) => {
-      const { undo } = SPECS.get(step) as LaunchStep;
-      return call(undo as string, `Undo ${step}`, undoInput(context));
-    },
+    // Shielded here and not by the caller: a cancel request or an update starts it from within the workflow's own
+    // scope, where a cancel request would end it at once.
+    undo: (step) =>
+      CancellationScope.nonCancellable(() => {
+        const { undo } = SPECS.get(step) as LaunchStep;
+        return call(undo as string, `Undo ${step}`, undoInput(context));
+      }),
     cancelRunning: () => forward.cancel(),
   };
 }
