@@ -59,6 +59,7 @@ async function expectReady(id: string): Promise<void> {
 }
 
 async function expectStopped(id: string): Promise<void> {
+  await it.closed(id);
   expect(await it.client.workflow.getHandle(id).result()).toMatchObject({ phase: 'stopped' });
   expect(await it.leftovers(id)).toEqual([]);
 }

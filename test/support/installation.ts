@@ -73,6 +73,8 @@ export interface Installation {
   objects(id?: string): Promise<string[]>;
   /** Whatever is left of a bottle: Docker objects, and its state directory. */
   leftovers(id: string): Promise<string[]>;
+  /** Waits until a launch is closed, in whatever way; fails with the last document after `seconds`. */
+  closed(id: string, seconds?: number): Promise<void>;
   /** Stops a bottle by its update and waits until it is closed; whatever is left of it. */
   down(id: string): Promise<string[]>;
   /** Runs the plain Temporal CLI against this installation's server; its standard output. Rejects when it fails. */
@@ -180,10 +182,19 @@ export async function installation({ host }: InstallationOptions = {}): Promise<
       const state = path.join(settings.state, 'bottles', id);
       return [...(await objectsOf(owner, id)), ...(existsSync(state) ? [state] : [])];
     },
+    closed: async (id, seconds = 30) => {
+      const handle = client.workflow.getHandle(id);
+      const end = Date.now() + seconds * 1000;
+      while ((await handle.describe()).status.name === 'RUNNING') {
+        if (Date.now() > end)
+          throw new Error(`open after ${seconds} s: ${JSON.stringify(await self.status(id), undefined, 1)}`);
+        await sleep(50);
+      }
+    },
     down: async (id) => {
       const handle = client.workflow.getHandle(id);
       await handle.executeUpdate('stop');
-      await handle.result();
+      await self.closed(id);
       return self.leftovers(id);
     },
     temporal: async (...args) => {

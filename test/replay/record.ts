@@ -1,0 +1,118 @@
+/**
+ * Records test/fixtures/histories anew, from real launches on a real server:
+ *
+ *     node scripts/build.mjs && node test/replay/record.ts
+ *
+ * To be run only after a change of workflow code that old launches need not survive; else the old histories are the
+ * very thing to test against, and the change belongs behind `patched()`.
+ */
+import { writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { taskQueueOf } from '../../src/core/names.ts';
+import { type Installation, installation, isHeld, isReady, root } from '../support/installation.ts';
+import { keepFromRemoval } from '../support/obstacle.ts';
+
+const HOST = 'host-1';
+
+type Scenario = (it: Installation, id: string) => Promise<void>;
+
+const update = (it: Installation, id: string, name: string): Promise<unknown> =>
+  it.client.workflow.getHandle(id).executeUpdate(name);
+
+/** Each is named as its workflow id and its file. */
+const SCENARIOS: Record<string, Scenario> = {
+  'ready-and-stopped': async (it, id) => {
+    await it.launch(id, { agent: 'demo' });
+    await it.waitFor(id, isReady);
+    await update(it, id, 'stop');
+  },
+  'held-and-retried': async (it, id) => {
+    await it.launch(id, { agent: 'unskilled' });
+    await it.waitFor(id, isHeld);
+    it.writeSkill('late');
+    await update(it, id, 'retry');
+    await it.waitFor(id, isReady);
+    await update(it, id, 'stop');
+  },
+  'held-and-aborted': async (it, id) => {
+    await it.launch(id, { agent: 'hopeless' });
+    await it.waitFor(id, isHeld);
+    await update(it, id, 'abort');
+  },
+  'cancelled-while-a-step-ran': async (it, id) => {
+    const worker = await it.startWorker({ at: 'bundle', when: 'after' });
+    await it.launch(id, { agent: 'demo' });
+    await worker.paused();
+    await it.client.workflow.getHandle(id).cancel();
+  },
+  'cancelled-while-ready': async (it, id) => {
+    await it.launch(id, { agent: 'demo' });
+    await it.waitFor(id, isReady);
+    await it.client.workflow.getHandle(id).cancel();
+  },
+  'undo-held-and-retried': async (it, id) => {
+    await it.launch(id, { agent: 'demo' });
+    await it.waitFor(id, isReady);
+    const letGo = keepFromRemoval(path.join(it.settings.state, 'bottles', id));
+    try {
+      await update(it, id, 'stop');
+      await it.waitFor(id, isHeld);
+    } finally {
+      letGo();
+    }
+    await update(it, id, 'retry');
+  },
+  'unreadable-input': async (it, id) => {
+    await it.client.workflowService.startWorkflowExecution({
+      namespace: 'default',
+      workflowId: id,
+      requestId: id,
+      workflowType: { name: 'BottleLaunch' },
+      taskQueue: { name: taskQueueOf(HOST) },
+      input: { payloads: [{ metadata: { encoding: Buffer.from('binary/unknown') }, data: Buffer.from('?') }] },
+    });
+  },
+};
+
+for (const [id, play] of Object.entries(SCENARIOS)) {
+  const it = await installation({ host: HOST });
+  try {
+    it.writeBottle('closed', 'allow: [example.com]');
+    it.writeAgent('demo', 'bottle: closed\nskills: [greet]', 'Be kind.');
+    it.writeAgent('unskilled', 'bottle: closed\nskills: [late]');
+    it.writeAgent('hopeless', 'skills: [never]');
+    it.writeSkill('greet');
+    // That scenario starts its own, which can be stopped inside a step.
+    if (id !== 'cancelled-while-a-step-ran') await it.startWorker();
+    await play(it, id);
+    await it.closed(id);
+    const shown = JSON.parse(await it.temporal('workflow', 'show', '--workflow-id', id, '--output', 'json')) as unknown;
+    const history = withoutTraces(shown, [
+      [path.dirname(it.settings.home), '/home/someone'],
+      [root.replace(/\/$/, ''), '/opt/bottleworks'],
+      [os.hostname(), 'somewhere'],
+      [os.userInfo().username, 'someone'],
+    ]);
+    const file = path.join(root, 'test/fixtures/histories', `${id}.json`);
+    writeFileSync(file, `${JSON.stringify(history, undefined, 1)}\n`);
+    console.log(`recorded ${id}`);
+  } finally {
+    await it.dispose();
+  }
+}
+
+/** The same history without names of the computer it was recorded on; replay does not look at what they say. */
+function withoutTraces(value: unknown, names: [from: string, to: string][]): unknown {
+  if (typeof value === 'string') return names.reduce((text, [from, to]) => text.replaceAll(from, to), value);
+  if (Array.isArray(value)) return value.map((each) => withoutTraces(each, names));
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).map(([key, each]) => {
+    // Payloads are base64; stack traces are long, and of no use here.
+    if (key === 'stackTrace') return [key, ''];
+    if (key !== 'data' || typeof each !== 'string') return [key, withoutTraces(each, names)];
+    const text = withoutTraces(Buffer.from(each, 'base64').toString(), names) as string;
+    return [key, Buffer.from(text).toString('base64')];
+  });
+  return Object.fromEntries(entries) as unknown;
+}

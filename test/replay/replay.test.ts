@@ -1,0 +1,84 @@
+/**
+ * Launches that began under earlier code must go on under this one: saved histories replay, without a server.
+ * test/replay/record.ts records them, and says when it may.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import {
+  bundleWorkflowCode,
+  DefaultLogger,
+  Runtime,
+  Worker,
+  type WorkflowBundleWithSourceMap,
+} from '@temporalio/worker';
+import { beforeAll, describe, expect, test } from 'vitest';
+
+const at = (file: string): string => fileURLToPath(new URL(file, import.meta.url));
+const folder = at('../fixtures/histories');
+const NAMES = readdirSync(folder).map((file) => path.basename(file, '.json'));
+
+interface SavedEvent {
+  eventType: string;
+  activityTaskScheduledEventAttributes?: { activityId: string; activityType: { name: string } };
+}
+interface SavedHistory {
+  events: SavedEvent[];
+}
+
+const read = (name: string): SavedHistory =>
+  JSON.parse(readFileSync(path.join(folder, `${name}.json`), 'utf8')) as SavedHistory;
+
+let workflowBundle: WorkflowBundleWithSourceMap;
+
+beforeAll(async () => {
+  // A mismatch is a result here, not something to log.
+  Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined) });
+  workflowBundle = await bundleWorkflowCode({
+    workflowsPath: at('../../src/workflows/index.ts'),
+    payloadConverterPath: at('../../src/workflows/payload-converter.ts'),
+    logger: new DefaultLogger('ERROR'),
+  });
+});
+
+const replay = (name: string, history: SavedHistory): Promise<void> =>
+  Worker.runReplayHistory({ workflowBundle }, history, name);
+
+test.each([
+  'ready-and-stopped',
+  'held-and-retried',
+  'held-and-aborted',
+  'cancelled-while-a-step-ran',
+  'cancelled-while-ready',
+  'undo-held-and-retried',
+  'unreadable-input',
+])('there is a saved history of a launch that was %s', (name) => {
+  expect(NAMES).toContain(name);
+});
+
+test.each(NAMES)('a launch that was %s replays', async (name) => {
+  await replay(name, read(name));
+});
+
+describe('a history that this code would not have made does not replay', () => {
+  test('when a step was another one', async () => {
+    const history = read('ready-and-stopped');
+    const scheduled = history.events
+      .map((event) => event.activityTaskScheduledEventAttributes)
+      .find((attributes) => attributes?.activityId === 'check');
+    Object.assign(scheduled as object, { activityId: 'no-check', activityType: { name: 'no-check' } });
+    await expect(replay('ready-and-stopped', history)).rejects.toThrow(/determinis/i);
+  });
+
+  test('when a step was left out', async () => {
+    const history = read('ready-and-stopped');
+    const { events } = history;
+    const cut = events.findIndex(
+      (event) => event.activityTaskScheduledEventAttributes?.activityId === 'machine.create',
+    );
+    expect(cut).toBeGreaterThan(0);
+    events[cut] = { ...(events[cut] as SavedEvent), eventType: 'EVENT_TYPE_MARKER_RECORDED' };
+    delete events[cut]?.activityTaskScheduledEventAttributes;
+    await expect(replay('ready-and-stopped', history)).rejects.toThrow(/determinis/i);
+  });
+});
