@@ -25,6 +25,7 @@ import {
 } from './host/temporal-connection.ts';
 import { takeWorkerLock } from './host/worker-lock.ts';
 
+const SHUTDOWN_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 const REAP_MS = 10 * 60_000;
 
 export interface WorkerRun {
@@ -51,7 +52,9 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
     await ensureSearchAttributes(client);
     const owner = await clusterOwner(client);
     const identity = `bottle@${settings.host}/${process.pid}/${randomUUID()}`;
-    const host = { docker: connectDocker(), owner, settings, uiUrl: target.uiUrl };
+    const stopping = new AbortController();
+    for (const name of SHUTDOWN_SIGNALS) process.once(name, () => stopping.abort());
+    const host = { docker: connectDocker(), owner, settings, stopping: stopping.signal, uiUrl: target.uiUrl };
     const worker = await Worker.create({
       connection,
       namespace: target.namespace,
@@ -136,7 +139,7 @@ function installRuntime(log: Logger): void {
   };
   Runtime.install({
     logger: new DefaultLogger('INFO', ({ level: of, message, meta }) => log[level[of]](meta ?? {}, message)),
-    shutdownSignals: ['SIGTERM', 'SIGINT', 'SIGHUP'],
+    shutdownSignals: SHUTDOWN_SIGNALS,
   });
 }
 

@@ -3,7 +3,7 @@ import { ApplicationFailure, activityInfo, cancellationSignal, heartbeat } from 
 import { BottleError, errorView } from '../core/errors.ts';
 import type { StepReturn } from '../core/step-io.ts';
 
-const HEARTBEAT_MS = 1000;
+const STEP_HEARTBEAT_MS = 1000;
 
 /** One step's work on the host. Ends soon, by throwing, once `signal` aborts. */
 export type Step<Input, Result> = (input: Input, signal: AbortSignal) => Promise<Result>;
@@ -12,11 +12,14 @@ export type Step<Input, Result> = (input: Input, signal: AbortSignal) => Promise
  * A cancellation reaches an activity only in the answer to a heartbeat, so every step beats once a second
  * whether or not it has something to tell.
  */
-export function asActivity<Input, Result>(step: Step<Input, Result>): (input: Input) => Promise<StepReturn<Result>> {
+export function asActivity<Input, Result>(
+  step: Step<Input, Result>,
+  heartbeatMs: number = STEP_HEARTBEAT_MS,
+): (input: Input) => Promise<StepReturn<Result>> {
   return async (input) => {
     const { attempt } = activityInfo();
     const signal = cancellationSignal();
-    const beat = setInterval(() => heartbeat(), HEARTBEAT_MS);
+    const beat = setInterval(() => heartbeat(), heartbeatMs);
     try {
       return { attempt, value: await step(input, signal) };
     } catch (error) {

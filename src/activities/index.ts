@@ -1,5 +1,5 @@
 /** Every activity of a worker, by the names of contract.md: one a step, one a compensation. */
-import type { StepIo, StepReturn, UndoIo } from '../core/step-io.ts';
+import type { Deaths, MachineInput, StepIo, StepReturn, UndoIo } from '../core/step-io.ts';
 import { ensureBundle, removeBundle } from '../host/bundle.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { ensureNetwork, removeNetwork } from '../host/network.ts';
@@ -8,6 +8,9 @@ import { asActivity, type Step } from './as-activity.ts';
 import { check } from './check.ts';
 import { prepare, removeState } from './prepare.ts';
 import { provisionAgent, provisionPrompt, provisionSkills } from './provision.ts';
+import { watch } from './watch.ts';
+
+const WATCH_HEARTBEAT_MS = 10_000;
 
 /** Every step and compensation as a plain function, for a caller that has no Temporal (the bench). */
 export type StepFunctions = {
@@ -36,14 +39,16 @@ export function stepFunctions(host: ActivityHost): StepFunctions {
   };
 }
 
-export type Activities = Record<keyof StepFunctions, (input: never) => Promise<StepReturn<unknown>>>;
+export type Activities = Record<keyof StepFunctions | 'watch', (input: never) => Promise<StepReturn<unknown>>>;
 
 export function createActivities(host: ActivityHost): Activities {
   const wrapped = Object.entries(stepFunctions(host)).map(([name, step]) => [
     name,
     asActivity(step as Step<unknown, unknown>),
   ]);
-  return Object.fromEntries(wrapped) as Activities;
+  // It lasts for days and nothing waits for its cancellation, so a beat now and then is enough.
+  const watching = asActivity<MachineInput, Deaths>((input, signal) => watch(host, input, signal), WATCH_HEARTBEAT_MS);
+  return { ...Object.fromEntries(wrapped), watch: watching } as Activities;
 }
 
 /** Results are JSON, which has no `undefined`. */

@@ -1,5 +1,4 @@
 /** The provisioners: each writes its files into a running machine as one archive, and can run any number of times. */
-import { randomUUID } from 'node:crypto';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -34,7 +33,7 @@ export async function provisionSkills(host: ActivityHost, input: SkillsInput, si
   if (skills.length === 0) return null;
   const directories = await findSkills(skillFolders(host.settings), skills);
   // A place of its own for each run: what a killed run has left half-written must not get mixed into this one.
-  const incoming = `${INCOMING}-${randomUUID()}`;
+  const incoming = `${INCOMING}-${crypto.randomUUID()}`;
   const staging = `${target}/${incoming}`;
   const files = await Promise.all(directories.map((found, index) => readSkill(found, `${staging}/${skills[index]}`)));
   const machine = machineDriver(driver, host);

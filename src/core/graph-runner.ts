@@ -101,7 +101,8 @@ export class GraphRunner {
     if (this.#over) return this.#ending?.kind === 'aborted' ? 'failed' : 'stopped';
     if (this.held().length > 0) return 'held';
     if (this.#ending !== undefined) return 'stopping';
-    return this.#forwardDone() ? 'ready' : 'launching';
+    if (this.#forwardDone()) return 'ready';
+    return this.#readyAt === undefined ? 'launching' : 'healing';
   }
 
   /** Milliseconds since the epoch when all steps were first done; undefined until then. */
@@ -164,6 +165,19 @@ export class GraphRunner {
     }
     this.#advance();
     return held.map((record) => record.spec.id);
+  }
+
+  /**
+   * Runs steps of a ready launch again because what they made has died; the others stay done. Nothing happens to a
+   * step that is not done, nor while everything is being undone.
+   */
+  renew(steps: readonly string[]): void {
+    if (this.#ending !== undefined) return;
+    for (const id of steps) {
+      const record = this.#record(id);
+      if (record.state === 'done' || record.state === 'skipped') record.state = 'pending';
+    }
+    this.#advance();
   }
 
   /** Undoes everything, from any phase. The first reason stands; later calls change nothing. */
@@ -294,9 +308,10 @@ export class GraphRunner {
     return this.#records.get(id) as StepRecord;
   }
 
+  /** Done, or skipped, and so is all that it needs: what was renewed below it comes first. */
   #settled(id: string): boolean {
-    const { state } = this.#record(id);
-    return state === 'done' || state === 'skipped';
+    const { state, spec } = this.#record(id);
+    return (state === 'done' || state === 'skipped') && spec.needs.every((need) => this.#settled(need));
   }
 
   #forwardDone(): boolean {

@@ -20,7 +20,12 @@ export function assertBottleId(id: string): void {
 /** The n-th id to try for an agent: `researcher`, `researcher-2`, ... changed as little as makes it a valid id. */
 export function candidateId(agent: string, n: number): string {
   const suffix = n === 1 ? '' : `-${n}`;
-  return agent.replace(/-+/g, '-').slice(0, MAX_ID_LENGTH - suffix.length).replace(/-$/, '') + suffix;
+  return (
+    agent
+      .replace(/-+/g, '-')
+      .slice(0, MAX_ID_LENGTH - suffix.length)
+      .replace(/-$/, '') + suffix
+  );
 }
 
 /** The bottle's own name on the host: its network's, and its machine's whatever the driver calls it. */

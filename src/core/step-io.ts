@@ -103,6 +103,12 @@ export interface UndoIo {
   'state.remove': { bottle: BottleRef };
 }
 
+/** What can die while a bottle is ready, and what then has to run again. */
+export interface Deaths {
+  /** Step ids, in the order of the launch. */
+  steps: string[];
+}
+
 /** What an activity gives back: its result, and which attempt it was, which a workflow cannot see otherwise. */
 export interface StepReturn<Result> {
   attempt: number;

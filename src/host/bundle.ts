@@ -2,9 +2,9 @@
 import type Dockerode from 'dockerode';
 import { EXIT_CONFIG, parseStatusLine } from '../core/daemons.ts';
 import { BottleError } from '../core/errors.ts';
-import { bundleName } from '../core/names.ts';
+import { bundleName, LABEL } from '../core/names.ts';
 import type { BundleInput, BundleResult } from '../core/step-io.ts';
-import { ensureContainer, removeContainers, startContainer } from './container.ts';
+import { ensureContainer, inspectContainer, removeContainers, startContainer } from './container.ts';
 import { containerLines } from './container-log.ts';
 import { type DockerHost, engine, labelFilter, statusOf } from './docker.ts';
 
@@ -32,6 +32,13 @@ export async function ensureBundle(host: DockerHost, input: BundleInput, signal:
 /** Stops the bundle so that its daemons can finish, then removes it. What is not this owner's is not touched. */
 export async function removeBundle(host: DockerHost, id: string): Promise<void> {
   await removeContainers(host, labelFilter(host, id, 'bundle'), STOP_SECONDS);
+}
+
+/** Whether the bundle's container runs. */
+export async function bundleRuns(host: DockerHost, id: string): Promise<boolean> {
+  // Inspected, not listed: at the moment of its death a container is still in the list of running ones.
+  const found = await inspectContainer(host, bundleName(id));
+  return found?.Config.Labels[LABEL.owner] === host.owner && found.State.Running;
 }
 
 function bundleSpec({ network, image, daemons, allow }: BundleInput): Dockerode.ContainerCreateOptions {

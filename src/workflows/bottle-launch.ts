@@ -20,7 +20,7 @@ import { detailsMarkdown, type LaunchIdentity, statusDocument } from '../core/la
 import type { StatusDocument } from '../core/status.ts';
 import { LAUNCH_STEPS } from '../core/steps.ts';
 import { abortUpdate, FAILURE, retryUpdate, skipUpdate, statusQuery, stopUpdate } from './messages.ts';
-import { stepActivities } from './step-activities.ts';
+import { type StepActivities, stepActivities } from './step-activities.ts';
 import { VisibleState } from './visible-state.ts';
 
 /**
@@ -61,6 +61,7 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
   CancellationScope.current().cancelRequested.catch(() => stop(runner, 'cancelled'));
   // A cancel request means "undo", which must itself not be cancelled; the steps have a scope of their own.
   const ending = await CancellationScope.nonCancellable(async () => {
+    void heal(runner, steps);
     const ended = await runner.run();
     await condition(allHandlersFinished);
     return ended;
@@ -69,6 +70,16 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     setCurrentDetails(detailsMarkdown(statusDocument(launch, runner)));
     return statusDocument(launch, runner);
   });
+}
+
+/** While the bottle is ready, watches what can die, and has just that made again. */
+async function heal(runner: GraphRunner, { watch }: StepActivities): Promise<void> {
+  for (;;) {
+    await condition(() => runner.phase === 'ready');
+    const died = await watch();
+    if (died === undefined) return;
+    runner.renew(died);
+  }
 }
 
 function handleDecision(

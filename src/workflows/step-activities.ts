@@ -12,7 +12,7 @@ import {
 import type { ErrorView } from '../core/errors.ts';
 import type { StepOutcome } from '../core/graph-runner.ts';
 import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
-import type { StepReturn } from '../core/step-io.ts';
+import type { Deaths, StepReturn } from '../core/step-io.ts';
 import { LAUNCH_STEPS, type LaunchStep, type StepId } from '../core/steps.ts';
 
 /** Three quick attempts, then the step is held. No schedule-to-close limit: a worker may be away for days. */
@@ -25,12 +25,22 @@ const OPTIONS = {
 
 const SPECS = new Map<string, LaunchStep>(LAUNCH_STEPS.map((spec) => [spec.id, spec]));
 
+/** Watching lasts as long as the bottle; it touches nothing, so nobody waits for it to notice that it was cancelled. */
+const WATCH_OPTIONS = {
+  startToCloseTimeout: '365 days',
+  heartbeatTimeout: '1 minute',
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+  retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
+} as const satisfies ActivityOptions;
+
 type ActivityTable = Record<string, (input: unknown) => Promise<StepReturn<unknown>>>;
 
 export interface StepActivities {
   run(step: string): Promise<StepOutcome>;
   undo(step: string): Promise<StepOutcome>;
   cancelRunning(): void;
+  /** Resolves with the steps to renew when something of the ready bottle has died; undefined once it is being undone. */
+  watch(): Promise<string[] | undefined>;
 }
 
 export function stepActivities(context: LaunchContext): StepActivities {
@@ -62,6 +72,17 @@ export function stepActivities(context: LaunchContext): StepActivities {
         return call(undo as string, `Undo ${step}`, undoInput(context));
       }),
     cancelRunning: () => forward.cancel(),
+    watch: () =>
+      forward.run(async () => {
+        const { watch } = proxyActivities<{ watch(input: unknown): Promise<StepReturn<Deaths>> }>(WATCH_OPTIONS);
+        const options = { activityId: 'watch', summary: 'Watching bundle and machine' };
+        try {
+          return (await watch.executeWithOptions(options, [undoInput(context)])).value.steps;
+        } catch (error) {
+          if (isCancellation(error)) return undefined;
+          throw error;
+        }
+      }),
   };
 }
 

@@ -94,7 +94,13 @@ function directSteps(place: Installation): {
   undo(step: StepId): Promise<void>;
   stepMs: Record<string, number>;
 } {
-  const host = { docker, owner: place.owner, settings: place.settings, uiUrl: () => null };
+  const host = {
+    docker,
+    owner: place.owner,
+    settings: place.settings,
+    stopping: new AbortController().signal,
+    uiUrl: () => null,
+  };
   const functions = stepFunctions(host) as unknown as Record<string, StepFunctions['prepare']>;
   const bottle: BottleRef = { id: uniqueId('bench'), runId: uniqueId('run') };
   const results = new Map<string, unknown>();

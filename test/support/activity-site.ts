@@ -32,6 +32,7 @@ export async function activitySite(): Promise<ActivitySite> {
     docker: docker.docker,
     owner: docker.owner,
     settings: docker.settings,
+    stopping: new AbortController().signal,
     uiUrl: (id, runId) => `http://ui.test/${id}/${runId}`,
   });
   const site: ActivitySite = {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { agentSchema, bottleSchema } from '../../src/core/manifest.ts';
 import { ERROR_CODES } from '../../src/core/errors.ts';
+import { agentSchema, bottleSchema } from '../../src/core/manifest.ts';
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 

@@ -350,6 +350,49 @@ describe('a launch that is given up', () => {
   });
 });
 
+describe('what died while the bottle was ready', () => {
+  beforeEach(async () => {
+    launch();
+    await settle(DONE, 'prepare', 'network', 'bundle', 'machine.create', 'machine.start', ...PROVISION, 'check');
+    expect(runner.phase).toBe('ready');
+  });
+
+  it('is run again, in the order of needs, with the rest left as it is', async () => {
+    const { readyAt } = runner;
+    runner.renew(['bundle', 'check']);
+    expect([runner.phase, flying(), stateOf('check')]).toEqual(['healing', ['bundle'], 'pending']);
+    expect(await settle(DONE, 'bundle')).toEqual(['check']);
+    await settle(DONE, 'check');
+    expect([runner.phase, runner.readyAt]).toEqual(['ready', readyAt]);
+    expect(runner.steps().map(({ attempts }) => attempts)).toEqual([1, 1, 2, 1, 1, 1, 1, 1, 2]);
+  });
+
+  it('is held when it cannot be run again, and retried in place', async () => {
+    runner.renew(['bundle', 'check']);
+    await settle(FAILED, 'bundle');
+    expect([runner.phase, runner.held()]).toEqual(['held', ['bundle']]);
+    runner.decide('retry');
+    await settle(DONE, 'bundle', 'check');
+    expect(runner.phase).toBe('ready');
+  });
+
+  it('is undone as well when the bottle is stopped before it ran again', async () => {
+    runner.renew(['machine.create', 'machine.start', ...PROVISION, 'check']);
+    runner.stop('stopped');
+    await settle(CANCELLED, 'machine.create');
+    expect(flying()).toEqual(['undo machine.start', 'undo bundle']);
+    await settle(DONE, 'undo machine.start', 'undo machine.create', 'undo bundle', 'undo network', 'undo prepare');
+    expect([runner.phase, ending]).toEqual(['stopped', { kind: 'stopped' }]);
+  });
+
+  it('is nobody’s business any more once everything is being undone', async () => {
+    runner.stop('stopped');
+    const before = flying();
+    runner.renew(['bundle', 'check']);
+    expect(flying()).toEqual(before);
+  });
+});
+
 describe('the steps of the launch', () => {
   it('undo what the contract says, in this order', () => {
     expect(LAUNCH_STEPS.flatMap((spec) => ('undo' in spec ? [spec.undo] : [])).reverse()).toEqual([
