@@ -55,6 +55,12 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
     const stopping = new AbortController();
     for (const name of SHUTDOWN_SIGNALS) process.once(name, () => stopping.abort());
     const host = { docker: connectDocker(), owner, settings, stopping: stopping.signal, uiUrl: target.uiUrl };
+    // At once, while the worker is being made: when it polls, what its predecessor left is there to be taken.
+    takeOver(client, settings.host, identity, bottlesWithState(settings)).then(
+      ({ attempts }) => attempts.length > 0 && log.info({ attempts }, 'took over the attempts of a dead worker'),
+      (error: unknown) =>
+        log.error({ error: errorView(error) }, 'could not take over from a dead worker; its attempts will time out'),
+    );
     const worker = await Worker.create({
       connection,
       namespace: target.namespace,
@@ -78,12 +84,6 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
     const record = { pid: process.pid, identity, host: settings.host, address, namespace, owner, readyAt };
     writeFileSync(files.record, `${JSON.stringify(record)}\n`, { mode: 0o600 });
     log.info({ address, namespace, identity }, 'polling');
-    const known = bottlesWithState(settings);
-    takeOver(client, settings.host, identity, known).then(
-      ({ attempts }) => attempts.length > 0 && log.info({ attempts }, 'took over the attempts of a dead worker'),
-      (error: unknown) =>
-        log.error({ error: errorView(error) }, 'could not take over from a dead worker; its attempts will time out'),
-    );
     const reaping = reapNowAndThen({ host, client, settings }, log);
     await running.finally(() => clearInterval(reaping));
     log.info('stopped; every bottle stays as it is');
