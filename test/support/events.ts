@@ -17,10 +17,10 @@ export async function eventsOf(client: Client, id: string, runId?: string): Prom
   return (await client.workflow.getHandle(id, runId).fetchHistory()).events ?? [];
 }
 
-/** Every time an activity was scheduled, in order. */
+/** Every time a step or an undo was scheduled, in order. Watching a ready bottle is neither. */
 export function activityRuns(events: readonly HistoryEvent[]): ActivityRun[] {
   return events.flatMap(({ eventId, activityTaskScheduledEventAttributes: scheduled }) => {
-    if (scheduled === null || scheduled === undefined) return [];
+    if (scheduled === null || scheduled === undefined || scheduled.activityType?.name === 'watch') return [];
     const started = events.find(
       ({ activityTaskStartedEventAttributes: of }) => of?.scheduledEventId?.toString() === eventId?.toString(),
     );
