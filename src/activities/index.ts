@@ -26,9 +26,9 @@ export function stepFunctions(host: ActivityHost): StepFunctions {
     bundle: (input, signal) => ensureBundle(host, input, signal),
     'machine.create': ({ bottle, driver, ...spec }) => done(machineDriver(driver, host).create(bottle, spec)),
     'machine.start': ({ bottle, driver }) => done(machineDriver(driver, host).start(bottle)),
-    'provision.prompt': (input) => provisionPrompt(host, input),
+    'provision.prompt': (input, signal) => provisionPrompt(host, input, signal),
     'provision.skills': (input, signal) => provisionSkills(host, input, signal),
-    'provision.agent': (input) => provisionAgent(host, input),
+    'provision.agent': (input, signal) => provisionAgent(host, input, signal),
     check: (input, signal) => check(host, input, signal),
 
     'machine.stop': ({ bottle, driver }) => done(machineDriver(driver, host).stop(bottle.id)),

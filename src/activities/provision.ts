@@ -1,13 +1,10 @@
 /** The provisioners: each writes its files into a running machine as one archive, and can run any number of times. */
 import path from 'node:path';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
-import { BottleError } from '../core/errors.ts';
 import { GUEST } from '../core/plan.ts';
 import type { MachineInput, SkillsInput } from '../core/step-io.ts';
 import { readPlan, readPrompt } from '../host/bottle-state.ts';
-import { archiveOf } from '../host/machine/archive.ts';
-import type { ExecRequest, GuestFile, MachineDriver } from '../host/machine/driver.ts';
+import { deliver, incomingName } from '../host/machine/deliver.ts';
+import type { GuestFile } from '../host/machine/driver.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { findSkills, readSkill, skillFolders } from '../host/skills.ts';
 import type { ActivityHost } from './activity-host.ts';
@@ -15,54 +12,45 @@ import type { ActivityHost } from './activity-host.ts';
 const directory = (at: string): GuestFile => ({ path: at, mode: 0o755 });
 
 /** Always copied, also when it is empty: whether the agent is pointed at it is the plan's business. */
-export async function provisionPrompt(host: ActivityHost, { bottle, driver }: MachineInput): Promise<null> {
+export async function provisionPrompt(
+  host: ActivityHost,
+  { bottle, driver }: MachineInput,
+  signal: AbortSignal,
+): Promise<null> {
   const prompt = await readPrompt(host.settings, bottle.id);
-  await machineDriver(driver, host).putFiles(bottle.id, [
+  const files = [
     directory(path.posix.dirname(GUEST.promptFile)),
     { path: GUEST.promptFile, mode: 0o600, content: Buffer.from(prompt) },
-  ]);
+  ];
+  await deliver(machineDriver(driver, host), bottle.id, { files }, signal);
   return null;
 }
 
-/**
- * Each skill whole: written beside its place, then moved there, so that an agent never reads half a skill and
- * nothing of an older version stays behind.
- */
+/** Each skill whole: an agent never reads half a skill, and nothing of an older version stays behind. */
 export async function provisionSkills(host: ActivityHost, input: SkillsInput, signal: AbortSignal): Promise<null> {
   const { bottle, driver, skills, directory: target } = input;
   if (skills.length === 0) return null;
   const directories = await findSkills(skillFolders(host.settings), skills);
-  // A place of its own for each run: what a killed run has left half-written must not get mixed into this one.
-  const incoming = `${INCOMING}-${crypto.randomUUID()}`;
+  const incoming = incomingName();
   const staging = `${target}/${incoming}`;
   const files = await Promise.all(directories.map((found, index) => readSkill(found, `${staging}/${skills[index]}`)));
   const machine = machineDriver(driver, host);
-  // Outside the agent's home only root can make the directory; everything else is one command as the agent.
+  // Outside the agent's home only root can make the directory.
   if (!isBelow(GUEST.home, target)) await machine.putFiles(bottle.id, [directory(target)]);
-  await run(machine, bottle.id, {
-    argv: ['sh', '-c', UNPACK_AND_SWAP, 'sh', target, incoming, ...skills],
-    stdin: archiveOf([...parents(target), directory(staging), ...files.flat()]),
-    workdir: '/',
-    signal,
-  });
+  const delivery = {
+    files: [...parents(target), directory(staging), ...files.flat()],
+    swap: { directory: target, incoming, names: skills },
+  };
+  await deliver(machine, bottle.id, delivery, signal);
   return null;
 }
 
-const INCOMING = '.bottle-incoming';
-const OUTGOING = '.bottle-outgoing';
-
-/** The agent may have taken its own right to write in a skill's folder, which is no reason to keep an old version. */
-const UNPACK_AND_SWAP = `set -eu; tar -xpf - -C /; cd "$1"; incoming=$2; shift 2
-discard() { chmod -R u+rwX "$@" 2>/dev/null || true; rm -rf "$@"; }
-for skill in "$@"; do
-  discard ${OUTGOING}
-  if [ -e "$skill" ] || [ -L "$skill" ]; then chmod u+w "$skill" 2>/dev/null || true; mv -T "$skill" ${OUTGOING}; fi
-  mv -T "$incoming/$skill" "$skill"
-done
-discard ${OUTGOING} ${INCOMING}*`;
-
 /** What lets Claude Code start unattended: no onboarding, no trust dialog, no question about permissions. */
-export async function provisionAgent(host: ActivityHost, { bottle, driver }: MachineInput): Promise<null> {
+export async function provisionAgent(
+  host: ActivityHost,
+  { bottle, driver }: MachineInput,
+  signal: AbortSignal,
+): Promise<null> {
   const key = (await readPlan(host.settings, bottle.id))?.env['ANTHROPIC_API_KEY'];
   const seeds = {
     hasCompletedOnboarding: true,
@@ -73,11 +61,12 @@ export async function provisionAgent(host: ActivityHost, { bottle, driver }: Mac
     projects: { [GUEST.workspace]: { hasTrustDialogAccepted: true } },
   };
   const settings = { skipDangerousModePermissionPrompt: true };
-  await machineDriver(driver, host).putFiles(bottle.id, [
+  const files = [
     directory(`${GUEST.home}/.claude`),
     { path: `${GUEST.home}/.claude.json`, mode: 0o600, content: json(seeds) },
     { path: `${GUEST.home}/.claude/settings.json`, mode: 0o600, content: json(settings) },
-  ]);
+  ];
+  await deliver(machineDriver(driver, host), bottle.id, { files }, signal);
   return null;
 }
 
@@ -93,15 +82,4 @@ function parents(target: string): GuestFile[] {
 function isBelow(parent: string, target: string): boolean {
   const relative = path.posix.relative(parent, target);
   return relative !== '' && relative !== '..' && !relative.startsWith('../');
-}
-
-/** @throws BottleError `PROVISION_FAILED` with what the command said */
-async function run(machine: MachineDriver, id: string, request: Omit<ExecRequest, 'stdout' | 'stderr'>): Promise<void> {
-  const output = new PassThrough();
-  const said = text(output);
-  const { exitCode } = await machine
-    .exec(id, { ...request, stdout: output, stderr: output })
-    .finally(() => output.end());
-  if (exitCode === 0) return;
-  throw new BottleError('PROVISION_FAILED', `${request.argv[0]} in the machine ended with ${exitCode}: ${await said}`);
 }

@@ -1,0 +1,112 @@
+/**
+ * Brings files into a running machine. Each trip costs about 50 ms of the Engine's time however little it carries, and
+ * trips to one machine queue behind each other, so provisioners that start together share one.
+ */
+import { randomUUID } from 'node:crypto';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { BottleError } from '../../core/errors.ts';
+import { archiveOf } from './archive.ts';
+import type { GuestFile, MachineDriver } from './driver.ts';
+
+export interface Delivery {
+  /** All the agent's own. */
+  files: readonly GuestFile[];
+  /** Directories that take the place of what was there, whole, once every file has arrived. */
+  swap?: Swap;
+}
+
+export interface Swap {
+  /** Absolute path of the directory they stand in. */
+  directory: string;
+  /** Where in it the new ones arrive; a name nobody else uses, {@link incomingName}. */
+  incoming: string;
+  names: readonly string[];
+}
+
+interface Waiting extends Delivery {
+  arrived: PromiseWithResolvers<void>;
+}
+
+/** Long enough for activities that one workflow task scheduled to find each other. */
+const WINDOW_MS = 4;
+const INCOMING = '.bottle-incoming';
+const OUTGOING = '.bottle-outgoing';
+
+const waiting = new WeakMap<MachineDriver, Map<string, Waiting[]>>();
+
+/** What a killed run has left half-written must not get mixed into the next: each has a place of its own. */
+export const incomingName = (): string => `${INCOMING}-${randomUUID()}`;
+
+/**
+ * @param signal stops the waiting; what is on its way may still arrive
+ * @throws BottleError `PROVISION_FAILED` with what the machine said, `MACHINE_NOT_RUNNING`; the signal's reason
+ */
+export async function deliver(
+  machine: MachineDriver,
+  id: string,
+  delivery: Delivery,
+  signal: AbortSignal,
+): Promise<void> {
+  signal.throwIfAborted();
+  const arrived = Promise.withResolvers<void>();
+  const queues = waiting.get(machine) ?? new Map<string, Waiting[]>();
+  waiting.set(machine, queues);
+  const queue = queues.get(id);
+  if (queue !== undefined) queue.push({ ...delivery, arrived });
+  else {
+    queues.set(id, [{ ...delivery, arrived }]);
+    setTimeout(() => {
+      const together = queues.get(id) ?? [];
+      queues.delete(id);
+      void carryAll(machine, id, together);
+    }, WINDOW_MS);
+  }
+  const stop = (): void => arrived.reject(signal.reason);
+  signal.addEventListener('abort', stop, { once: true });
+  await arrived.promise.finally(() => signal.removeEventListener('abort', stop));
+}
+
+async function carryAll(machine: MachineDriver, id: string, together: readonly Waiting[]): Promise<void> {
+  const swaps = together.flatMap(({ swap }) => swap ?? []);
+  if (together.length > 1 && swaps.length <= 1) {
+    const files = together.flatMap((each) => each.files);
+    const [swap] = swaps;
+    try {
+      await carry(machine, id, swap === undefined ? { files } : { files, swap });
+      for (const { arrived } of together) arrived.resolve();
+      return;
+    } catch {
+      // One of them is at fault, or none: alone, each gets the answer that is its own.
+    }
+  }
+  for (const { arrived, ...delivery } of together)
+    await carry(machine, id, delivery).then(arrived.resolve, arrived.reject);
+}
+
+async function carry(machine: MachineDriver, id: string, { files, swap }: Delivery): Promise<void> {
+  if (swap === undefined) return machine.putFiles(id, files);
+  const output = new PassThrough();
+  const said = text(output);
+  const { exitCode } = await machine
+    .exec(id, {
+      argv: ['sh', '-c', UNPACK_AND_SWAP, 'sh', swap.directory, swap.incoming, ...swap.names],
+      workdir: '/',
+      stdin: archiveOf(files),
+      stdout: output,
+      stderr: output,
+    })
+    .finally(() => output.end());
+  if (exitCode !== 0)
+    throw new BottleError('PROVISION_FAILED', `unpacking in the machine ended with ${exitCode}: ${await said}`);
+}
+
+/** The agent may have taken its own right to write in a directory, which is no reason to keep an old version. */
+const UNPACK_AND_SWAP = `set -eu; tar -xpf - -C /; cd "$1"; incoming=$2; shift 2
+discard() { chmod -R u+rwX "$@" 2>/dev/null || true; rm -rf "$@"; }
+for name in "$@"; do
+  discard ${OUTGOING}
+  if [ -e "$name" ] || [ -L "$name" ]; then chmod u+w "$name" 2>/dev/null || true; mv -T "$name" ${OUTGOING}; fi
+  mv -T "$incoming/$name" "$name"
+done
+discard ${OUTGOING} ${INCOMING}*`;
