@@ -23,7 +23,7 @@ export function dockerDriver(host: DockerHost): MachineDriver {
 
   return {
     async create(bottle, spec) {
-      await ensureContainer(host, bottle, 'machine.create', machineName(bottle.id), containerSpec(spec));
+      await ensureContainer(host, bottle, 'machine.create', machineName(bottle.id), containerSpec(bottle.id, spec));
     },
     async start(bottle) {
       await startContainer(await machine(bottle.id), machineName(bottle.id));
@@ -62,9 +62,10 @@ function notRunning(name: string, what: string): BottleError {
   return new BottleError('MACHINE_NOT_RUNNING', `the machine ${name} ${what}`, { hint: 'bottle status shows why' });
 }
 
-function containerSpec({ network, image, env, resources }: MachineSpec): Dockerode.ContainerCreateOptions {
+function containerSpec(id: string, { network, image, env, resources }: MachineSpec): Dockerode.ContainerCreateOptions {
   return {
     Image: image,
+    Hostname: id,
     User: GUEST.user,
     WorkingDir: GUEST.workspace,
     // tini reaps what the agent leaves behind; the machine itself does nothing.
