@@ -18,6 +18,8 @@ export async function* containerEvents(host: DockerHost, id: string, signal: Abo
   if (signal.aborted) stop();
   try {
     yield;
+    // Closed while the caller looked: lines would wait for a closing that has been.
+    if (stream.destroyed) return;
     const lines = readline.createInterface({ input: stream });
     stream.once('close', () => lines.close());
     for await (const _line of lines) yield;

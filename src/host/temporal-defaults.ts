@@ -14,6 +14,8 @@ export const RETENTION_DAYS = 7;
  * - The queue processors poll at most 20 times a second by default, which makes every hop cost 50 ms.
  * - A timer that is due sooner than the largest shift, 1 s by default, fires late by up to that: the next attempt
  *   after a back-off of 0.2 s, and the attempt handed over from a dead worker (measured: 0.8 s instead of 0.1 s).
+ * - A workflow task that a killed worker had in hand is given to the next one after its timeout, 10 s by default.
+ *   Ours take some 10 ms.
  * - Eager execution hands an activity to the worker in the answer to its workflow task; off by default before 1.32.
  * - One worker with few pollers a queue: partitions would only forward tasks to each other.
  */
@@ -21,6 +23,7 @@ export const DYNAMIC_CONFIG: Readonly<Record<string, number | boolean | string>>
   'history.transferProcessorMaxPollRPS': 2000,
   'history.timerProcessorMaxPollRPS': 2000,
   'history.timerProcessorMaxTimeShift': '10ms',
+  'history.defaultWorkflowTaskTimeout': '3s',
   'history.visibilityProcessorMaxPollRPS': 2000,
   'system.enableActivityEagerExecution': true,
   'matching.numTaskqueueReadPartitions': 1,
