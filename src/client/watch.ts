@@ -104,13 +104,15 @@ async function* statuses(
     if (news.fresh || workerIsSilent) {
       news.fresh = false;
       askedAt = Date.now();
-      [asked, answer] = await ask(session, run, answer);
+      [asked, answer] = await ask(session, run, answer, signal);
       if (asked === 'silent' && !workerIsSilent) yield { kind: 'silent', who: 'worker' };
       if (asked === 'answered' && workerIsSilent) yield { kind: 'recovered', who: 'worker' };
       if (asked === 'answered' || asked === 'silent') workerIsSilent = asked === 'silent';
       if (asked === 'failed') news.fresh = true;
     }
-    const description = await tryTo(() => describeBottle(session, run.id, run.runId));
+    const description = await tryTo(() =>
+      untilBroken(session, signal, () => describeBottle(session, run.id, run.runId)),
+    );
     if (description !== undefined) {
       const over = closed && !isOpen(description);
       const status = mergeStatus(answer, description, session);
@@ -140,13 +142,14 @@ async function ask(
   session: Session,
   run: BottleRun,
   last: StatusDocument | undefined,
+  signal: AbortSignal,
 ): Promise<['answered' | 'silent' | 'failed', StatusDocument | undefined]> {
   try {
-    return ['answered', (await queryStatus(session, run)) ?? last];
+    return ['answered', (await untilBroken(session, signal, () => queryStatus(session, run))) ?? last];
   } catch (error) {
     if (BottleError.is(error) && error.code === 'WORKER_UNREACHABLE' && !isBroken(session.client))
       return ['silent', last];
-    if (BottleError.is(error) && error.code === 'NO_SUCH_BOTTLE') throw error;
+    if (signal.aborted || (BottleError.is(error) && error.code === 'NO_SUCH_BOTTLE')) throw error;
     // The server: whoever follows the history finds out, and says so.
     await sleep(BACK_OFF_MS.first);
     return ['failed', last];
@@ -197,13 +200,17 @@ async function followConnection(session: Session, run: BottleRun, news: News, si
   let nextPageToken: Uint8Array | undefined;
   do {
     const page = await untilBroken(session, signal, () =>
-      client.workflowService.getWorkflowExecutionHistory({
-        namespace: client.options.namespace,
-        execution: { workflowId: run.id, runId: run.runId },
-        waitNewEvent: true,
-        historyEventFilterType: ALL_EVENTS,
-        ...(nextPageToken === undefined ? {} : { nextPageToken }),
-      }),
+      client.withAbortSignal(signal, () =>
+        client.withDeadline(Date.now() + LONG_POLL_MS, () =>
+          client.workflowService.getWorkflowExecutionHistory({
+            namespace: client.options.namespace,
+            execution: { workflowId: run.id, runId: run.runId },
+            waitNewEvent: true,
+            historyEventFilterType: ALL_EVENTS,
+            ...(nextPageToken === undefined ? {} : { nextPageToken }),
+          }),
+        ),
+      ),
     );
     nextPageToken = page.nextPageToken?.length ? page.nextPageToken : undefined;
     const events = page.history?.events ?? [];
@@ -215,7 +222,7 @@ async function followConnection(session: Session, run: BottleRun, news: News, si
   } while (nextPageToken !== undefined && !signal.aborted);
 }
 
-/** A long poll that ends early when the connection is lost: the SDK would go on retrying it in silence. */
+/** A call that ends early when the connection is lost: the SDK would go on retrying it in silence. */
 async function untilBroken<T>(session: Session, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
   const { client } = session;
   const lost = Promise.withResolvers<never>();
@@ -224,7 +231,7 @@ async function untilBroken<T>(session: Session, signal: AbortSignal, call: () =>
   }, 250);
   const onAbort = (): void => lost.reject(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
-  const calling = client.withAbortSignal(signal, () => client.withDeadline(Date.now() + LONG_POLL_MS, call));
+  const calling = call();
   calling.catch(() => undefined);
   try {
     return await Promise.race([calling, lost.promise]);

@@ -168,7 +168,7 @@ describe('in a ready bottle', () => {
     });
     expect(await served).toMatchObject({ code: 0 });
     expect({ code, stdout }, stderr).toEqual({ code: 0, stdout: expect.stringMatching(`^${id} is ready after `) });
-    expect(stderr.match(/does not answer/g)).toHaveLength(1);
+    expect(stderr.match(/the Temporal server does not answer/g), stderr).toHaveLength(1);
     expect(stderr).toContain('\nthe Temporal server is back\n');
   });
 
