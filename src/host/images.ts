@@ -114,8 +114,10 @@ async function engineArch(docker: Dockerode): Promise<Arch> {
  * @throws BottleError `IMAGE_MISSING`
  */
 export async function assertImages(docker: Dockerode, tags: readonly string[]): Promise<void> {
-  for (const tag of tags) {
-    if (await exists(docker, tag)) continue;
-    throw new BottleError('IMAGE_MISSING', `the image ${tag} is not on this host`, { hint: 'bottle image build' });
-  }
+  await Promise.all(
+    tags.map(async (tag) => {
+      if (await exists(docker, tag)) return;
+      throw new BottleError('IMAGE_MISSING', `the image ${tag} is not on this host`, { hint: 'bottle image build' });
+    }),
+  );
 }

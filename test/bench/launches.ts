@@ -2,6 +2,8 @@
 import { performance } from 'node:perf_hooks';
 import type { WorkflowHandle } from '@temporalio/client';
 import { type StepFunctions, stepFunctions } from '../../src/activities/index.ts';
+import { startLaunch } from '../../src/client/launch.ts';
+import type { Session } from '../../src/client/session.ts';
 import { GraphRunner, type StepOutcome } from '../../src/core/graph-runner.ts';
 import { stepInput, undoInput } from '../../src/core/step-input.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
@@ -52,7 +54,10 @@ const ms = ({ upMs }: Run): string => `${Math.round(upMs)} ms`;
 async function durableLaunch(place: Installation): Promise<{ run: Run; history: { events: number; bytes: number } }> {
   const id = uniqueId('bench');
   const start = performance.now();
-  const handle = await place.launch(id, { agent: AGENT });
+  // As `bottle up` starts it.
+  const session = { client: place.client } as Session;
+  await startLaunch(session, { agent: AGENT, host: place.settings.host, name: id });
+  const handle = place.client.workflow.getHandle(id);
   await untilReady(place, handle);
   const upMs = performance.now() - start;
   const { historyLength, historySize } = await handle.describe();
