@@ -25,6 +25,7 @@ const IP = '127.0.0.1';
 const START_TIMEOUT_MS = 60_000;
 /** The server answers 0.3 to 0.4 s after its start; a refused connection on loopback costs microseconds. */
 const POLL_MS = 10;
+const DEATH_POLL_MS = 50;
 
 export interface StartOptions {
   /** true: the server outlives this process and does not keep it alive. false: {@link StartedServer.exited} tells its end. */
@@ -67,16 +68,38 @@ export async function startServer(settings: Settings, options: StartOptions): Pr
   const run = stateDirectory(settings, 'run');
   return withLock(path.join(run, 'server.lock'), async () => {
     const pid = await runningServer(settings);
-    if (pid !== null) {
-      await assertSamePort(settings, pid);
-      await untilAnswering(settings, async () => {
-        if ((await runningServer(settings)) !== pid) throw failed(settings, 0, 'ended');
-      });
-      await prepareNamespace(settings, options.namespace);
-      return { ...whereabouts(settings), pid, alreadyRunning: true };
-    }
+    const joined = pid === null ? undefined : await joinRunning(settings, options, pid);
+    if (joined !== undefined) return joined;
     return launch(settings, options);
   });
+}
+
+/** Makes sure of a server that runs already; undefined when it dies of it: a killed one lives some milliseconds more. */
+async function joinRunning(settings: Settings, options: StartOptions, pid: number): Promise<StartedServer | undefined> {
+  await assertSamePort(settings, pid);
+  const died = async (): Promise<boolean> => (await runningServer(settings)) !== pid;
+  const joined = new AbortController();
+  const death = async (): Promise<undefined> => {
+    while (!joined.signal.aborted && !(await died())) await sleep(DEATH_POLL_MS);
+  };
+  const ready = async (): Promise<StartedServer> => {
+    await untilAnswering(settings, async () => {
+      if (await died()) throw failed(settings, 0, 'ended');
+    });
+    await prepareNamespace(settings, options.namespace);
+    return { ...whereabouts(settings), pid, alreadyRunning: true };
+  };
+  const answer = ready();
+  // Whichever loses the race still ends, unheard.
+  answer.catch(() => undefined);
+  try {
+    return await Promise.race([answer, death()]);
+  } catch (error) {
+    if (await died()) return undefined;
+    throw error;
+  } finally {
+    joined.abort();
+  }
 }
 
 /** Stops the embedded server and returns when it is gone. What it stored stays. */

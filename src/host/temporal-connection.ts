@@ -20,8 +20,19 @@ export async function connectClient(target: TemporalTarget): Promise<Client> {
   const connection = Connection.lazy({
     ...freshOptions(target),
     connectTimeout: timeoutMs(target),
-    // A proxy of the environment is not for this computer's own servers.
-    ...(isLocal(target) ? { channelArgs: { 'grpc.enable_http_proxy': 0 } } : {}),
+    channelArgs: {
+      // gRPC shares broken connections, and how long to wait after them, among all clients of a process: one made
+      // anew because a server came back must not wait for the last one's back-off.
+      'grpc.use_local_subchannel_pool': 1,
+      // A proxy of the environment is not for this computer's own servers, and trying them again costs nothing.
+      ...(isLocal(target)
+        ? {
+            'grpc.enable_http_proxy': 0,
+            'grpc.initial_reconnect_backoff_ms': 50,
+            'grpc.max_reconnect_backoff_ms': 1000,
+          }
+        : {}),
+    },
   });
   try {
     await firstFailureOf(connection.ensureConnected(), target);
