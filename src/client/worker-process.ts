@@ -13,6 +13,7 @@ import { readWorkerRecord, type WorkerRecord } from './worker-presence.ts';
 
 const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 20;
+const DYING_MS = 100;
 /** A worker lets its running steps come to an end; longer than that it is not waited for. */
 const STOP_GRACE_MS = 60_000;
 const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
@@ -41,7 +42,9 @@ export async function startWorker(settings: Settings, { detached }: { detached: 
   const log = workerLog(settings);
   if (await workerIsAlive(settings)) {
     const { pid } = await untilPolling(settings, undefined, Promise.resolve(0), 0);
-    return { pid, alreadyRunning: true, log };
+    // One that was killed a moment ago holds its lock for some milliseconds more.
+    await sleep(DYING_MS);
+    if (await workerIsAlive(settings)) return { pid, alreadyRunning: true, log };
   }
   stateDirectory(settings, 'run');
   const { descriptor, start } = openLog(settings);

@@ -83,10 +83,9 @@ async function joinRunning(settings: Settings, options: StartOptions, pid: numbe
     while (!joined.signal.aborted && !(await died())) await sleep(DEATH_POLL_MS);
   };
   const ready = async (): Promise<StartedServer> => {
-    await untilAnswering(settings, async () => {
+    await untilPrepared(settings, options.namespace, async () => {
       if (await died()) throw failed(settings, 0, 'ended');
     });
-    await prepareNamespace(settings, options.namespace);
     return { ...whereabouts(settings), pid, alreadyRunning: true };
   };
   const answer = ready();
@@ -179,12 +178,33 @@ async function becomeReady(settings: Settings, namespace: string | undefined, ch
   if (child.pid !== undefined) writePidFile(pidFile(settings), child.pid);
   // Loading the client takes about as long as the server's start: at the same time, then.
   const client = import('@temporalio/client');
-  await untilAnswering(settings, async () => {
-    // Why is told by whoever awaits the child's end.
-    if (child.exitCode !== null || child.signalCode !== null) throw failed(settings, 0, 'ended');
-  });
-  await client;
-  await prepareNamespace(settings, namespace);
+  await Promise.all([
+    client,
+    untilPrepared(settings, namespace, async () => {
+      // Why is told by whoever awaits the child's end.
+      if (child.exitCode !== null || child.signalCode !== null) throw failed(settings, 0, 'ended');
+    }),
+  ]);
+}
+
+/** Once is not always enough: the CLI tries its ports first, and whoever meets that listener is cut off when it goes. */
+async function untilPrepared(
+  settings: Settings,
+  namespace: string | undefined,
+  assertAlive: () => Promise<void>,
+): Promise<void> {
+  const deadline = Date.now() + START_TIMEOUT_MS;
+  for (;;) {
+    await untilAnswering(settings, assertAlive);
+    try {
+      return await prepareNamespace(settings, namespace);
+    } catch (error) {
+      const tooEarly = BottleError.is(error) && error.code === 'TEMPORAL_UNREACHABLE' && Date.now() < deadline;
+      if (!tooEarly) throw error;
+      await assertAlive();
+      await sleep(POLL_MS);
+    }
+  }
 }
 
 async function prepareNamespace(settings: Settings, namespace: string | undefined): Promise<void> {
