@@ -1,7 +1,7 @@
 // Docker Engine: found running, else installed and started where that is ours to do (Linux, root, apt), else refused.
 import { spawn } from 'node:child_process';
 import { existsSync, openSync } from 'node:fs';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { logs } from './places.mjs';
@@ -28,7 +28,7 @@ export const dockerEngine = {
   provide: async (say) => {
     refuseWhereNotOurs();
     if (!(await which('dockerd'))) await install(say);
-    if (await answersWithin(isStarting() ? START_WITHIN : 0)) return;
+    if (await answersWithin((await isStarting()) ? START_WITHIN : 0)) return;
     say(existsSync('/run/systemd/system') ? 'systemctl start docker' : `starting dockerd; its log is ${log}`);
     await (existsSync('/run/systemd/system') ? run('systemctl', ['start', 'docker']) : startDetached());
   },
@@ -60,9 +60,16 @@ async function install(say) {
   await run('apt-get', ['install', '--yes', '-q', '--no-install-recommends', 'docker.io', 'ca-certificates'], { env });
 }
 
+const pidFile = '/var/run/docker.pid';
+
 /** The package's own start script may be at it already: a second dockerd would only fail. */
-function isStarting() {
-  return existsSync('/var/run/docker.pid');
+async function isStarting() {
+  const pid = (await readFile(pidFile, 'utf8').catch(() => '')).trim();
+  const name = pid === '' ? '' : await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+  if (name.trim() === 'dockerd') return true;
+  // Left by one that was killed. If another process has its number by now, dockerd would take that for itself.
+  await rm(pidFile, { force: true });
+  return false;
 }
 
 async function startDetached() {
