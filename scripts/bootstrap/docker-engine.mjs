@@ -65,8 +65,9 @@ const pidFile = '/var/run/docker.pid';
 /** The package's own start script may be at it already: a second dockerd would only fail. */
 async function isStarting() {
   const pid = (await readFile(pidFile, 'utf8').catch(() => '')).trim();
-  const name = pid === '' ? '' : await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
-  if (name.trim() === 'dockerd') return true;
+  // Not its name, which a killed one keeps as a zombie that nobody has waited for.
+  const commandLine = pid === '' ? '' : await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  if (/^[^\0]*dockerd\0/.test(commandLine)) return true;
   // Left by one that was killed. If another process has its number by now, dockerd would take that for itself.
   await rm(pidFile, { force: true });
   return false;
