@@ -1,7 +1,7 @@
 /** Machines as hardened containers. */
 import type Dockerode from 'dockerode';
 import { BottleError } from '../../core/errors.ts';
-import { machineName } from '../../core/names.ts';
+import { LABEL, machineName } from '../../core/names.ts';
 import { GUEST } from '../../core/plan.ts';
 import { ensureContainer, inspectContainer, removeContainers, startContainer, stopContainer } from '../container.ts';
 import { assertOurs, type DockerHost, engine, labelFilter, statusOf } from '../docker.ts';
@@ -38,7 +38,7 @@ export function dockerDriver(host: DockerHost): MachineDriver {
     },
     async status(id) {
       const found = await inspectContainer(host, machineName(id));
-      if (found === undefined || found.Config.Labels['bottleworks.owner'] !== host.owner) return 'absent';
+      if (found === undefined || found.Config.Labels[LABEL.owner] !== host.owner) return 'absent';
       if (found.State.Running) return 'running';
       return found.State.Status === 'created' ? 'created' : 'stopped';
     },
