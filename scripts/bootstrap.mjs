@@ -7,6 +7,7 @@
 import { performance } from 'node:perf_hooks';
 import { build } from './bootstrap/build.mjs';
 import { dockerEngine } from './bootstrap/docker-engine.mjs';
+import { gitleaks } from './bootstrap/gitleaks.mjs';
 import { images } from './bootstrap/images.mjs';
 import { withLock } from './bootstrap/lock.mjs';
 import { node24, packages } from './bootstrap/packages.mjs';
@@ -25,7 +26,7 @@ import { temporalCli } from './bootstrap/temporal-cli.mjs';
  * @property {(say: (line: string) => void) => Promise<string | void>} provide says what there is now, or leaves it to
  *   another look; throws a Refusal where it may not
  */
-const THINGS = [packages, node24, dockerEngine, temporalCli, build, images];
+const THINGS = [packages, node24, dockerEngine, temporalCli, gitleaks, build, images];
 
 async function main([...args]) {
   const quiet = args[0] === '--quiet' && args.shift() !== undefined;

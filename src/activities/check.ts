@@ -1,61 +1,91 @@
 /** The last step: proof, from inside the machine, that it is as closed and as able as a bottle must be. */
 import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
+import { buffer } from 'node:stream/consumers';
 import { exampleOf, parseAllowEntry } from '../core/allow-list.ts';
-import { PIPELOCK_PORT } from '../core/daemons.ts';
+import { EGRESS_PORT, EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from '../core/daemons.ts';
 import { BottleError } from '../core/errors.ts';
+import { GUEST } from '../core/plan.ts';
 import type { CheckInput } from '../core/step-io.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
+import { resolveSecrets } from '../host/secrets.ts';
 import type { ActivityHost } from './activity-host.ts';
 
-/** @throws BottleError `CHECK_FAILED` naming every probe that went wrong */
+/** @throws BottleError `CHECK_FAILED` naming every probe that went wrong, `SECRET_MISSING` */
 export async function check(host: ActivityHost, input: CheckInput, signal: AbortSignal): Promise<null> {
+  const secrets = await resolveSecrets(input.secrets);
   const output = new PassThrough();
-  const printed = text(output);
-  const { network, allow } = input;
-  const proxy = `${network.bundleIp}:${PIPELOCK_PORT}`;
-  const argv = ['sh', '-c', PROBES, 'sh', proxy, verdictQuery(allow), network.gateway];
-  const request = { argv, stdout: output, stderr: output, signal };
+  const printed = buffer(output);
+  const request = { argv: probeArgv(input), stdout: output, stderr: output, signal };
   await machineDriver(input.driver, host)
     .exec(input.bottle.id, request)
     .finally(() => output.end());
-  const failures = judge(parseProbes(await printed));
+  const [probes, belongings] = halves(await printed);
+  const failures = [
+    ...judge(parseProbes(probes.toString()), expectations(input)),
+    ...[...secrets].flatMap(([reference, value]) =>
+      belongings.includes(value) ? [`the secret ${reference} is in the machine`] : [],
+    ),
+  ];
   if (failures.length === 0) return null;
   throw new BottleError('CHECK_FAILED', failures.join('; '), {
     hint: `look inside with: bottle exec ${input.bottle.id} -it -- sh`,
   });
 }
 
-/** The first listed host as the proxy's `/verdict` takes it; empty when nothing is listed. */
-function verdictQuery([first]: readonly string[]): string {
-  if (first === undefined) return '';
-  const { host, port } = exampleOf(parseAllowEntry(first));
-  return `host=${host}&port=${port}`;
-}
-
 /** A host name nobody lists: RFC 2606 keeps `.invalid` free for ever. */
 const UNLISTED = 'unlisted.bottle.invalid';
 /** A public address, dialled directly: it must not even be routed. */
 const PUBLIC_ADDRESS = '1.1.1.1';
+/** Ends the probes; what follows is everything of the machine that could hold a credential. */
+const BELONGINGS = '--belongings--';
 
 /**
  * All probes at once, one line each: `name<TAB>what was seen`. curl's `-v` tells a refusal by somebody
  * ("Connection refused": that host can be reached) from nobody being there.
  */
 const PROBES = `
-proxy=$1 listed=$2 gateway=$3
+bundle=$1 listed=$2 gateway=$3 daemons=" $4 " proxy=$1:${PIPELOCK_PORT}
 see() { printf '%s\\t%s\\n' "$1" "$2"; }
 status() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@"; }
 dial() { curl -sv --noproxy '*' -o /dev/null --connect-timeout 2 --max-time 3 "$1" 2>&1 | grep -Ei 'connected to|refused|no route|unreachable|timed out|timeout' | head -n 1; }
+has() { case $daemons in *" $1 "*) return 0 ;; esac; return 1; }
 (see proxy "$(status --noproxy '*' "http://$proxy/health")") &
-(see listed "$(if [ -z "$listed" ]; then echo none; else curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed"; fi)") &
 (see unlisted "$(status -x "http://$proxy" "http://${UNLISTED}/")") &
 (see unlisted-tls "$(curl -s -o /dev/null -w '%{http_connect}' --max-time 5 -x "http://$proxy" "https://${UNLISTED}/")") &
 (see direct "$(dial "http://${PUBLIC_ADDRESS}/")") &
 (see gateway "$(dial "http://$gateway/")") &
 (see networks "$(ip -o -4 address show scope global | awk '{ printf "%s ", $4 }')") &
 (see agent "$(claude --version 2>&1 | head -n 1)") &
-wait`;
+if [ -n "$listed" ]; then (see listed "$(curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed")") & fi
+if has egress; then
+  (see egress "$(status -x "http://$proxy" ${EGRESS_URL}/)") &
+  (see egress-direct "$(status --noproxy '*' "http://$bundle:${EGRESS_PORT}/")") &
+  (see egress-tunnel "$(status -p -x "http://$proxy" ${EGRESS_URL}/)") &
+fi
+if has git-gate; then (see git-gate "$(status --noproxy '*' "http://$bundle:${GIT_GATE_PORT}/")") & fi
+if has supervise; then (see supervise "$(status --noproxy '*' "http://$bundle:${SUPERVISE_PORT}/mcp")") & fi
+wait
+echo ${BELONGINGS}
+cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
+find ${GUEST.home} -maxdepth 3 -type f -size -256k -path '*/.*' -exec cat {} + 2>/dev/null`;
+
+function probeArgv({ network, daemons, scanner, allow }: CheckInput): string[] {
+  const [first] = allow;
+  // Only the allow-list proxy can be asked; of pipelock, egress behind it shows that it lets through what it should.
+  const listed = scanner === 'allow-list' && first !== undefined ? verdictQuery(first) : '';
+  return ['sh', '-c', PROBES, 'sh', network.bundleIp, listed, network.gateway, daemons.join(' ')];
+}
+
+/** An allow-list entry as the proxy's `/verdict` takes it. */
+function verdictQuery(entry: string): string {
+  const { host, port } = exampleOf(parseAllowEntry(entry));
+  return `host=${host}&port=${port}`;
+}
+
+function halves(printed: Buffer): [probes: Buffer, belongings: Buffer] {
+  const at = printed.indexOf(BELONGINGS);
+  return at === -1 ? [printed, Buffer.alloc(0)] : [printed.subarray(0, at), printed.subarray(at)];
+}
 
 type Probes = Record<string, string>;
 
@@ -67,21 +97,40 @@ function parseProbes(printed: string): Probes {
 /** What curl says when nobody answered, not even to refuse. */
 const NOBODY = /no route|unreachable|timed out|timeout/i;
 
+/** Name of a probe, what it must have seen, and what is wrong when it has not. */
+export type Expectation = readonly [name: string, right: RegExp, wrong: string];
+
+export function expectations({
+  daemons,
+  scanner,
+  allow,
+}: Pick<CheckInput, 'daemons' | 'scanner' | 'allow'>): Expectation[] {
+  const of = (present: boolean, ...expected: Expectation[]): Expectation[] => (present ? expected : []);
+  return [
+    ['proxy', /^200$/, 'the way out through the bundle does not answer'],
+    ...of(scanner === 'allow-list' && allow.length > 0, ['listed', /"verdict":\s*"allow"/, 'a listed host is refused']),
+    ['unlisted', /^403$/, 'an unlisted host is not refused'],
+    ['unlisted-tls', /^403$/, 'an unlisted host is not refused over TLS'],
+    ['direct', NOBODY, 'the internet can be reached directly'],
+    ['gateway', NOBODY, 'the host can be reached through the gateway'],
+    ['networks', /^\S+ $/, 'the machine is on another network than its own'],
+    ['agent', /\d+\.\d+/, 'the agent does not run'],
+    ...of(
+      daemons.includes('egress'),
+      ['egress', /^200$/, 'egress cannot be reached through the scanner'],
+      ['egress-direct', /^000$/, 'egress can be reached without the scanner'],
+      ['egress-tunnel', /^(000|4\d\d|5\d\d)$/, 'egress can be reached by a tunnel past the scanner'],
+    ),
+    ...of(daemons.includes('git-gate'), ['git-gate', /^404$/, 'the push gate does not answer']),
+    ...of(daemons.includes('supervise'), ['supervise', /^405$/, 'supervise does not answer']),
+  ];
+}
+
 /** What is wrong, in words; empty when all is well. Silence counts as failure: a probe that did not run proves nothing. */
-export function judge(seen: Probes): string[] {
-  const failures: string[] = [];
-  const expect = (name: string, right: RegExp, wrong: string): void => {
+export function judge(seen: Probes, expected: readonly Expectation[]): string[] {
+  return expected.flatMap(([name, right, wrong]) => {
     const value = seen[name];
-    if (value === undefined || !right.test(value))
-      failures.push(`${wrong} (${name}: ${value?.slice(0, 120) ?? 'no answer'})`);
-  };
-  expect('proxy', /^200$/, 'the way out through the bundle does not answer');
-  expect('listed', /^none$|"verdict":\s*"allow"/, 'a listed host is refused');
-  expect('unlisted', /^403$/, 'an unlisted host is not refused');
-  expect('unlisted-tls', /^403$/, 'an unlisted host is not refused over TLS');
-  expect('direct', NOBODY, 'the internet can be reached directly');
-  expect('gateway', NOBODY, 'the host can be reached through the gateway');
-  expect('networks', /^\S+ $/, 'the machine is on another network than its own');
-  expect('agent', /\d+\.\d+/, 'the agent does not run');
-  return failures;
+    if (value !== undefined && right.test(value)) return [];
+    return [`${wrong} (${name}: ${value?.slice(0, 120) ?? 'no answer'})`];
+  });
 }

@@ -1,5 +1,5 @@
 /** Every activity of a worker, by the names of contract.md: one a step, one a compensation. */
-import type { Deaths, MachineInput, StepIo, StepReturn, UndoIo } from '../core/step-io.ts';
+import type { StepIo, StepReturn, UndoIo, WatchInput, WatchNews } from '../core/step-io.ts';
 import { ensureBundle, removeBundle } from '../host/bundle.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { ensureNetwork, removeNetwork } from '../host/network.ts';
@@ -7,7 +7,7 @@ import type { ActivityHost } from './activity-host.ts';
 import { asActivity, type Step } from './as-activity.ts';
 import { check } from './check.ts';
 import { prepare, removeState } from './prepare.ts';
-import { provisionAgent, provisionPrompt, provisionSkills } from './provision.ts';
+import { provisionAgent, provisionGit, provisionPrompt, provisionSkills, provisionSupervise } from './provision.ts';
 import { watch } from './watch.ts';
 
 const WATCH_HEARTBEAT_MS = 10_000;
@@ -28,6 +28,8 @@ export function stepFunctions(host: ActivityHost): StepFunctions {
     'machine.start': ({ bottle, driver }) => done(machineDriver(driver, host).start(bottle)),
     'provision.prompt': (input, signal) => provisionPrompt(host, input, signal),
     'provision.skills': (input, signal) => provisionSkills(host, input, signal),
+    'provision.git': (input, signal) => provisionGit(host, input, signal),
+    'provision.supervise': (input, signal) => provisionSupervise(host, input, signal),
     'provision.agent': (input, signal) => provisionAgent(host, input, signal),
     check: (input, signal) => check(host, input, signal),
 
@@ -47,7 +49,7 @@ export function createActivities(host: ActivityHost): Activities {
     asActivity(step as Step<unknown, unknown>),
   ]);
   // It lasts for days and nothing waits for its cancellation, so a beat now and then is enough.
-  const watching = asActivity<MachineInput, Deaths>((input, signal) => watch(host, input, signal), WATCH_HEARTBEAT_MS);
+  const watching = asActivity<WatchInput, WatchNews>((input, signal) => watch(host, input, signal), WATCH_HEARTBEAT_MS);
   return { ...Object.fromEntries(wrapped), watch: watching } as Activities;
 }
 

@@ -1,6 +1,6 @@
 import type { PrepareInput, PrepareResult } from '../core/step-io.ts';
 import { removeBottleState, writeBottleState } from '../host/bottle-state.ts';
-import { assertImages } from '../host/images.ts';
+import { assertGitleaks, assertImages } from '../host/images.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { makePlan } from '../host/planning.ts';
 import type { ActivityHost } from './activity-host.ts';
@@ -12,6 +12,7 @@ export async function prepare(host: ActivityHost, input: PrepareInput): Promise<
   // Found out now rather than half-way: no driver and no image is nothing another step can mend.
   machineDriver(plan.driver, host);
   await assertImages(host.docker, Object.values(plan.images));
+  if (plan.bundle.gitGate !== null) await assertGitleaks();
   await writeBottleState(settings, input.bottle.id, plan, prompt);
   return { plan, uiUrl: host.uiUrl(input.bottle.id, input.bottle.runId) };
 }

@@ -1,8 +1,10 @@
 /** The provisioners: each writes its files into a running machine as one archive, and can run any number of times. */
 import path from 'node:path';
+import { GIT_GATE_PORT } from '../core/daemons.ts';
+import { gitConfig } from '../core/git-config.ts';
 import { GUEST } from '../core/plan.ts';
-import type { MachineInput, SkillsInput } from '../core/step-io.ts';
-import { readPlan, readPrompt } from '../host/bottle-state.ts';
+import type { AgentInput, GitInput, MachineInput, SkillsInput, SuperviseInput } from '../core/step-io.ts';
+import { readPrompt } from '../host/bottle-state.ts';
 import { deliver, incomingName } from '../host/machine/deliver.ts';
 import type { GuestFile } from '../host/machine/driver.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
@@ -45,20 +47,51 @@ export async function provisionSkills(host: ActivityHost, input: SkillsInput, si
   return null;
 }
 
+/** Leads every way to write a repository's address to the push gate, and says who commits. */
+export async function provisionGit(
+  host: ActivityHost,
+  { bottle, driver, network, repos, user }: GitInput,
+  signal: AbortSignal,
+): Promise<null> {
+  const gate = `http://${network.bundleIp}:${GIT_GATE_PORT}`;
+  const text = gitConfig({ gate, repos, user });
+  const files = [
+    directory(path.posix.dirname(GUEST.gitConfigFile)),
+    { path: GUEST.gitConfigFile, mode: 0o644, content: Buffer.from(text) },
+  ];
+  await deliver(machineDriver(driver, host), bottle.id, { files }, signal);
+  return null;
+}
+
+/** The MCP configuration of its own, for an agent that is started with `--mcp-config`. */
+export async function provisionSupervise(
+  host: ActivityHost,
+  { bottle, driver, url }: SuperviseInput,
+  signal: AbortSignal,
+): Promise<null> {
+  if (url === null) return null;
+  const files = [
+    directory(path.posix.dirname(GUEST.mcpFile)),
+    { path: GUEST.mcpFile, mode: 0o644, content: json(mcpServers(url)) },
+  ];
+  await deliver(machineDriver(driver, host), bottle.id, { files }, signal);
+  return null;
+}
+
 /** What lets Claude Code start unattended: no onboarding, no trust dialog, no question about permissions. */
 export async function provisionAgent(
   host: ActivityHost,
-  { bottle, driver }: MachineInput,
+  { bottle, driver, url, apiKey }: AgentInput,
   signal: AbortSignal,
 ): Promise<null> {
-  const key = (await readPlan(host.settings, bottle.id))?.env['ANTHROPIC_API_KEY'];
   const seeds = {
     hasCompletedOnboarding: true,
     theme: 'dark',
     bypassPermissionsModeAccepted: true,
     // It asks whether to use a key that it finds in its environment, and knows a key by its last 20 characters.
-    ...(key === undefined ? {} : { customApiKeyResponses: { approved: [key.slice(-20)], rejected: [] } }),
+    ...(apiKey === null ? {} : { customApiKeyResponses: { approved: [apiKey.slice(-20)], rejected: [] } }),
     projects: { [GUEST.workspace]: { hasTrustDialogAccepted: true } },
+    ...(url === null ? {} : mcpServers(url)),
   };
   const settings = { skipDangerousModePermissionPrompt: true };
   const files = [
@@ -69,6 +102,8 @@ export async function provisionAgent(
   await deliver(machineDriver(driver, host), bottle.id, { files }, signal);
   return null;
 }
+
+const mcpServers = (url: string) => ({ mcpServers: { supervise: { type: 'http', url } } });
 
 const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
 

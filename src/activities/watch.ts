@@ -1,35 +1,65 @@
 import { sleep } from '@temporalio/activity';
 import { BottleError } from '../core/errors.ts';
-import type { Deaths, MachineInput } from '../core/step-io.ts';
+import type { MachineInput, WatchInput, WatchNews } from '../core/step-io.ts';
 import { bundleRuns } from '../host/bundle.ts';
+import { bundleNews } from '../host/bundle-news.ts';
 import { containerEvents } from '../host/container-events.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import type { ActivityHost } from './activity-host.ts';
 
 /**
- * Waits until the bundle or the machine of a ready bottle has died, and says which steps bring it back.
+ * Waits for the first thing that happens in a ready bottle: bundle or machine die, a daemon changes its state, the agent
+ * asks something, an upstream refuses a credential.
  * @throws BottleError `DOCKER_UNREACHABLE` when the Engine goes away, `WORKER_LOST` when the worker stops: in either
  *   case the next attempt looks again
  */
-export async function watch(host: ActivityHost, input: MachineInput, signal: AbortSignal): Promise<Deaths> {
-  const { bottle } = input;
-  const ended = AbortSignal.any([signal, host.stopping]);
-  // Subscribed before the first look, so that no death falls between the two.
-  for await (const _event of containerEvents(host, bottle.id, ended)) {
-    if ((await lost(host, input)).length === 0) continue;
-    // Who removes a running container kills it first: what is to be done depends on how it ends.
-    await sleep(SETTLE_MS);
-    const steps = await lost(host, input);
-    if (steps.length > 0) return { steps };
+export async function watch(host: ActivityHost, input: WatchInput, signal: AbortSignal): Promise<WatchNews> {
+  const over = new AbortController();
+  const ended = AbortSignal.any([signal, host.stopping, over.signal]);
+  try {
+    return await Promise.race([deaths(host, input, ended), news(host, input, ended)]);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (host.stopping.aborted) throw new BottleError('WORKER_LOST', 'the worker stops; the next one watches on');
+    throw error;
+  } finally {
+    over.abort();
   }
-  signal.throwIfAborted();
-  if (host.stopping.aborted) throw new BottleError('WORKER_LOST', 'the worker stops; the next one watches on');
-  throw new BottleError('DOCKER_UNREACHABLE', 'the Docker Engine went away while the bottle was watched');
 }
 
 const SETTLE_MS = 500;
 
-const MACHINE_ANEW = ['machine.create', 'machine.start', 'provision.prompt', 'provision.skills', 'provision.agent'];
+const MACHINE_ANEW = [
+  'machine.create',
+  'machine.start',
+  'provision.prompt',
+  'provision.skills',
+  'provision.git',
+  'provision.supervise',
+  'provision.agent',
+];
+
+async function deaths(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
+  // Subscribed before the first look, so that no death falls between the two.
+  for await (const _event of containerEvents(host, input.bottle.id, ended)) {
+    if ((await lost(host, input)).length === 0) continue;
+    // Who removes a running container kills it first: what is to be done depends on how it ends.
+    await sleep(SETTLE_MS);
+    const steps = await lost(host, input);
+    if (steps.length > 0) return { steps, daemons: null, asked: [], refused: [], cursor: input.cursor };
+  }
+  throw new BottleError('DOCKER_UNREACHABLE', 'the Docker Engine went away while the bottle was watched');
+}
+
+/** What else there is to tell; where the bundle's log just ends, its death is told by {@link deaths}. */
+async function news(
+  host: ActivityHost,
+  { bottle, daemons, cursor }: WatchInput,
+  ended: AbortSignal,
+): Promise<WatchNews> {
+  const heard = await bundleNews(host, bottle.id, { daemons, cursor }, ended);
+  return heard === undefined ? new Promise(() => undefined) : { steps: [], ...heard };
+}
 
 async function lost(host: ActivityHost, { bottle, driver }: MachineInput): Promise<string[]> {
   const [bundle, machine] = await Promise.all([

@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { type PrepareRequestFunctionOpts, type PrepareRequestFunctionResult, RequestError, Server } from 'proxy-chain';
 import { type AllowEntry, type Decision, decide } from '../core/allow-list.ts';
+import { EGRESS_LISTEN_HOST, EGRESS_NAME, EGRESS_PORT } from '../core/daemons.ts';
 import { DialError, dial, type Resolve, resolveBySystem } from './dial.ts';
 import { answerOwn } from './own-answers.ts';
 import { agentOf, cleanHeaders, correctAnswer, hasUnframedBody, tunnelTo } from './proxy-chain-glue.ts';
@@ -27,7 +28,8 @@ export interface AllowListProxyOptions {
   /** The address to listen on: the bundle's own, never all of them. */
   host: string;
   port: number;
-  allow: readonly AllowEntry[];
+  /** Asked for each request, so that it may change. `egress`: whether requests for that name are passed to egress. */
+  policy: () => { allow: readonly AllowEntry[]; egress: boolean };
   /** Told when a request was refused, has failed, or is over. */
   onRequest?: (record: RequestRecord) => void;
   resolve?: Resolve;
@@ -41,16 +43,25 @@ export interface AllowListProxy {
 
 /** Starts the proxy; resolves once it listens. */
 export async function startAllowListProxy(options: AllowListProxyOptions): Promise<AllowListProxy> {
-  const { allow, onRequest = () => {}, resolve = resolveBySystem } = options;
+  const { policy, onRequest = () => {}, resolve = resolveBySystem } = options;
   const server = new Server({ host: options.host, port: options.port, authRealm: 'bottle', prepareRequestFunction });
   const refused = new WeakSet<IncomingMessage>();
+
+  /** Egress is reached in absolute form only: a tunnel to it would be one past whoever looks at requests. */
+  function judge(target: RequestTarget, isHttp: boolean): Decision {
+    const { allow, egress } = policy();
+    const reachesEgress = egress && isHttp && target.host === EGRESS_NAME && target.port === EGRESS_PORT;
+    // An address that was named needs no further look.
+    if (reachesEgress) return { verdict: 'allow', host: EGRESS_LISTEN_HOST, private: true };
+    return decide(allow, target.host, target.port);
+  }
 
   /** Decides and dials, before proxy-chain does anything. What it throws is the answer. */
   async function prepareRequestFunction(asked: PrepareRequestFunctionOpts): Promise<PrepareRequestFunctionResult> {
     const { request, isHttp } = asked;
     const target = targetOf(request);
     if (target === undefined) throw answerWith(400, 'refused: not an address');
-    const decision = decide(allow, target.host, target.port);
+    const decision = judge(target, isHttp);
     const record = { method: request.method ?? '', host: decision.host, port: target.port, verdict: decision.verdict };
     const refuse = (status: number, text: string, verdict: Decision['verdict']) => {
       refused.add(request);
@@ -78,7 +89,7 @@ export async function startAllowListProxy(options: AllowListProxyOptions): Promi
 
   function onPlainRequest(request: IncomingMessage, response: ServerResponse): void {
     if (request.url?.startsWith('/') === true) {
-      answerOwn(allow, request, response);
+      answerOwn(policy().allow, request, response);
       return;
     }
     const target = targetOf(request);
@@ -89,7 +100,7 @@ export async function startAllowListProxy(options: AllowListProxyOptions): Promi
     const before = request.socket.bytesWritten;
     response.once('close', () => {
       if (refused.has(request)) return;
-      const { host } = decide(allow, target.host, target.port);
+      const { host } = judge(target, true);
       const status = response.headersSent ? response.statusCode : 0;
       const bytes = request.socket.bytesWritten - before;
       onRequest({ method: request.method ?? '', host, port: target.port, verdict: 'allow', status, bytes });

@@ -1,48 +1,48 @@
-/** From the container's environment to the processes to run. Each daemon gets only the variables it needs. */
-import { isIP } from 'node:net';
-import { parseAllowList } from '../core/allow-list.ts';
-import { ConfigError, type DaemonName, parseDaemons } from '../core/daemons.ts';
-import { type DaemonSpec, readyByMessage } from './supervisor.ts';
+/** From the container's environment to the processes to run: each with its own user, and only the variables it needs. */
+import { ConfigError, DAEMON_USERS, type DaemonName, parseDaemons } from '../core/daemons.ts';
+import { byMessage } from './feed.ts';
+import { PIPELOCK_ARGV, pipelockFeed } from './pipelock.ts';
+import type { DaemonSpec } from './supervisor.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What is built in, by daemon: checks its part of the environment and picks it out. */
-const BUILT_IN: Partial<Record<DaemonName, (env: Environment) => Record<string, string>>> = {
-  pipelock: (env) => ({ BOTTLE_LISTEN_HOST: listenHost(env), BOTTLE_ALLOW: allowJson(env) }),
-};
+/** Node gives young objects 16 MiB by default, times the number of daemons. */
+const SMALL = ['--max-semi-space-size=2'];
 
 /**
  * The processes for `BOTTLE_DAEMONS`.
- * @throws ConfigError in one line, for an unknown or missing daemon or a variable that makes no sense
+ * @throws ConfigError in one line, for an unknown daemon or a variable that makes no sense
  */
 export function planDaemons(env: Environment): DaemonSpec[] {
-  return parseDaemons(env['BOTTLE_DAEMONS'] ?? '').map((name) => {
-    const environmentOf = BUILT_IN[name];
-    if (environmentOf === undefined) throw new ConfigError(`daemon "${name}" is not built into this bundle`);
-    return {
-      name,
-      command: process.execPath,
-      args: [...process.execArgv, process.argv[1] ?? '', '--daemon', name],
-      env: { PATH: env['PATH'] ?? '', ...environmentOf(env) },
-      readiness: readyByMessage,
-    };
-  });
-}
-
-function listenHost(env: Environment): string {
-  const host = env['BOTTLE_LISTEN_HOST'] ?? '';
-  if (isIP(host) === 0) throw new ConfigError('BOTTLE_LISTEN_HOST is not an IP address');
-  // All addresses would include the one towards the internet.
-  if (host === '0.0.0.0' || /^[0:]+$/.test(host)) throw new ConfigError('BOTTLE_LISTEN_HOST must be one address');
-  return host;
-}
-
-function allowJson(env: Environment): string {
-  const json = env['BOTTLE_ALLOW'] ?? '[]';
-  try {
-    parseAllowList(json);
-  } catch (error) {
-    throw new ConfigError(`BOTTLE_ALLOW: ${(error as Error).message}`);
+  const scanner = env['BOTTLE_SCANNER'] ?? 'allow-list';
+  if (scanner !== 'pipelock' && scanner !== 'allow-list') {
+    throw new ConfigError(`BOTTLE_SCANNER is ${JSON.stringify(scanner)} (known: pipelock, allow-list)`);
   }
-  return json;
+  const names = parseDaemons(env['BOTTLE_DAEMONS'] ?? '');
+  return names.map((name) => ({
+    name,
+    ...(name === 'pipelock' && scanner === 'pipelock' ? realPipelock(env) : ownProgram(name, env)),
+    ...(env['BOTTLE_SEPARATE_USERS'] === '1' ? { uid: DAEMON_USERS[name] } : {}),
+    // The way out opens when what is behind it stands.
+    ...(name === 'pipelock' && names.includes('egress') ? { after: ['egress'] } : {}),
+  }));
 }
+
+type Program = Pick<DaemonSpec, 'command' | 'args' | 'env' | 'feed'>;
+
+function ownProgram(name: DaemonName, env: Environment): Program {
+  return {
+    command: process.execPath,
+    args: [...process.execArgv, ...SMALL, process.argv[1] ?? '', '--daemon', name],
+    env: pathOf(env),
+    feed: byMessage,
+  };
+}
+
+/** It scans its own environment for secrets to look for, so there is none in it. */
+function realPipelock(env: Environment): Program {
+  const [command, ...args] = PIPELOCK_ARGV;
+  return { command, args, env: { ...pathOf(env), HOME: '/nonexistent' }, feed: pipelockFeed };
+}
+
+const pathOf = (env: Environment): Record<string, string> => ({ PATH: env['PATH'] ?? '' });

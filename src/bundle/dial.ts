@@ -38,14 +38,25 @@ export async function dial(
   options: { mayBePrivate: boolean; resolve: Resolve },
 ): Promise<Socket> {
   if (isIP(host) !== 0) return open(host, port, undefined);
-  const addresses = await resolveOrFail(host, options.resolve);
+  return open(host, port, await resolveChecked(host, options));
+}
+
+/**
+ * All addresses of a name, once it is sure that each of them may be connected to.
+ * @throws DialError
+ */
+export async function resolveChecked(
+  host: string,
+  { mayBePrivate, resolve }: { mayBePrivate: boolean; resolve: Resolve },
+): Promise<readonly Address[]> {
+  const addresses = await resolveOrFail(host, resolve);
   for (const { address } of addresses) {
     const kind = addressKind(address);
-    if (kind === 'forbidden' || (kind === 'private' && !options.mayBePrivate)) {
+    if (kind === 'forbidden' || (kind === 'private' && !mayBePrivate)) {
       throw new DialError('refused', `domain resolves to a ${kind} address: ${host}`);
     }
   }
-  return open(host, port, addresses);
+  return addresses;
 }
 
 async function resolveOrFail(host: string, resolve: Resolve): Promise<readonly Address[]> {
@@ -77,7 +88,8 @@ function open(host: string, port: number, addresses: readonly Address[] | undefi
   return promise;
 }
 
-function pinnedTo(addresses: readonly Address[]): LookupFunction {
+/** A `lookup` that knows these addresses and asks nobody. */
+export function pinnedTo(addresses: readonly Address[]): LookupFunction {
   return (_hostname, { all }, callback) => {
     const [first] = addresses;
     if (all === true) callback(null, [...addresses]);

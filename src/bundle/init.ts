@@ -1,26 +1,31 @@
 /**
  * What a bundle's container runs (under tini): `init.js` supervises the daemons named in `BOTTLE_DAEMONS`;
- * `init.js --daemon NAME` is one of them, started by the former from the same file.
+ * `init.js --daemon NAME` is one of them, started by the former from the same file, and `init.js --git-hook` what git
+ * runs for git-gate on a push.
  *
- * Environment: `BOTTLE_DAEMONS` csv; `BOTTLE_LISTEN_HOST` the address daemons bind to; `BOTTLE_ALLOW` JSON array of
- * hosts (allow-list.ts); `BOTTLE_STATUS_FILE` instead of /run/bottle/status.json.
+ * Environment: `BOTTLE_DAEMONS` csv; `BOTTLE_SCANNER` `pipelock` or `allow-list`; `BOTTLE_SEPARATE_USERS=1` a user for
+ * each daemon; `BOTTLE_STATUS_SOCKET` instead of /run/bottle/init.sock.
+ * Standard input: one {@link Delivery} a line, the first one and each later one; what it holds is kept in memory only.
  * Exits 0 after SIGTERM or SIGINT, 64 at once when the environment makes no sense.
  */
-
-import { ConfigError, EXIT_CONFIG } from '../core/daemons.ts';
+import { createInterface } from 'node:readline';
+import type { Delivery } from '../core/bundle-config.ts';
+import { appliedLine, ConfigError, EXIT_CONFIG } from '../core/daemons.ts';
 import { planDaemons } from './daemon-specs.ts';
 import { statusReporter } from './status-report.ts';
 import { type DaemonSpec, type Supervisor, startSupervisor } from './supervisor.ts';
 
 const KEEP_RUNNING_MS = 2 ** 31 - 1;
+const STATUS_SOCKET = '/run/bottle/init.sock';
 
 function main(): void {
   const [mode, name] = process.argv.slice(2);
   if (mode === '--daemon') {
-    runDaemon(name).catch((error: unknown) => {
-      process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
-      process.exit(1);
-    });
+    runDaemon(name).catch(endWith);
+    return;
+  }
+  if (mode === '--git-hook') {
+    import('./git-gate-hook.ts').then(({ runGitHook }) => runGitHook()).catch(endWith);
     return;
   }
   let daemons: DaemonSpec[];
@@ -50,20 +55,50 @@ function supervise(daemons: DaemonSpec[]): void {
   process.on('SIGHUP', () => supervisor?.signal('SIGHUP'));
   setInterval(() => {}, KEEP_RUNNING_MS); // with no daemon at all, a bundle idles
 
-  supervisor = startSupervisor({
-    daemons,
-    write: (lines) => process.stdout.write(lines),
-    onChange: statusReporter({
-      path: process.env['BOTTLE_STATUS_FILE'] ?? '/run/bottle/status.json',
-      tell: (line) => process.stdout.write(line),
-      complain: (line) => process.stderr.write(line),
-    }),
+  const status = statusReporter({
+    socket: process.env['BOTTLE_STATUS_SOCKET'] ?? STATUS_SOCKET,
+    tell: (line) => process.stdout.write(line),
+    complain: (line) => process.stderr.write(line),
+  });
+  supervisor = startSupervisor({ daemons, write: (lines) => process.stdout.write(lines), onChange: status.report });
+  takeDeliveries(daemons, supervisor, status.retell);
+}
+
+function takeDeliveries(daemons: readonly DaemonSpec[], supervisor: Supervisor, tellStates: () => void): void {
+  createInterface({ input: process.stdin }).on('line', (line) => {
+    let delivery: Delivery;
+    try {
+      delivery = deliveryOf(line, daemons);
+    } catch {
+      // Not a word of what came in: it may be a secret.
+      process.stderr.write('[init] error: a delivery that cannot be read\n');
+      return;
+    }
+    void supervisor.apply(delivery.config as Record<string, unknown>).then(() => {
+      process.stdout.write(`${appliedLine(delivery.revision)}\n`);
+      tellStates();
+    });
   });
 }
 
+function deliveryOf(line: string, daemons: readonly DaemonSpec[]): Delivery {
+  const { revision, config } = JSON.parse(line) as Delivery;
+  if (!/^[\w-]{1,64}$/.test(revision)) throw new TypeError('no revision');
+  for (const { name } of daemons) if (!(name in config)) throw new TypeError(`nothing for ${name}`);
+  return { revision, config };
+}
+
+/** Loaded only in the process that needs it: init itself never pays for a daemon. */
 async function runDaemon(name: string | undefined): Promise<void> {
-  // Loaded only in the process that needs it: init itself never pays for the proxy.
-  if (name === 'pipelock') await (await import('./pipelock.ts')).runPipelock(process.env);
+  if (name === 'pipelock') (await import('./allow-list.ts')).runAllowList();
+  if (name === 'egress') (await import('./egress.ts')).runEgress();
+  if (name === 'git-gate') (await import('./git-gate.ts')).runGitGate();
+  if (name === 'supervise') (await import('./supervise.ts')).runSupervise();
+}
+
+function endWith(error: unknown): void {
+  process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(1);
 }
 
 main();

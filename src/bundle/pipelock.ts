@@ -1,20 +1,100 @@
-/** The daemon in pipelock's place: the allow-list proxy, on the bundle's address. Runs as a child process of init. */
-import { parseAllowList } from '../core/allow-list.ts';
-import { PIPELOCK_PORT } from '../core/daemons.ts';
-import { startAllowListProxy } from './allow-list-proxy.ts';
+/** The real pipelock as a child of init: its configuration is a file, and its readiness its own answer to /health. */
+import type { ChildProcess } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { get } from 'node:http';
+import { connect } from 'node:net';
+import { dirname } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Listen, PipelockConfig } from '../core/bundle-config.ts';
+import { PIPELOCK_DIRECTORY } from '../core/daemons.ts';
+import { fixedPart } from '../core/pipelock-yaml.ts';
+import type { Feed } from './feed.ts';
 
-/** Starts it from its environment (checked by init before), tells init once it listens, and ends on SIGTERM. */
-export async function runPipelock(env: NodeJS.ProcessEnv): Promise<void> {
-  const end = () => process.exit(0); // and with it every connection
-  process.on('SIGTERM', end);
-  process.on('SIGINT', end);
-  process.on('disconnect', end); // init is gone
-  process.on('SIGHUP', () => {}); // nothing to read again: the list is fixed when the container is made
-  await startAllowListProxy({
-    host: env['BOTTLE_LISTEN_HOST'] ?? '',
-    port: PIPELOCK_PORT,
-    allow: parseAllowList(env['BOTTLE_ALLOW'] ?? '[]'),
-    onRequest: (record) => process.stdout.write(`${JSON.stringify(record)}\n`),
+/** Beside its own directory, and only init's to write: pipelock itself may read it. */
+const CONFIG_FILE = `${dirname(PIPELOCK_DIRECTORY)}/pipelock.yaml`;
+
+/**
+ * It makes itself a CA (which no machine is told to trust: it closes raw tunnels to egress, see pipelock-yaml.ts),
+ * has its configuration checked, and becomes pipelock.
+ */
+export const PIPELOCK_ARGV = [
+  'sh',
+  '-c',
+  'umask 077 && pipelock tls init --force --out "$1" >/dev/null && pipelock check --config "$2" >/dev/null && exec pipelock run --config "$2"',
+  'sh',
+  PIPELOCK_DIRECTORY,
+  CONFIG_FILE,
+] as const;
+
+const POLL_MS = 10;
+/** A process that was told to end closes its door at once, and then lets what it still does come to an end. */
+const DOOR_MS = 3000;
+/** It takes a changed file within a tenth of a second, or says why not. */
+const RELOAD_MS = 2000;
+const LONGEST_LINE = 64 * 1024;
+
+type Real = Extract<PipelockConfig, { kind: 'pipelock' }>;
+
+const running = new WeakMap<ChildProcess, Real>();
+
+export const pipelockFeed: Feed = {
+  async prepare(config) {
+    const { yaml, listen } = config as Real;
+    writeFileSync(CONFIG_FILE, yaml, { mode: 0o644 });
+    const end = Date.now() + DOOR_MS;
+    while ((await isOpen(listen)) && Date.now() < end) await sleep(POLL_MS);
+  },
+  first(child, config, taken) {
+    const { listen } = config as Real;
+    running.set(child, config as Real);
+    void (async () => {
+      while (child.exitCode === null && child.signalCode === null) {
+        if (await isHealthy(listen)) {
+          taken();
+          return;
+        }
+        await sleep(POLL_MS);
+      }
+    })();
+  },
+  next(child, config, taken, refused) {
+    const before = running.get(child);
+    const after = config as Real;
+    if (before === undefined || fixedPart(before.yaml) !== fixedPart(after.yaml)) return false;
+    running.set(child, after);
+    const done = (outcome: () => void): void => {
+      clearTimeout(timer);
+      child.stdout?.off('data', onOutput);
+      outcome();
+    };
+    let said = '';
+    const onOutput = (text: string): void => {
+      said = (said + text).slice(-LONGEST_LINE);
+      if (said.includes('"event":"config_reload","status":"success"')) done(taken);
+    };
+    const timer = setTimeout(() => done(refused), RELOAD_MS);
+    child.stdout?.on('data', onOutput);
+    writeFileSync(CONFIG_FILE, after.yaml, { mode: 0o644 });
+    child.kill('SIGHUP');
+    return true;
+  },
+};
+
+function isOpen({ host, port }: Listen): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host, port });
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false));
+    socket.once('connect', () => socket.destroy());
   });
-  process.send?.('ready');
+}
+
+function isHealthy({ host, port }: Listen): Promise<boolean> {
+  return new Promise((resolve) => {
+    const request = get({ host, port, path: '/health', agent: false, timeout: 1000 }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    request.once('timeout', () => request.destroy());
+    request.once('error', () => resolve(false));
+  });
 }

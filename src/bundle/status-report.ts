@@ -1,5 +1,6 @@
-/** How a bundle tells the states of its daemons: a file for whoever looks into the container, a log line for the host. */
-import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+/** How a bundle tells the states of its daemons: a socket for whoever looks into the container, a log line for the host. */
+import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { dirname } from 'node:path';
 import { type DaemonState, statusLine } from '../core/daemons.ts';
 
@@ -15,36 +16,58 @@ export interface DaemonStatus {
 
 export type Statuses = Readonly<Record<string, DaemonStatus>>;
 
+export interface StatusReporter {
+  report(daemons: Statuses): void;
+  /** Tells the line once more, for whoever began to follow the log only now. */
+  retell(): void;
+}
+
 /**
- * Takes the whole picture after each change. The file is written each time, before the line is told, so that whoever
- * follows the log finds the file up to date; the line is told only when a state is another than before.
+ * Takes the whole picture after each change. A `GET` on the socket answers `{"daemons": ...}`, with 200 while every
+ * daemon is ready and 503 otherwise: the container's health. The line is told only when a state is another than before.
  */
 export function statusReporter(options: {
-  path: string;
+  /** Path of a Unix socket. */
+  socket: string;
   tell: (line: string) => void;
   complain: (line: string) => void;
-}): (daemons: Statuses) => void {
-  const { path, tell, complain } = options;
+}): StatusReporter {
+  const { socket, tell, complain } = options;
   let lastLine = '';
-  let complained = false;
-  return (daemons) => {
-    try {
-      writeStatusFile(path, daemons);
-    } catch (error) {
-      // The host follows the log, so a read-only file system costs the file, not the bundle.
-      if (!complained) complain(`[init] error: no status file: ${(error as Error).message}\n`);
-      complained = true;
-    }
-    const line = statusLine(Object.fromEntries(Object.entries(daemons).map(([name, { state }]) => [name, state])));
-    if (line !== lastLine) tell(`${line}\n`);
-    lastLine = line;
+  let daemons: Statuses = {};
+  answerAt(socket, () => daemons, complain);
+  const retell = (): void => {
+    lastLine = lineOf(daemons);
+    tell(`${lastLine}\n`);
+  };
+  return {
+    report: (now) => {
+      daemons = now;
+      if (lineOf(now) !== lastLine) retell();
+    },
+    retell,
   };
 }
 
-/** Replaces the file in one move, so that a reader never sees half of it. Synchronous: writes keep their order. */
-function writeStatusFile(path: string, daemons: Statuses): void {
-  mkdirSync(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}.tmp`;
-  writeFileSync(temporary, `${JSON.stringify({ daemons })}\n`);
-  renameSync(temporary, path);
+const lineOf = (daemons: Statuses): string =>
+  statusLine(Object.fromEntries(Object.entries(daemons).map(([name, { state }]) => [name, state])));
+
+function answerAt(socket: string, statuses: () => Statuses, complain: (line: string) => void): void {
+  const server = createServer((_request, response) => {
+    const daemons = statuses();
+    const ready = Object.values(daemons).every(({ state }) => state === 'ready');
+    response.writeHead(ready ? 200 : 503, { 'content-type': 'application/json', connection: 'close' });
+    response.end(`${JSON.stringify({ daemons })}\n`);
+  });
+  // The host follows the log, so a read-only file system costs the socket, not the bundle.
+  const failed = (error: Error): void => complain(`[init] error: no status socket: ${error.message}\n`);
+  server.once('error', failed);
+  try {
+    mkdirSync(dirname(socket), { recursive: true });
+    // Left behind by init's own predecessor in a container that was started again.
+    rmSync(socket, { force: true });
+    server.listen(socket, () => chmodSync(socket, 0o600));
+  } catch (error) {
+    failed(error as Error);
+  }
 }

@@ -1,22 +1,15 @@
 /**
- * Keeps the chosen daemons running: starts each as a child process, learns when it is ready, starts it again with a
- * growing delay when it ends, and ends them all in time. One daemon's trouble never touches another.
+ * Keeps the chosen daemons running: starts each as a child process, gives it its configuration and learns when that is
+ * in force, starts it again with a growing delay when it ends, and ends them all in time. One daemon's trouble never
+ * touches another.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { isDeepStrictEqual } from 'node:util';
 import type { DaemonState } from '../core/daemons.ts';
 import { type BackoffPolicy, backoffDelay, countEnd, DEFAULT_BACKOFF } from './backoff.ts';
+import type { Feed } from './feed.ts';
 import { prefixLines } from './prefix-lines.ts';
 import type { DaemonStatus, Statuses } from './status-report.ts';
-
-/** How a daemon shows that it is ready: call `ready` once. */
-export type Readiness = (child: ChildProcess, ready: () => void) => void;
-
-/** For our own daemons: they send the message `ready` over the IPC channel once they listen. */
-export const readyByMessage: Readiness = (child, ready) => {
-  child.on('message', (message) => {
-    if (message === 'ready') ready();
-  });
-};
 
 export interface DaemonSpec {
   name: string;
@@ -24,7 +17,11 @@ export interface DaemonSpec {
   args: readonly string[];
   /** All of its environment: nothing is inherited. */
   env: Readonly<Record<string, string>>;
-  readiness: Readiness;
+  /** User and group it runs as; init's own when absent. */
+  uid?: number;
+  /** Daemons that must be ready, or have failed, before this one is started for the first time. */
+  after?: readonly string[];
+  feed: Feed;
 }
 
 export interface SupervisorOptions {
@@ -39,6 +36,11 @@ export interface SupervisorOptions {
 }
 
 export interface Supervisor {
+  /**
+   * Gives each daemon its slice, to those whose slice has changed. Resolves when every daemon has taken the newest one;
+   * a daemon that keeps failing holds it up for as long.
+   */
+  apply(configs: Readonly<Record<string, unknown>>): Promise<void>;
   signal(signal: NodeJS.Signals): void;
   /** Ends every daemon: SIGTERM, and SIGKILL after the grace. Resolves when all are gone. */
   stop(): Promise<void>;
@@ -48,20 +50,31 @@ interface Daemon {
   spec: DaemonSpec;
   status: DaemonStatus;
   child: ChildProcess | undefined;
-  /** Settles when the running child is gone and its last line was read. */
-  gone: Promise<void>;
+  /** Started and not gone yet, the replaced ones too; each settles when its last line was read. */
+  processes: Map<ChildProcess, Promise<void>>;
+  begun: boolean;
   readyAt: number | undefined;
   endsInARow: number;
   restartTimer: NodeJS.Timeout | undefined;
+  /** Undefined until there is one. */
+  config: unknown;
+  /** Counts the configurations it was given, and which of them is in force. */
+  given: number;
+  taken: number;
 }
 
-/** Starts the daemons, all at once. */
+/** Starts the daemons that need no configuration to start with; the others once they have one. */
 export function startSupervisor(options: SupervisorOptions): Supervisor {
   const { write, onChange, backoff = DEFAULT_BACKOFF, graceMs = 5000 } = options;
   const daemons = options.daemons.map(newDaemon);
+  let waiting: { until: () => boolean; resolve: () => void }[] = [];
   let stopping = false;
 
-  const publish = () => onChange(Object.fromEntries(daemons.map(({ spec, status }) => [spec.name, status])));
+  function publish(): void {
+    onChange(Object.fromEntries(daemons.map(({ spec, status }) => [spec.name, status])));
+    for (const each of waiting.filter(({ until }) => until())) each.resolve();
+    waiting = waiting.filter(({ until }) => !until());
+  }
 
   function set(daemon: Daemon, change: Partial<DaemonStatus>): void {
     const entered = change.state !== undefined && change.state !== daemon.status.state;
@@ -69,31 +82,68 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     publish();
   }
 
-  function start(daemon: Daemon): void {
+  /** Starts what may start now, for the first time. */
+  function begin(): void {
+    for (const daemon of daemons) {
+      const before = daemons.filter(({ spec }) => daemon.spec.after?.includes(spec.name));
+      const held = before.some(({ status }) => status.state !== 'ready' && status.state !== 'failed');
+      const needsConfig = daemon.spec.feed.prepare !== undefined && daemon.config === undefined;
+      if (daemon.begun || held || needsConfig || stopping) continue;
+      daemon.begun = true;
+      void start(daemon);
+    }
+  }
+
+  async function start(daemon: Daemon): Promise<void> {
     const { spec } = daemon;
-    const child = spawn(spec.command, spec.args, { env: spec.env, stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+    try {
+      await spec.feed.prepare?.(daemon.config);
+    } catch (error) {
+      write(`[init] ${spec.name}: ${(error as Error).message}\n`);
+      ended(daemon, 'not started');
+      return;
+    }
+    if (stopping) return;
+    const child = spawn(spec.command, spec.args, {
+      env: spec.env,
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      ...(spec.uid === undefined ? {} : { uid: spec.uid, gid: spec.uid }),
+    });
     const gone = Promise.withResolvers<void>();
     daemon.child = child;
-    daemon.gone = gone.promise;
+    daemon.processes.set(child, gone.promise);
     daemon.readyAt = undefined;
     if (child.stdout !== null) prefixLines(child.stdout, spec.name, write);
     if (child.stderr !== null) prefixLines(child.stderr, spec.name, write);
-    spec.readiness(child, () => {
-      if (stopping || daemon.child !== child || daemon.readyAt !== undefined) return;
-      daemon.readyAt = Date.now();
-      set(daemon, { state: 'ready' });
-    });
+    const over = (how: string): void => {
+      afterLastLine(child, () => {
+        daemon.processes.delete(child);
+        gone.resolve();
+      });
+      if (daemon.child === child) ended(daemon, how);
+    };
     child.once('error', (error) => {
       write(`[init] ${spec.name}: ${error.message}\n`);
-      if (child.pid === undefined) ended(daemon, child, 'not started', gone.resolve);
+      if (child.pid === undefined) over('not started');
     });
-    child.once('exit', (code, signal) => ended(daemon, child, signal ?? `exit code ${code}`, gone.resolve));
+    child.once('exit', (code, signal) => over(signal ?? `exit code ${code}`));
+    set(daemon, { pid: child.pid ?? null });
+    if (daemon.config !== undefined) spec.feed.first(child, daemon.config, takenBy(daemon, child));
   }
 
-  function ended(daemon: Daemon, child: ChildProcess, how: string, gone: () => void): void {
-    if (daemon.child !== child) return;
+  function takenBy(daemon: Daemon, child: ChildProcess): () => void {
+    const given = daemon.given;
+    return () => {
+      if (stopping || daemon.child !== child) return;
+      daemon.taken = Math.max(daemon.taken, given);
+      daemon.readyAt ??= Date.now();
+      set(daemon, { state: 'ready' });
+      begin();
+    };
+  }
+
+  function ended(daemon: Daemon, how: string): void {
     daemon.child = undefined;
-    afterLastLine(child, gone);
     if (stopping) {
       set(daemon, { state: 'stopped', pid: null });
       return;
@@ -104,22 +154,55 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     write(`[init] ${daemon.spec.name} ended (${how}), starting it again in ${delayMs} ms\n`);
     set(daemon, { state: daemon.endsInARow >= backoff.failedAfter ? 'failed' : 'backoff', pid: null });
     daemon.restartTimer = setTimeout(() => restart(daemon), delayMs);
+    begin();
   }
 
   function restart(daemon: Daemon): void {
-    start(daemon);
+    daemon.restartTimer = undefined;
     // A daemon that keeps dying stays `failed` until it is ready: the state would only flicker otherwise.
     const state: DaemonState = daemon.status.state === 'failed' ? 'failed' : 'starting';
-    set(daemon, { state, pid: daemon.child?.pid ?? null, restarts: daemon.status.restarts + 1 });
+    set(daemon, { state, restarts: daemon.status.restarts + 1 });
+    void start(daemon);
   }
 
-  for (const daemon of daemons) {
-    start(daemon);
-    daemon.status = { ...daemon.status, pid: daemon.child?.pid ?? null };
+  /** A new process for a configuration that the running one cannot take; what that one still does, it may end. */
+  function replace(daemon: Daemon): void {
+    const old = daemon.child;
+    daemon.child = undefined;
+    old?.kill('SIGTERM');
+    set(daemon, { state: 'starting', pid: null });
+    void start(daemon);
   }
+
+  function give(daemon: Daemon, config: unknown): void {
+    if (isDeepStrictEqual(config, daemon.config)) return;
+    const first = daemon.config === undefined;
+    daemon.config = config;
+    daemon.given += 1;
+    const { child, spec } = daemon;
+    // Not running: whoever starts it takes the newest.
+    if (child === undefined) return;
+    const taken = takenBy(daemon, child);
+    const again = (): void => {
+      if (!stopping && daemon.child === child) replace(daemon);
+    };
+    if (first) spec.feed.first(child, config, taken);
+    else if (!spec.feed.next(child, config, taken, again)) again();
+  }
+
+  begin();
   publish();
 
   return {
+    apply(configs) {
+      for (const daemon of daemons) give(daemon, configs[daemon.spec.name]);
+      begin();
+      const wanted = daemons.map((daemon) => ({ daemon, given: daemon.given }));
+      const { promise, resolve } = Promise.withResolvers<void>();
+      waiting.push({ until: () => wanted.every(({ daemon, given }) => daemon.taken >= given), resolve });
+      publish();
+      return promise;
+    },
     signal(signal) {
       for (const { child } of daemons) child?.kill(signal);
     },
@@ -128,25 +211,35 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       for (const daemon of daemons) {
         clearTimeout(daemon.restartTimer);
         if (daemon.child === undefined) set(daemon, { state: 'stopped' });
-        else daemon.child.kill('SIGTERM');
+        for (const child of daemon.processes.keys()) child.kill('SIGTERM');
       }
       const killTimer = setTimeout(() => {
-        for (const { child, spec } of daemons) {
-          if (child === undefined) continue;
+        for (const { processes, spec } of daemons) {
+          if (processes.size === 0) continue;
           write(`[init] ${spec.name} did not end in ${graceMs} ms, killing it\n`);
-          child.kill('SIGKILL');
+          for (const child of processes.keys()) child.kill('SIGKILL');
         }
       }, graceMs);
-      await Promise.all(daemons.map(({ gone }) => gone));
+      await Promise.all(daemons.flatMap(({ processes }) => [...processes.values()]));
       clearTimeout(killTimer);
     },
   };
 }
 
 function newDaemon(spec: DaemonSpec): Daemon {
-  const status: DaemonStatus = { state: 'starting', pid: null, restarts: 0, since: new Date().toISOString() };
-  const gone = Promise.resolve();
-  return { spec, status, child: undefined, gone, readyAt: undefined, endsInARow: 0, restartTimer: undefined };
+  return {
+    spec,
+    status: { state: 'starting', pid: null, restarts: 0, since: new Date().toISOString() },
+    child: undefined,
+    processes: new Map(),
+    begun: false,
+    readyAt: undefined,
+    endsInARow: 0,
+    restartTimer: undefined,
+    config: undefined,
+    given: 0,
+    taken: 0,
+  };
 }
 
 /** A grandchild may hold the pipe open for ever, so the last line is waited for only this long, in milliseconds. */

@@ -2,6 +2,7 @@
 import { readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
+import { type BundleProgram, findProgram, PROGRAM_HINTS } from '../host/bundle-programs.ts';
 import { readConfig } from '../host/config-file.ts';
 import { connectDocker, engine } from '../host/docker.ts';
 import { imageTags, listImages } from '../host/images.ts';
@@ -10,6 +11,7 @@ import type { Settings } from '../host/settings.ts';
 import { clusterOwner } from '../host/temporal-connection.ts';
 import { temporalTarget } from '../host/temporal-target.ts';
 import { findTool, TOOLS } from '../host/tools.ts';
+import { NO_PIPELOCK } from './render/scanner.ts';
 import { viewOf } from './report-error.ts';
 import { openSession } from './session.ts';
 import { localWorkerServes, readWorkerRecord } from './worker-presence.ts';
@@ -31,6 +33,8 @@ export async function checks(settings: Settings): Promise<Check[]> {
     ['Node', async () => ({ state: 'ok', found: `${process.version}, ${process.execPath}` })],
     ['Docker Engine', dockerEngine],
     ['images', images],
+    ['pipelock', () => program('pipelock', NO_PIPELOCK)],
+    ['gitleaks', () => program('gitleaks', 'no push gate can be run: it scans what is pushed')],
     ['subnet pool', () => subnetPool(settings)],
     ['Temporal CLI', () => temporalCli(settings)],
     ['Temporal server', () => temporalServer(settings)],
@@ -62,6 +66,13 @@ async function images(): Promise<Finding> {
     found: `missing: ${missing.map(([, tag]) => tag).join(', ')}`,
     hint: 'bottle image build',
   };
+}
+
+/** A program of the bundle; what its image holds is decided when that is built. */
+async function program(name: BundleProgram, without: string): Promise<Finding> {
+  const found = await findProgram(name);
+  if (found !== undefined) return { state: 'ok', found: `in the bundle, from ${found.path} (${found.source})` };
+  return { state: 'warn', found: `not found; ${without}`, hint: PROGRAM_HINTS[name] };
 }
 
 async function subnetPool(settings: Settings): Promise<Finding> {

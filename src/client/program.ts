@@ -111,6 +111,25 @@ export function buildProgram(runner: Runner): Program {
       (await import('./commands/logs.ts')).run(context, id, daemon, options),
   );
   acts(
+    add('requests', 'what agents ask of you')
+      .argument('[id]', 'one bottle (default: every open one)')
+      .option('--all', 'answered ones too'),
+    async (context, id: string | undefined, options: { all?: boolean }) =>
+      (await import('./commands/requests.ts')).run(context, id, options),
+  );
+  for (const [decision, description] of ANSWERS) {
+    const answer = add(decision, description).argument('<id>').argument('<request>');
+    if (decision === 'approve') {
+      answer.option('--for <time>', 'how long a granted route lasts: 30s, 10m, 2h, 1d');
+      answer.option('--private', 'the host may be at a private address');
+    }
+    acts(
+      answer.option('--note <text>', 'what the agent is told'),
+      async (context, id: string, request: string, options: import('./commands/answer.ts').AnswerOptions) =>
+        (await import('./commands/answer.ts')).run(context, decision, id, request, answerOptions(options)),
+    );
+  }
+  acts(
     add('serve', "the embedded Temporal server and this host's worker")
       .option('--detach', 'in the background; returns when the worker is ready')
       .option('--stop', 'stop what --detach started; bottles stay as they are'),
@@ -159,6 +178,22 @@ const DECISIONS = [
   ['skip', 'treat a held step as done, then wait as up does'],
   ['abort', 'give a held launch up: undo everything'],
 ] as const;
+
+const ANSWERS = [
+  ['approve', 'grant what an agent asks; returns when it counts'],
+  ['deny', 'refuse what an agent asks, or take back what was granted'],
+] as const;
+
+/** Commander hands on the flags of every command as well. */
+const answerOptions = ({
+  note,
+  for: lasting,
+  private: mayBePrivate,
+}: import('./commands/answer.ts').AnswerOptions) => ({
+  ...(note === undefined ? {} : { note }),
+  ...(lasting === undefined ? {} : { for: lasting }),
+  ...(mayBePrivate === undefined ? {} : { private: mayBePrivate }),
+});
 
 /** The first word that is not a flag; all flags before a command are without values. */
 const commandIndex = (args: readonly string[]): number => args.findIndex((word) => !word.startsWith('-'));

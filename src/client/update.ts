@@ -11,22 +11,25 @@ import type { Session } from './session.ts';
 const DEADLINE_MS = 15_000;
 
 /**
- * @throws BottleError `NOT_HELD` with what is held instead, `NO_SUCH_BOTTLE` when it has just closed,
+ * @throws BottleError `NOT_HELD` with what is held instead, `NO_SUCH_REQUEST`, `USAGE` when the workflow takes no such argument, `NO_SUCH_BOTTLE` when it has just closed,
  *   `WORKER_UNREACHABLE` when no worker takes the update in time
  */
 export async function sendUpdate(
   session: Session,
   run: BottleRun,
-  update: UpdateDefinition<string, [step?: string]> | UpdateDefinition<string, []>,
-  step?: string,
+  update:
+    | UpdateDefinition<string, [step?: string]>
+    | UpdateDefinition<string, []>
+    | UpdateDefinition<string, unknown[]>,
+  args: readonly unknown[] = [],
 ): Promise<string> {
   const handle = session.client.workflow.getHandle(run.id, run.runId);
   const updateId = randomUUID();
   try {
     return await within(DEADLINE_MS, () =>
-      step === undefined
+      args.length === 0
         ? handle.executeUpdate<string, []>(update.name, { updateId })
-        : handle.executeUpdate<string, [string]>(update.name, { updateId, args: [step] }),
+        : handle.executeUpdate<string, [unknown]>(update.name, { updateId, args: args as [unknown] }),
     );
   } catch (error) {
     throw await explain(session, run, error);
@@ -44,6 +47,13 @@ async function explain(session: Session, run: BottleRun, error: unknown): Promis
       hint,
       cause: error,
     });
+  }
+  if (error.name === 'WorkflowUpdateFailedError' && cause?.type === FAILURE.noSuchRequest) {
+    const hint = `see: bottle requests ${run.id} --all`;
+    return new BottleError('NO_SUCH_REQUEST', `${run.id}: ${clean(cause.message ?? '')}`, { hint, cause: error });
+  }
+  if (error.name === 'WorkflowUpdateFailedError' && cause?.type === FAILURE.invalidInput) {
+    return new BottleError('USAGE', clean(cause.message ?? ''), { cause: error });
   }
   if (error.name === 'WorkflowNotFoundError' || grpcCode(error) === 5) return noSuchBottle(run.id, 'open bottle');
   if (error.name === 'TimeoutError' || error.name === 'WorkflowUpdateRPCTimeoutOrCancelledError') {

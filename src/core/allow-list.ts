@@ -105,7 +105,7 @@ export function canonicalHost(raw: string): string | undefined {
 }
 
 /** Whether a canonical host is an address rather than a name. */
-const isAddress = (host: string): boolean => host.includes(':') || /^\d{1,3}(\.\d{1,3}){3}$/.test(host);
+export const isAddress = (host: string): boolean => host.includes(':') || /^\d{1,3}(\.\d{1,3}){3}$/.test(host);
 
 /** What a guest sent as a host, fit for a message or a log line. */
 function printable(raw: string): string {

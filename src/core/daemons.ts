@@ -6,6 +6,14 @@
 export const DAEMON_NAMES = ['pipelock', 'egress', 'git-gate', 'supervise'] as const;
 export type DaemonName = (typeof DAEMON_NAMES)[number];
 
+/** User and group ids of the daemons in the bundle's image (images/bundle/Dockerfile): none can read another's. */
+export const DAEMON_USERS: Readonly<Record<DaemonName, number>> = {
+  pipelock: 8001,
+  egress: 8002,
+  'git-gate': 8003,
+  supervise: 8004,
+};
+
 /**
  * `starting` until its readiness signal; `backoff` while it waits to be started again; `failed` once it keeps dying
  * (it is still tried, at the longest delay, and stays `failed` until it is ready); `stopped` after SIGTERM.
@@ -14,12 +22,36 @@ export type DaemonState = 'starting' | 'ready' | 'backoff' | 'failed' | 'stopped
 
 /** Where the guest finds the forward proxy, on the bundle's own address. */
 export const PIPELOCK_PORT = 8888;
+/** Where the guest finds the push gate and the operator's ear, on the bundle's own address. */
+export const GIT_GATE_PORT = 9418;
+export const SUPERVISE_PORT = 9100;
+
+/** The name by which egress is asked for; only the scanner, inside the bundle, can resolve it. */
+export const EGRESS_NAME = 'egress';
+/**
+ * Where egress listens behind the scanner. Not 127.0.0.1: pipelock's allow-list knows names but no ports, and whatever
+ * else listens on the address of that name could be reached by it.
+ */
+export const EGRESS_LISTEN_HOST = '127.0.0.2';
+export const EGRESS_PORT = 9099;
+export const EGRESS_URL = `http://${EGRESS_NAME}:${EGRESS_PORT}`;
+
+/** Where pipelock keeps the CA that it makes for itself; in the bundle, nobody else's. */
+export const PIPELOCK_DIRECTORY = '/run/bottle/pipelock';
+
+/** What the scanner lets through of one request. Egress refuses an answer that the scanner would cut. */
+export const SCANNER_LIMITS = { requestMiB: 16, responseMiB: 64, requestSeconds: 3600 } as const;
 
 /** What init exits with when its environment makes no sense (EX_USAGE of sysexits): trying again cannot help. */
 export const EXIT_CONFIG = 64;
 
 /** The start of the line init prints at every change of a state; JSON of name -> state follows. */
 export const STATUS_LINE_PREFIX = '[init] status ';
+
+/** The start of the line init prints once every daemon has taken a delivery; its revision follows. */
+const APPLIED_LINE_PREFIX = '[init] applied ';
+
+export const appliedLine = (revision: string): string => APPLIED_LINE_PREFIX + revision;
 
 /** A wrong environment, in one line for a person; init prints it and exits with {@link EXIT_CONFIG}. */
 export class ConfigError extends Error {

@@ -11,6 +11,7 @@ export const ERROR_CODES = {
   MANIFEST_INVALID: { retryable: false, exit: 2, meaning: 'an agent, bottle or config file does not fit the schema' },
   SKILL_NOT_FOUND: { retryable: false, exit: 1, meaning: 'a skill is in none of the skill folders' },
   ENV_MISSING: { retryable: false, exit: 1, meaning: 'the manifest takes a variable the host does not have' },
+  SECRET_MISSING: { retryable: false, exit: 1, meaning: 'a secret that the manifest refers to cannot be read' },
   INVALID_ID: { retryable: false, exit: 2, meaning: 'a bottle id that breaks the naming rule' },
 
   // The host: Docker, images, drivers.
@@ -22,6 +23,7 @@ export const ERROR_CODES = {
   DRIVER_UNAVAILABLE: { retryable: false, exit: 1, meaning: 'the machine driver cannot run on this host' },
   NAME_TAKEN: { retryable: false, exit: 1, meaning: 'a Docker object of that name belongs to someone else' },
   NETWORK_POOL_EXHAUSTED: { retryable: false, exit: 1, meaning: 'every subnet of the pool is in use' },
+  UPLINK_MISSING: { retryable: false, exit: 1, meaning: 'the Docker network that is the way out is not there' },
   BUNDLE_NOT_READY: { retryable: true, exit: 1, meaning: 'a daemon of the bundle did not become ready' },
   MACHINE_NOT_RUNNING: { retryable: true, exit: 1, meaning: 'the machine is missing or not running' },
   PROVISION_FAILED: { retryable: true, exit: 1, meaning: 'writing into the machine failed' },
@@ -32,6 +34,7 @@ export const ERROR_CODES = {
   NO_SUCH_BOTTLE: { retryable: false, exit: 4, meaning: 'no bottle of that id' },
   BOTTLE_EXISTS: { retryable: false, exit: 1, meaning: 'an open bottle already has that id' },
   BOTTLE_FAILED: { retryable: false, exit: 1, meaning: 'the bottle was aborted, or ended before it was ready' },
+  NO_SUCH_REQUEST: { retryable: false, exit: 4, meaning: 'no request of that id, or it was answered already' },
   NOT_HELD: { retryable: false, exit: 1, meaning: 'no step (or not that one) waits for a decision' },
   OTHER_HOST: { retryable: false, exit: 1, meaning: 'the bottle lives on another host' },
 

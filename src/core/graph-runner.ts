@@ -115,6 +115,11 @@ export class GraphRunner {
     return this.#records.get(step)?.value;
   }
 
+  /** Whether a step is done now, and nothing is being undone. */
+  isDone(step: string): boolean {
+    return this.#ending === undefined && this.#records.get(step)?.state === 'done';
+  }
+
   /** Ids of the steps that wait for a decision, in the order of the launch. */
   held(): string[] {
     return this.#matching(undefined).map((record) => record.spec.id);

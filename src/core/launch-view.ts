@@ -2,7 +2,18 @@
 
 import type { GraphRunner } from './graph-runner.ts';
 import { bottleName, bundleName } from './names.ts';
-import type { BundleStatus, MachineStatus, NetworkStatus, StatusDocument, StepState, StepStatus } from './status.ts';
+import { Observation } from './observation.ts';
+import type { Plan } from './plan.ts';
+import type { RequestView } from './requests.ts';
+import type {
+  BundleStatus,
+  CredentialRefusal,
+  MachineStatus,
+  NetworkStatus,
+  StatusDocument,
+  StepState,
+  StepStatus,
+} from './status.ts';
 import type { BundleResult, NetworkFacts, PrepareResult } from './step-io.ts';
 
 export interface LaunchIdentity {
@@ -14,7 +25,11 @@ export interface LaunchIdentity {
 }
 
 /** The status document of contract.md. */
-export function statusDocument(launch: LaunchIdentity, runner: GraphRunner): StatusDocument {
+export function statusDocument(
+  launch: LaunchIdentity,
+  runner: GraphRunner,
+  observed: Observation = new Observation(),
+): StatusDocument {
   const steps = runner.steps();
   const prepared = runner.value('prepare') as PrepareResult | undefined;
   return {
@@ -28,10 +43,10 @@ export function statusDocument(launch: LaunchIdentity, runner: GraphRunner): Sta
     startedAt: launch.startedAt.toISOString(),
     readyAt: runner.readyAt === undefined ? null : new Date(runner.readyAt).toISOString(),
     network: networkStatus(runner),
-    bundle: bundleStatus(launch.id, runner),
+    bundle: bundleStatus(launch.id, runner, prepared?.plan, observed),
     machine: machineStatus(launch.id, steps),
     steps,
-    requests: [],
+    requests: observed.book.view(),
   };
 }
 
@@ -41,10 +56,16 @@ function networkStatus(runner: GraphRunner): NetworkStatus | null {
   return { name: facts.name, subnet: facts.subnet, gateway: facts.gateway, bundleIp: facts.bundleIp };
 }
 
-function bundleStatus(id: string, runner: GraphRunner): BundleStatus | null {
+function bundleStatus(
+  id: string,
+  runner: GraphRunner,
+  plan: Plan | undefined,
+  observed: Observation,
+): BundleStatus | null {
   const result = runner.value('bundle') as BundleResult | undefined;
   if (result === undefined || stateOf(runner.steps(), 'bundle') === 'undone') return null;
-  return { container: bundleName(id), daemons: result.daemons };
+  const daemons = { ...result.daemons, ...observed.daemons };
+  return { container: bundleName(id), daemons, scanner: plan?.scanner ?? 'allow-list', refused: observed.refused };
 }
 
 function machineStatus(id: string, steps: readonly StepStatus[]): MachineStatus | null {
@@ -79,6 +100,8 @@ export function detailsMarkdown(status: StatusDocument): string {
   return [
     `**${status.phase}** · agent \`${status.agent}\` on \`${status.host}\``,
     ...held.map(heldMarkdown),
+    ...status.requests.filter(({ state }) => state === 'pending').map(requestMarkdown),
+    ...(status.bundle?.refused ?? []).map(refusalMarkdown),
     '',
     '| | step | state | attempts | time |',
     '|---|---|---|---|---|',
@@ -100,6 +123,26 @@ function heldMarkdown(step: StepStatus): string {
     step.state === 'held' ? `Send the update ${choices}.` : choices,
   ].join('\n');
 }
+
+function requestMarkdown({ id, ask }: RequestView): string {
+  const what =
+    ask.kind === 'question'
+      ? `asks: ${escapeMarkdown(ask.question)}${ask.options.length === 0 ? '' : ` (${escapeMarkdown(ask.options.join(' / '))})`}`
+      : `asks for \`${askedRoute(ask)}\`: ${escapeMarkdown(ask.reason)}`;
+  return `\n**Request \`${id}\`** ${what}\n\nSend the update \`decide\` with \`{"request": "${id}", "decision": "approve"}\` (or "deny"; "note" and "for": "10m" as you like).`;
+}
+
+/** A route in a few words: `GET,POST api.example.com/v1`. */
+export function askedRoute({
+  host,
+  methods,
+  pathPrefix,
+}: Extract<RequestView['ask'], { kind: 'egress-route' }>): string {
+  return `${methods.length === 0 ? '' : `${methods.join(',')} `}${host}${pathPrefix ?? ''}`;
+}
+
+const refusalMarkdown = ({ route, status, at }: CredentialRefusal): string =>
+  `\n**The credential of \`${route}\` was refused** by the upstream (${status}) at ${at}.`;
 
 const duration = (step: StepStatus): string => (step.durationMs === undefined ? '' : `${step.durationMs} ms`);
 

@@ -1,5 +1,7 @@
 /** The status document of contract.md: what `bottle status --json` prints and the `status` query answers. */
+import type { Scanner } from './bundle-plans.ts';
 import type { ErrorView } from './errors.ts';
+import type { RequestView } from './requests.ts';
 
 export type Phase = 'launching' | 'held' | 'ready' | 'healing' | 'stopping' | 'stopped' | 'failed';
 
@@ -32,6 +34,18 @@ export interface BundleStatus {
   container: string;
   /** Daemon name to state, as last reported by the bundle's init. */
   daemons: Record<string, string>;
+  /** What stands at the way out: `allow-list` where pipelock itself is not to be had. */
+  scanner: Scanner;
+  /** Routes whose credential the upstream refused, newest last. */
+  refused: CredentialRefusal[];
+}
+
+export interface CredentialRefusal {
+  route: string;
+  /** 401 or 403. */
+  status: number;
+  /** ISO 8601. */
+  at: string;
 }
 
 export interface MachineStatus {
@@ -54,7 +68,8 @@ export interface StatusDocument {
   bundle: BundleStatus | null;
   machine: MachineStatus | null;
   steps: StepStatus[];
-  requests: unknown[];
+  /** What the agent asked, oldest first. */
+  requests: RequestView[];
 }
 
 /** One row of `bottle ls --json`. */
@@ -76,4 +91,6 @@ export interface LaunchMemo {
   heldSteps: string[];
   /** The first held step's error. */
   error?: ErrorView;
+  /** How many requests wait for the operator; absent while none does. */
+  pendingRequests?: number;
 }

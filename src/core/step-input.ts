@@ -1,6 +1,9 @@
 /** Cuts each step's input out of the launch: the slice of plan and earlier results that it works from. */
 import { agentEnvironment } from './agent-environment.ts';
+import { secretRefsOf } from './bundle-plans.ts';
 import type { LaunchInput } from './launch-input.ts';
+import type { Plan } from './plan.ts';
+import type { RequestView } from './requests.ts';
 import type { BottleRef, MachineInput, NetworkFacts, PrepareResult, StepIo } from './step-io.ts';
 import type { StepId } from './steps.ts';
 
@@ -9,10 +12,13 @@ export interface LaunchContext {
   input: LaunchInput;
   /** The result of a step that is done. */
   result(step: StepId): unknown;
+  /** What the agent has asked so far. */
+  requests(): RequestView[];
 }
 
 /** The slice of plan and earlier results that a step works from; undefined when an earlier result is missing. */
-export function stepInput(step: StepId, { bottle, input, result }: LaunchContext): StepIo[StepId]['input'] | undefined {
+export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId]['input'] | undefined {
+  const { bottle, input, result } = context;
   if (step === 'prepare') return { bottle, ...input };
   const prepared = result('prepare') as PrepareResult | undefined;
   if (prepared === undefined) return undefined;
@@ -23,20 +29,37 @@ export function stepInput(step: StepId, { bottle, input, result }: LaunchContext
   if (network === undefined) return undefined;
   const machine: MachineInput = { bottle, driver };
   switch (step) {
-    case 'bundle':
-      return { bottle, network, image: plan.images.bundle, daemons: plan.daemons, allow: plan.allow };
+    case 'bundle': {
+      const { images, uplink, scanner, bundle: plans } = plan;
+      return { bottle, network, image: images.bundle, uplink, scanner, plans, requests: context.requests() };
+    }
     case 'machine.create': {
-      const env = agentEnvironment(network, plan.env);
+      const env = agentEnvironment(network, plan);
       return { ...machine, network, image: plan.images.guest, env, resources: plan.resources };
     }
     case 'provision.skills':
       return { ...machine, skills: plan.skills, directory: plan.guest.skillsDirectory };
-    case 'check':
-      return { ...machine, network, allow: plan.allow };
+    case 'provision.git': {
+      const repos = (plan.bundle.gitGate?.repos ?? []).map(({ name, upstream }) => ({ name, upstream }));
+      return { ...machine, network, repos, user: plan.git.user };
+    }
+    case 'provision.supervise':
+      return { ...machine, url: superviseUrl(plan, network) };
+    case 'provision.agent': {
+      const apiKey = agentEnvironment(network, plan)['ANTHROPIC_API_KEY'] ?? null;
+      return { ...machine, url: superviseUrl(plan, network), apiKey };
+    }
+    case 'check': {
+      const { daemons, scanner, bundle } = plan;
+      return { ...machine, network, daemons, scanner, allow: bundle.pipelock.allow, secrets: secretRefsOf(bundle) };
+    }
     default:
       return machine;
   }
 }
+
+const superviseUrl = (plan: Plan, network: NetworkFacts): string | null =>
+  agentEnvironment(network, plan)['MCP_SUPERVISE_URL'] ?? null;
 
 /** An undo finds things by label, so it needs no result of the step it undoes: that may have been lost. */
 export function undoInput({ bottle, input, result }: LaunchContext): MachineInput {

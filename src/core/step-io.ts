@@ -2,8 +2,11 @@
  * What each step takes and gives. Inputs are slices of the plan and of earlier results, so a history holds each
  * fact once and stays small (the launch's history is a figure of the bench).
  */
-import type { DaemonName } from './daemons.ts';
+import type { BundlePlans, Scanner } from './bundle-plans.ts';
+import type { DaemonName, DaemonState } from './daemons.ts';
 import type { Plan, Resources } from './plan.ts';
+import type { AskedRequest, RequestView } from './requests.ts';
+import type { SecretRef } from './secret-ref.ts';
 import type { Driver } from './status.ts';
 
 /** Whose step it is: the workflow's id and run id. */
@@ -46,13 +49,16 @@ export interface BundleInput {
   bottle: BottleRef;
   network: NetworkFacts;
   image: string;
-  daemons: DaemonName[];
-  allow: string[];
+  uplink: string;
+  scanner: Scanner;
+  plans: BundlePlans;
+  /** What the agent has asked so far: approved routes are rendered with the rest, answers are passed on. */
+  requests: RequestView[];
 }
 
 export interface BundleResult {
   container: string;
-  daemons: Record<string, string>;
+  daemons: Record<string, DaemonState>;
 }
 
 export interface MachineCreateInput {
@@ -75,10 +81,30 @@ export interface SkillsInput extends MachineInput {
   directory: string;
 }
 
+export interface GitInput extends MachineInput {
+  network: NetworkFacts;
+  repos: { name: string; upstream: string }[];
+  user: { name?: string; email?: string };
+}
+
+/** What the agent is told of its supervise daemon; null where there is none. */
+export interface SuperviseInput extends MachineInput {
+  url: string | null;
+}
+
+export interface AgentInput extends SuperviseInput {
+  /** The key the agent finds in its environment: a placeholder, or the manifest's own; null for none. */
+  apiKey: string | null;
+}
+
 export interface CheckInput extends MachineInput {
   network: NetworkFacts;
+  daemons: DaemonName[];
+  scanner: Scanner;
   /** Hosts the proxy must let through; the check asks for the proxy's verdict on the first. */
   allow: string[];
+  /** What must be nowhere in the machine. */
+  secrets: SecretRef[];
 }
 
 /** Step id to its input and result. */
@@ -90,7 +116,9 @@ export interface StepIo {
   'machine.start': { input: MachineInput; result: null };
   'provision.prompt': { input: MachineInput; result: null };
   'provision.skills': { input: SkillsInput; result: null };
-  'provision.agent': { input: MachineInput; result: null };
+  'provision.git': { input: GitInput; result: null };
+  'provision.supervise': { input: SuperviseInput; result: null };
+  'provision.agent': { input: AgentInput; result: null };
   check: { input: CheckInput; result: null };
 }
 
@@ -103,10 +131,24 @@ export interface UndoIo {
   'state.remove': { bottle: BottleRef };
 }
 
-/** What can die while a bottle is ready, and what then has to run again. */
-export interface Deaths {
-  /** Step ids, in the order of the launch. */
+export interface WatchInput extends MachineInput {
+  /** The states last told of; the watch ends with the first change. */
+  daemons: Record<string, DaemonState>;
+  /** Where in the bundle's log the last watch ended, as {@link WatchNews.cursor}; null: from the bundle's start. */
+  cursor: string | null;
+}
+
+/** What happened while a bottle was ready. */
+export interface WatchNews {
+  /** Ids of the steps that must run again, in the order of the launch, because what they made has died. */
   steps: string[];
+  /** States of the daemons now; null when nothing was heard of them. */
+  daemons: Record<string, DaemonState> | null;
+  /** What the agent asked. */
+  asked: AskedRequest[];
+  /** Routes whose credential the upstream refused. */
+  refused: { route: string; status: number; at: string }[];
+  cursor: string | null;
 }
 
 /** What an activity gives back: its result, and which attempt it was, which a workflow cannot see otherwise. */

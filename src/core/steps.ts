@@ -31,11 +31,13 @@ export const LAUNCH_STEPS = [
   { id: 'machine.start', summary: 'Machine started', needs: ['machine.create'], undo: 'machine.stop' },
   { id: 'provision.prompt', summary: 'Prompt copied in', needs: PROVISION_NEEDS },
   { id: 'provision.skills', summary: 'Skills copied in', needs: PROVISION_NEEDS },
+  { id: 'provision.git', summary: 'Repositories led to the push gate', needs: PROVISION_NEEDS },
+  { id: 'provision.supervise', summary: 'Way to the operator', needs: PROVISION_NEEDS },
   { id: 'provision.agent', summary: "Agent's own configuration", needs: PROVISION_NEEDS },
   {
     id: 'check',
     summary: 'Proof from inside: only the bundle is reachable, the agent runs',
-    needs: ['provision.prompt', 'provision.skills', 'provision.agent'],
+    needs: ['provision.prompt', 'provision.skills', 'provision.git', 'provision.supervise', 'provision.agent'],
   },
 ] as const satisfies readonly LaunchStep[];
 

@@ -9,12 +9,10 @@ import { readFile } from 'node:fs/promises';
 import type Dockerode from 'dockerode';
 import { execa } from 'execa';
 import { BottleError } from '../core/errors.ts';
-import { buildImage, followLog } from './image-build.ts';
+import { buildImage } from './image-build.ts';
+import { followLog, obtainImage } from './image-progress.ts';
 import { IMAGE_LABEL } from './image-tags.ts';
 import type { Arch, Pins } from './pins.ts';
-
-/** A registry that says nothing for this long is taken for one that cannot be reached. Milliseconds. */
-const PULL_PATIENCE = 60_000;
 
 /** Builds and tags the base image. @throws BottleError `IMAGE_BUILD_FAILED` when neither way is open */
 export async function buildBase(
@@ -25,7 +23,7 @@ export async function buildBase(
   report: (line: string) => void,
 ): Promise<void> {
   const debian = `debian:${pins.suite}-slim`;
-  const refused = await obtain(docker, debian);
+  const refused = await obtainImage(docker, debian);
   if (refused === undefined) {
     report(`base image: from ${debian}`);
     await buildOn(docker, tag, debian, pins);
@@ -36,23 +34,6 @@ export async function buildBase(
     throw new BottleError('IMAGE_BUILD_FAILED', `no base image: ${debian} cannot be pulled (${refused})`, {
       hint: `docker pull ${debian}, or docker load it; or run this once as root on Debian or Ubuntu`,
     });
-  }
-}
-
-/** Makes sure that an image is here. @returns undefined, or why it is not */
-async function obtain(docker: Dockerode, image: string): Promise<string | undefined> {
-  try {
-    await docker.getImage(image).inspect();
-    return undefined;
-  } catch {
-    // Not here yet: pull it.
-  }
-  try {
-    const abortSignal = AbortSignal.timeout(PULL_PATIENCE);
-    await followLog(docker, await docker.pull(image, { abortSignal }));
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
   }
 }
 

@@ -1,32 +1,36 @@
 /** A bottle's sidecar bundle: the container, its two networks, and waiting until its daemons are ready. */
 import type Dockerode from 'dockerode';
-import { EXIT_CONFIG, parseStatusLine } from '../core/daemons.ts';
+import type { Delivery } from '../core/bundle-config.ts';
+import { daemonsOf } from '../core/bundle-plans.ts';
+import { appliedLine, EGRESS_LISTEN_HOST, EGRESS_NAME, EXIT_CONFIG, parseStatusLine } from '../core/daemons.ts';
 import { BottleError } from '../core/errors.ts';
 import { bundleName, LABEL } from '../core/names.ts';
 import type { BundleInput, BundleResult } from '../core/step-io.ts';
+import { makeDelivery } from './bundle-delivery.ts';
 import { ensureContainer, inspectContainer, removeContainers, startContainer } from './container.ts';
+import { writeToContainer } from './container-input.ts';
 import { containerLines } from './container-log.ts';
 import { type DockerHost, engine, labelFilter, statusOf } from './docker.ts';
 
-/** Docker's own bridge: the bundle's way to the internet. The machine is never on it. */
-const UPLINK = 'bridge';
 const STOP_SECONDS = 10;
 const READY_SECONDS = 30;
+/** What a bundle that has run for days said before does not matter; more than it says while a delivery is on its way. */
+const ENOUGH_LINES = 1000;
 
 /**
- * Ensures the bundle and waits until each chosen daemon reports ready (its init prints every change of state).
- * @throws BottleError `BUNDLE_NOT_READY` with the bundle's last words, and what ensureContainer throws
+ * Ensures the bundle, gives its init what the daemons work from, and waits until each has taken it and is ready. A bundle
+ * that runs already is given it too: only the daemons whose part has changed take notice.
+ * @throws BottleError `SECRET_MISSING`, `UPLINK_MISSING`, `BUNDLE_NOT_READY` with the bundle's last words, and what
+ *   ensureContainer throws
  */
 export async function ensureBundle(host: DockerHost, input: BundleInput, signal: AbortSignal): Promise<BundleResult> {
   const name = bundleName(input.bottle.id);
+  const delivery = await makeDelivery(input);
   const container = await ensureContainer(host, input.bottle, 'bundle', name, bundleSpec(input));
   // Before the start: a daemon must never run without its way out, and the Engine sets both up in one go.
-  await connectUplink(host, container);
-  const adopted = !(await startContainer(container, name));
-  const daemons = adopted ? await lastReport(container, signal) : undefined;
-  if (daemons !== undefined && allReady(daemons)) return { container: name, daemons };
-  // A bundle that ran before may have been ready once: only what it reports from now on counts.
-  return { container: name, daemons: await daemonsReady(container, name, adopted, signal) };
+  await connectUplink(host, container, input.uplink);
+  await startContainer(container, name);
+  return { container: name, daemons: await deliver(container, name, delivery, signal) };
 }
 
 /** Stops the bundle so that its daemons can finish, then removes it. What is not this owner's is not touched. */
@@ -41,21 +45,22 @@ export async function bundleRuns(host: DockerHost, id: string): Promise<boolean>
   return found?.Config.Labels[LABEL.owner] === host.owner && found.State.Running;
 }
 
-function bundleSpec({ network, image, daemons, allow }: BundleInput): Dockerode.ContainerCreateOptions {
+function bundleSpec({ network, image, plans, scanner }: BundleInput): Dockerode.ContainerCreateOptions {
   return {
     Image: image,
-    Env: [
-      `BOTTLE_DAEMONS=${daemons.join(',')}`,
-      `BOTTLE_LISTEN_HOST=${network.bundleIp}`,
-      `BOTTLE_ALLOW=${JSON.stringify(allow)}`,
-    ],
+    // Nothing of a plan, and no secret: those go through the standard input, which `docker inspect` does not show.
+    Env: [`BOTTLE_DAEMONS=${daemonsOf(plans).join(',')}`, `BOTTLE_SCANNER=${scanner}`],
+    OpenStdin: true,
     HostConfig: {
       NetworkMode: network.name,
       CapDrop: ['ALL'],
+      // Init gives each daemon a user of its own, and ends them.
+      CapAdd: ['SETUID', 'SETGID', 'KILL'],
       SecurityOpt: ['no-new-privileges'],
       PidsLimit: 256,
       Memory: 512 * 1024 ** 2,
       NanoCpus: 2e9,
+      ExtraHosts: [`${EGRESS_NAME}:${EGRESS_LISTEN_HOST}`],
       // It has a foot in two networks and must never be a road between them.
       Sysctls: { 'net.ipv4.ip_forward': '0' },
       RestartPolicy: { Name: 'no' },
@@ -65,48 +70,61 @@ function bundleSpec({ network, image, daemons, allow }: BundleInput): Dockerode.
   };
 }
 
-async function connectUplink(host: DockerHost, container: Dockerode.Container): Promise<void> {
+async function connectUplink(host: DockerHost, container: Dockerode.Container, uplink: string): Promise<void> {
   await engine('connect the bundle to its uplink', async () => {
     try {
-      await host.docker.getNetwork(UPLINK).connect({ Container: container.id });
+      await host.docker.getNetwork(uplink).connect({ Container: container.id });
     } catch (error) {
       const already = statusOf(error) === 403 && /already (exists|attached)/i.test(String((error as Error).message));
+      if (statusOf(error) === 404) {
+        throw new BottleError('UPLINK_MISSING', `there is no Docker network ${uplink}`, {
+          hint: `docker network create ${uplink}, or set network.uplink in config.yaml`,
+          cause: error,
+        });
+      }
       if (!already) throw error;
     }
   });
 }
 
-type Daemons = Record<string, string>;
+type Daemons = BundleResult['daemons'];
 
 const allReady = (daemons: Daemons): boolean => Object.values(daemons).every((state) => state === 'ready');
 
-async function lastReport(container: Dockerode.Container, signal: AbortSignal): Promise<Daemons | undefined> {
-  let last: Daemons | undefined;
-  for await (const line of containerLines(container, { follow: false, signal })) last = parseStatusLine(line) ?? last;
-  return last;
-}
-
-async function daemonsReady(
+/** Hands a delivery to init, and follows its log until it says that every daemon has taken it. */
+async function deliver(
   container: Dockerode.Container,
   name: string,
-  adopted: boolean,
+  { revision, config }: Delivery,
   signal: AbortSignal,
 ): Promise<Daemons> {
   const deadline = AbortSignal.timeout(READY_SECONDS * 1000);
   const said: string[] = [];
-  const lines = containerLines(container, {
-    follow: true,
-    signal: AbortSignal.any([signal, deadline]),
-    ...(adopted ? { tail: 1 } : {}),
-  });
+  let daemons: Daemons = {};
+  let applied = false;
+  const ended = AbortSignal.any([signal, deadline]);
+  const lines = containerLines(container, { follow: true, tail: ENOUGH_LINES, signal: ended });
+  // Init reads it whenever it gets there; if that is never, the log ends without the line that is waited for.
+  const written = writeToContainer(container, `${JSON.stringify({ revision, config })}\n`);
+  written.catch(() => undefined);
   for await (const line of lines) {
-    const daemons = parseStatusLine(line);
-    if (daemons === undefined) said.push(line);
-    else if (allReady(daemons)) return daemons;
+    const states = parseStatusLine(line);
+    if (states === undefined) {
+      // Its states follow.
+      if (line === appliedLine(revision)) applied = true;
+      else said.push(line);
+      continue;
+    }
+    daemons = states;
+    if (applied && allReady(daemons)) return daemons;
   }
   signal.throwIfAborted();
+  await written;
   const { State } = await engine(`inspect container ${name}`, () => container.inspect());
-  const why = State.Running ? `after ${READY_SECONDS} s` : `it ended with ${State.ExitCode}`;
+  const waiting = Object.entries(daemons).flatMap(([daemon, state]) =>
+    state === 'ready' ? [] : `${daemon} is ${state}`,
+  );
+  const why = State.Running ? `after ${READY_SECONDS} s ${waiting.join(', ')}` : `it ended with ${State.ExitCode}`;
   throw new BottleError(
     'BUNDLE_NOT_READY',
     `the bundle's daemons are not ready: ${why}. ${said.slice(-3).join(' | ')}`,

@@ -7,11 +7,20 @@ import { BottleError } from '../core/errors.ts';
 import type { Settings } from './settings.ts';
 
 const DEFAULT_POOL = '10.214.0.0/16';
+/** Docker's own bridge. */
+const DEFAULT_UPLINK = 'bridge';
 
 const driver = z.enum(['docker', 'smolvm'], { error: 'expected "docker" or "smolvm"' });
 const pool = z
   .string({ error: `expected a network such as ${DEFAULT_POOL}` })
   .refine(isPool, { error: `expected an IPv4 network such as ${DEFAULT_POOL}, with a prefix from /8 to /28` });
+/** A Docker network: the bundles' way out, and with a network of one's own the names that it gives. */
+const uplink = z
+  .string({ error: 'expected the name of a Docker network' })
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, { error: 'expected the name of a Docker network' });
+const ca = z
+  .string({ error: 'expected a PEM file' })
+  .regex(/^(\/|~\/)./, { error: 'expected an absolute path, or one below ~/' });
 const ui = z
   .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
   .transform((url) => url.replace(/\/+$/, ''));
@@ -21,7 +30,14 @@ const memory = z.int({ error: 'expected a whole number of MiB' }).min(128, { err
 const configSchema = z.strictObject({
   /** The machine driver where neither a manifest nor the command line names one. */
   driver: driver.optional(),
-  network: z.strictObject({ pool: pool.default(DEFAULT_POOL) }).default({ pool: DEFAULT_POOL }),
+  network: z
+    .strictObject({
+      pool: pool.default(DEFAULT_POOL),
+      uplink: uplink.default(DEFAULT_UPLINK),
+      /** A CA that every upstream may have, such as a company's own. */
+      ca: ca.optional(),
+    })
+    .default({ pool: DEFAULT_POOL, uplink: DEFAULT_UPLINK }),
   /** Where the UI of a server that is not the embedded one is to be found. */
   temporal: z.strictObject({ ui: ui.optional() }).default({}),
   /** Limits of a machine where the manifest sets none. */
@@ -60,7 +76,7 @@ export function readConfig(settings: Pick<Settings, 'home'>): Config {
     const keys = issue.keys.map((key) => [...issue.path, key].join('.'));
     throw invalid(
       `unknown key ${keys.join(', ')}`,
-      'the keys are driver, network.pool, temporal.ui, resources.cpus, resources.memoryMiB',
+      'the keys are driver, network.pool, network.uplink, network.ca, temporal.ui, resources.cpus, resources.memoryMiB',
     );
   }
   const key = issue?.path.join('.') || 'the file';

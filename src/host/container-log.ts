@@ -19,12 +19,45 @@ export interface LogRequest {
  * @throws BottleError `DOCKER_ERROR`, `DOCKER_UNREACHABLE`
  */
 export async function* containerLines(container: Dockerode.Container, request: LogRequest): AsyncGenerator<string> {
-  const { follow, tail, signal } = request;
   const { State } = await engine('inspect container', () => container.inspect());
+  yield* linesSince(container, { ...request, since: State.StartedAt });
+}
+
+/** One line, and when the Engine took it down: RFC 3339 with nanoseconds. */
+export interface TimedLine {
+  at: string;
+  line: string;
+}
+
+/**
+ * What a container printed after a time, in this life and earlier ones, and each new line until it stops.
+ * @param after the `at` of the last line that is known already; null: everything there is
+ * @throws BottleError `DOCKER_ERROR`, `DOCKER_UNREACHABLE`
+ */
+export async function* linesAfter(
+  container: Dockerode.Container,
+  after: string | null,
+  signal: AbortSignal,
+): AsyncGenerator<TimedLine> {
+  const since = after === null ? {} : { since: after };
+  for await (const text of linesSince(container, { follow: true, timestamps: true, signal, ...since })) {
+    const space = text.indexOf(' ');
+    const at = text.slice(0, space);
+    // The Engine takes "since" as "from".
+    if (at !== after) yield { at, line: text.slice(space + 1) };
+  }
+}
+
+async function* linesSince(
+  container: Dockerode.Container,
+  request: LogRequest & { since?: string; timestamps?: boolean },
+): AsyncGenerator<string> {
+  const { follow, tail, signal, since, timestamps = false } = request;
   const options = {
     stdout: true,
     stderr: true,
-    since: unixTime(State.StartedAt),
+    timestamps,
+    ...(since === undefined ? {} : { since: unixTime(since) }),
     ...(tail === undefined ? {} : { tail }),
   };
   // The Engine answers a follower with the first line only, which may never come.

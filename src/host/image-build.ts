@@ -5,14 +5,14 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type Dockerode from 'dockerode';
 import { type Pack, pack } from 'tar-stream';
-import { BottleError } from '../core/errors.ts';
+import { followLog } from './image-progress.ts';
 import { IMAGE_LABEL, type ImageKind } from './image-tags.ts';
 import { withMember } from './npm-package.ts';
 import { packageRoot } from './pins.ts';
 
 /** A file of a build context: given content, or one member of a tarball. */
 export type ContextFile =
-  | { name: string; content: Buffer | string }
+  | { name: string; mode?: number; content: Buffer | string }
   | { name: string; mode: number; tarball: string; member: string };
 
 export interface ImageBuild {
@@ -50,7 +50,13 @@ export async function buildImage(docker: Dockerode, build: ImageBuild): Promise<
 async function fill(context: Pack, files: ContextFile[]): Promise<void> {
   for (const file of files) {
     if ('content' in file) {
-      await addEntry(context, file.name, 0o644, Buffer.byteLength(file.content), Readable.from([file.content]));
+      await addEntry(
+        context,
+        file.name,
+        file.mode ?? 0o644,
+        Buffer.byteLength(file.content),
+        Readable.from([file.content]),
+      );
     } else {
       await withMember(file.tarball, file.member, (content, size) =>
         addEntry(context, file.name, file.mode, size, content),
@@ -74,33 +80,4 @@ async function addEntry(
 function proxySettings(): Record<string, string> {
   const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'];
   return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
-}
-
-/** One message of the Engine's progress log. */
-export interface LogMessage {
-  stream?: string;
-  status?: string;
-  error?: string;
-}
-
-/**
- * Waits for the end of a build, pull or import.
- *
- * @returns its messages
- * @throws BottleError `IMAGE_BUILD_FAILED`
- */
-export async function followLog(docker: Dockerode, log: NodeJS.ReadableStream): Promise<LogMessage[]> {
-  const messages = await new Promise<LogMessage[]>((resolve, reject) => {
-    docker.modem.followProgress(log, (error: Error | null, output: LogMessage[]) =>
-      error ? reject(failure(error.message, output)) : resolve(output),
-    );
-  });
-  const failed = messages.find((message) => message.error);
-  if (failed) throw failure(failed.error ?? '', messages);
-  return messages;
-}
-
-function failure(error: string, messages: LogMessage[] = []): BottleError {
-  const said = messages.map((message) => message.stream ?? '').join('');
-  return new BottleError('IMAGE_BUILD_FAILED', `${error} ${said.slice(-400)}`);
 }

@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BottleError } from '../core/errors.ts';
+import { BUNDLE_PROGRAMS, findProgram } from './bundle-programs.ts';
 import { packageRoot, readPins } from './pins.ts';
 
 export const IMAGE_KINDS = ['base', 'guest', 'bundle'] as const;
@@ -43,7 +44,9 @@ async function inputsOf(kind: ImageKind, root: string): Promise<Array<string | B
   const dockerfile = await readFile(join(root, 'images', kind, 'Dockerfile'));
   if (kind === 'base') return [dockerfile, JSON.stringify(pins.debian)];
   const shared = [dockerfile, await imageTag('base', root), JSON.stringify(pins.node)];
-  return kind === 'guest' ? [...shared, JSON.stringify(pins.claude)] : [...shared, await readInit(root)];
+  if (kind === 'guest') return [...shared, JSON.stringify(pins.claude)];
+  const programs = await Promise.all(BUNDLE_PROGRAMS.map((name) => findProgram(name)));
+  return [...shared, await readInit(root), JSON.stringify(programs.map((found) => found?.digest ?? 'none'))];
 }
 
 async function readInit(root: string): Promise<Buffer> {

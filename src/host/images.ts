@@ -1,8 +1,10 @@
 /** The images bottle runs: base, guest (the docker driver's machine) and bundle. Made here, pulled from nowhere of ours. */
 import { readFile } from 'node:fs/promises';
 import type Dockerode from 'dockerode';
+import type { Scanner } from '../core/bundle-plans.ts';
 import { BottleError } from '../core/errors.ts';
 import { buildBase } from './base-image.ts';
+import { BUNDLE_PROGRAMS, findProgram, obtainProgram, PROGRAM_HINTS } from './bundle-programs.ts';
 import { buildImage, type ContextFile } from './image-build.ts';
 import { IMAGE_KINDS, IMAGE_LABEL, type ImageKind, imageTag, imageTags, initFile } from './image-tags.ts';
 import { npmTarball } from './npm-package.ts';
@@ -37,7 +39,16 @@ export async function ensureImages(
   }
   if (missing.length === 0) return;
   const site = { docker, pins: await readPins(), arch: await engineArch(docker), report: options.report };
+  // Before the tag is made: which programs there are is a part of it.
+  if (missing.includes('bundle')) {
+    for (const name of BUNDLE_PROGRAMS) await obtainProgram(docker, name, site.arch, options.report);
+  }
   for (const kind of missing) await build(site, kind);
+}
+
+/** What stands at the way out of a bundle from the image that is current now. */
+export async function imageScanner(): Promise<Scanner> {
+  return (await findProgram('pipelock')) === undefined ? 'allow-list' : 'pipelock';
 }
 
 /** Our images on this Engine, old ones too, newest first. */
@@ -82,7 +93,14 @@ async function guestFiles(site: Site): Promise<ContextFile[]> {
 }
 
 async function bundleFiles(site: Site): Promise<ContextFile[]> {
-  return [await nodeFile(site), { name: 'init.js', content: await readFile(initFile()) }];
+  const programs = await Promise.all(
+    BUNDLE_PROGRAMS.map(async (name): Promise<ContextFile> => {
+      const found = await findProgram(name, site.arch);
+      // An empty file is removed by the Dockerfile: its COPY knows no conditions.
+      return { name, mode: 0o755, content: found === undefined ? '' : await readFile(found.path) };
+    }),
+  );
+  return [await nodeFile(site), ...programs, { name: 'init.js', content: await readFile(initFile()) }];
 }
 
 async function nodeFile({ pins, arch, report }: Site): Promise<ContextFile> {
@@ -119,5 +137,20 @@ export async function assertImages(docker: Dockerode, tags: readonly string[]): 
       if (await exists(docker, tag)) return;
       throw new BottleError('IMAGE_MISSING', `the image ${tag} is not on this host`, { hint: 'bottle image build' });
     }),
+  );
+}
+
+/**
+ * A push gate that cannot look for secrets is none.
+ * @throws BottleError `TOOL_MISSING`
+ */
+export async function assertGitleaks(): Promise<void> {
+  if ((await findProgram('gitleaks')) !== undefined) return;
+  throw new BottleError(
+    'TOOL_MISSING',
+    'the manifest names repositories, and the bundle has no gitleaks to scan pushes',
+    {
+      hint: PROGRAM_HINTS.gitleaks,
+    },
   );
 }

@@ -23,6 +23,8 @@ export interface PackagePin {
 
 export interface Pins {
   tools: { temporal: { version: string; module: string } };
+  /** What runs inside the bundle: an image to take it from, or a Go module to build it from, where there is one. */
+  programs: Record<'pipelock' | 'gitleaks', { version: string; member: string; image?: string; module?: string }>;
   debian: { suite: string; packages: string[] };
   node: PackagePin;
   claude: PackagePin;

@@ -1,8 +1,11 @@
 /** From the files a person wrote to the plan of a launch. Reads only; the prompt stays apart since plans are stored in histories. */
 import { readdir } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import type { z } from 'zod';
+import { daemonsOf } from '../core/bundle-plans.ts';
 import { BottleError } from '../core/errors.ts';
+import { innerPlans } from '../core/inner-plans.ts';
 import {
   type AgentManifest,
   agentSchema,
@@ -14,7 +17,7 @@ import {
 import { GUEST, type Plan } from '../core/plan.ts';
 import type { Driver } from '../core/status.ts';
 import { type Config, readConfig } from './config-file.ts';
-import { imageTags } from './images.ts';
+import { imageScanner, imageTags } from './images.ts';
 import { type ManifestFile, readManifestFile } from './manifest-file.ts';
 import type { Settings } from './settings.ts';
 
@@ -27,8 +30,6 @@ export interface PlanRequest {
   env?: NodeJS.ProcessEnv;
 }
 
-/** Without a manifest's own list, an agent can talk to its model and to nothing else. */
-const MODEL_HOSTS = ['api.anthropic.com'];
 const DEFAULT_RESOURCES = { cpus: 2, memoryMiB: 4096, pids: 1024 };
 
 /**
@@ -42,16 +43,21 @@ export async function makePlan(request: PlanRequest): Promise<{ plan: Plan; prom
   const agent = parse(agentFile, agentSchema);
   const bottleFile = await bottleManifest(settings, agentFile, agent);
   const bottle = bottleFile === undefined ? bottleSchema.parse({}) : parse(bottleFile, bottleSchema);
-  const tags = await imageTags();
+  const images = await imageTags();
   const variables = { ...bottle.env, ...agent.env };
+  const bundle = innerPlans(bottle, expandHome, config.network.ca ?? null);
   const plan: Plan = {
     agent: request.agent,
     driver: request.driver ?? agent.driver ?? bottle.driver ?? config.driver ?? 'docker',
     sources: { agent: agentFile.file, bottle: bottleFile?.file ?? null },
-    images: { guest: tags.guest, bundle: tags.bundle },
+    images: { guest: images.guest, bundle: images.bundle },
     pool: config.network.pool,
-    daemons: ['pipelock'],
-    allow: [...new Set([...MODEL_HOSTS, ...bottle.allow])],
+    uplink: config.network.uplink,
+    daemons: daemonsOf(bundle),
+    scanner: await imageScanner(),
+    bundle,
+    provider: { template: 'claude', credential: modelCredential(bottle) },
+    git: { user: defined({ ...bottle['git-gate'].user, ...defined(agent['git-gate'].user) }) },
     env: variables,
     resources: resourcesOf(agent, bottle, config),
     prompt: { empty: agentFile.body === '' },
@@ -122,6 +128,18 @@ function resourcesOf(agent: AgentManifest, bottle: BottleManifest, config: Confi
     layers.findLast((layer) => layer[key] !== undefined)?.[key] ?? DEFAULT_RESOURCES[key];
   return { cpus: first('cpus'), memoryMiB: first('memoryMiB'), pids: first('pids') };
 }
+
+function modelCredential({ agent_provider: provider }: BottleManifest): Plan['provider']['credential'] {
+  if (provider?.auth_token !== undefined) return 'auth_token';
+  return provider?.api_key === undefined ? null : 'api_key';
+}
+
+/** JSON has no `undefined`, and a layer that leaves a key out must not erase it. */
+function defined<Values extends object>(values: Values): Plan['git']['user'] {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}
+
+const expandHome = (file: string): string => (file.startsWith('~/') ? path.join(os.homedir(), file.slice(2)) : file);
 
 function skillsDirectory(override: string | undefined): string {
   if (!override) return GUEST.skillsDirectory;

@@ -17,8 +17,11 @@ import {
 import { type Decision, type Ending, GraphRunner } from '../core/graph-runner.ts';
 import { validateLaunch } from '../core/launch-input.ts';
 import { detailsMarkdown, type LaunchIdentity, statusDocument } from '../core/launch-view.ts';
+import { Observation } from '../core/observation.ts';
 import type { StatusDocument } from '../core/status.ts';
+import type { BundleResult } from '../core/step-io.ts';
 import { LAUNCH_STEPS } from '../core/steps.ts';
+import { AnswerDelivery, endGrants, handleVerdict } from './agent-requests.ts';
 import { abortUpdate, FAILURE, retryUpdate, skipUpdate, statusQuery, stopUpdate } from './messages.ts';
 import { type StepActivities, stepActivities } from './step-activities.ts';
 import { VisibleState } from './visible-state.ts';
@@ -40,20 +43,34 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     host: taskQueue.slice('bottle@'.length),
     startedAt: startTime,
   };
-  const steps = stepActivities({ bottle: { id: workflowId, runId }, input, result: (step) => runner.value(step) });
+  const observed = new Observation();
+  const answers = new AnswerDelivery(observed);
+  const steps = stepActivities({
+    bottle: { id: workflowId, runId },
+    input,
+    result: (step) => runner.value(step),
+    requests: answers.take,
+  });
   const visible = new VisibleState(launch, input.driver ?? null);
+  const status = () => statusDocument(launch, runner, observed);
+  const publish = () => visible.show(status());
   const runner: GraphRunner = new GraphRunner(LAUNCH_STEPS, {
-    run: steps.run,
+    run: async (step) => {
+      const outcome = await steps.run(step);
+      if (step === 'bundle' && outcome.ok === true) observed.bundleReady(outcome.value as BundleResult);
+      return outcome;
+    },
     undo: steps.undo,
     cancelRunning: steps.cancelRunning,
-    publish: () => visible.show(statusDocument(launch, runner)),
+    publish,
     now: () => Date.now(),
   });
 
-  setHandler(statusQuery, () => statusDocument(launch, runner), { description: 'The status document of the bottle' });
+  setHandler(statusQuery, status, { description: 'The status document of the bottle' });
   handleDecision(runner, 'retry', retryUpdate, 'Run the held step again, in place (argument: a step id, or none)');
   handleDecision(runner, 'skip', skipUpdate, 'Treat the held step as done (argument: a step id, or none)');
   handleDecision(runner, 'abort', abortUpdate, 'Give up: undo everything and fail (argument: a step id, or none)');
+  handleVerdict(observed.book, publish);
   setHandler(stopUpdate, () => stop(runner, 'stopped'), {
     description: 'Stop the bottle: undo everything and complete',
   });
@@ -61,24 +78,33 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
   CancellationScope.current().cancelRequested.catch(() => stop(runner, 'cancelled'));
   // A cancel request means "undo", which must itself not be cancelled; the steps have a scope of their own.
   const ending = await CancellationScope.nonCancellable(async () => {
-    void heal(runner, steps);
+    void heal(runner, steps, observed, publish);
+    void answers.deliver(runner);
+    void endGrants(observed.book, publish);
     const ended = await runner.run();
     await condition(allHandlersFinished);
     return ended;
   });
   return conclude(ending, () => {
-    setCurrentDetails(detailsMarkdown(statusDocument(launch, runner)));
-    return statusDocument(launch, runner);
+    setCurrentDetails(detailsMarkdown(status()));
+    return status();
   });
 }
 
-/** While the bottle is ready, watches what can die, and has just that made again. */
-async function heal(runner: GraphRunner, { watch }: StepActivities): Promise<void> {
+/** While the bottle is ready, watches what can die and what the agent asks, and has just what died made again. */
+async function heal(
+  runner: GraphRunner,
+  { watch }: StepActivities,
+  observed: Observation,
+  publish: () => void,
+): Promise<void> {
   for (;;) {
     await condition(() => runner.phase === 'ready');
-    const died = await watch();
-    if (died === undefined) return;
-    runner.renew(died);
+    const news = await watch(observed.watchFrom());
+    if (news === undefined) return;
+    observed.take(news);
+    publish();
+    runner.renew(news.steps);
   }
 }
 

@@ -20,6 +20,12 @@ export const abortUpdate = defineUpdate<string, [step?: string]>('abort');
 /** Stops a bottle in any phase: everything is undone, the workflow completes. */
 export const stopUpdate = defineUpdate<string, []>('stop');
 
+/**
+ * Answers what the agent asked. Argument: `{request, decision: "approve" | "deny", note?, for?, private?}`, or the same in that
+ * order; `for` (`10m`) is how long a granted route lasts.
+ */
+export const decideUpdate = defineUpdate<string, unknown[]>('decide');
+
 export const statusQuery = defineQuery<StatusDocument>('status');
 
 export const phaseAttribute = defineSearchAttributeKey('BottlePhase', 'KEYWORD');
@@ -29,4 +35,9 @@ export const hostAttribute = defineSearchAttributeKey('BottleHost', 'KEYWORD');
 export const stepAttribute = defineSearchAttributeKey('BottleStep', 'KEYWORD');
 
 /** `ApplicationFailure` types a BottleLaunch can end or answer with. */
-export const FAILURE = { invalidInput: 'InvalidInput', aborted: 'Aborted', notHeld: 'NotHeld' } as const;
+export const FAILURE = {
+  invalidInput: 'InvalidInput',
+  aborted: 'Aborted',
+  notHeld: 'NotHeld',
+  noSuchRequest: 'NoSuchRequest',
+} as const;

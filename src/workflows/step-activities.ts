@@ -12,7 +12,7 @@ import {
 import type { ErrorView } from '../core/errors.ts';
 import type { StepOutcome } from '../core/graph-runner.ts';
 import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
-import type { Deaths, StepReturn } from '../core/step-io.ts';
+import type { StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
 import { LAUNCH_STEPS, type LaunchStep, type StepId } from '../core/steps.ts';
 
 /** Three quick attempts, then the step is held. No schedule-to-close limit: a worker may be away for days. */
@@ -39,8 +39,8 @@ export interface StepActivities {
   run(step: string): Promise<StepOutcome>;
   undo(step: string): Promise<StepOutcome>;
   cancelRunning(): void;
-  /** Resolves with the steps to renew when something of the ready bottle has died; undefined once it is being undone. */
-  watch(): Promise<string[] | undefined>;
+  /** Resolves with what happened in a ready bottle; undefined once it is being undone. */
+  watch(from: Pick<WatchInput, 'daemons' | 'cursor'>): Promise<WatchNews | undefined>;
 }
 
 export function stepActivities(context: LaunchContext): StepActivities {
@@ -72,12 +72,12 @@ export function stepActivities(context: LaunchContext): StepActivities {
         return call(undo as string, `Undo ${step}`, undoInput(context));
       }),
     cancelRunning: () => forward.cancel(),
-    watch: () =>
+    watch: (from) =>
       forward.run(async () => {
-        const { watch } = proxyActivities<{ watch(input: unknown): Promise<StepReturn<Deaths>> }>(WATCH_OPTIONS);
-        const options = { activityId: 'watch', summary: 'Watching bundle and machine' };
+        const { watch } = proxyActivities<{ watch(input: unknown): Promise<StepReturn<WatchNews>> }>(WATCH_OPTIONS);
+        const options = { activityId: 'watch', summary: 'Watching bundle and machine, and what the agent asks' };
         try {
-          return (await watch.executeWithOptions(options, [undoInput(context)])).value.steps;
+          return (await watch.executeWithOptions(options, [{ ...undoInput(context), ...from }])).value;
         } catch (error) {
           if (isCancellation(error)) return undefined;
           throw error;

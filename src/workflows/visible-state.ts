@@ -38,16 +38,18 @@ export class VisibleState {
   #showMemo(status: StatusDocument): void {
     const held =
       status.phase === 'held' ? status.steps.filter(({ state }) => state === 'held' || state === 'undo-held') : [];
+    const pending = status.requests.filter(({ state }) => state === 'pending').length;
     const memo: LaunchMemo = {
       agent: this.#launch.agent,
       driver: status.driver ?? this.#requestedDriver,
       heldSteps: held.map((step) => step.id),
       ...(held[0]?.error === undefined ? {} : { error: held[0].error }),
+      ...(pending === 0 ? {} : { pendingRequests: pending }),
     };
     const text = JSON.stringify(memo);
     // While steps run, a memo that only learned the driver can wait for the next change that matters.
     if (text === this.#memo || status.phase === 'launching') return;
     this.#memo = text;
-    upsertMemo({ error: null, ...memo });
+    upsertMemo({ error: null, pendingRequests: null, ...memo });
   }
 }

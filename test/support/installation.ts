@@ -60,6 +60,7 @@ export interface Installation {
   writeAgent(name: string, frontMatter: string, prompt?: string): void;
   writeBottle(name: string, frontMatter: string): void;
   writeSkill(name: string, text?: string): void;
+  writeConfig(yaml: string): void;
   /** Starts a worker process and waits until it polls. */
   startWorker(pause?: Pause): Promise<WorkerProcess>;
   /** SIGKILLs the embedded server. */
@@ -145,6 +146,7 @@ export async function installation({ host }: InstallationOptions = {}): Promise<
       mkdirSync(path.join(settings.home, 'skills', name), { recursive: true });
       writeFileSync(path.join(settings.home, 'skills', name, 'SKILL.md'), text);
     },
+    writeConfig: (yaml) => writeFileSync(path.join(settings.home, 'config.yaml'), yaml),
     startWorker: async (pause) => {
       const worker = await startWorker(settings, env, pause);
       workers.add(worker);

@@ -25,7 +25,7 @@ export async function run(context: Context, decision: Decision, id: string, step
     if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
     await assertWorker(session, settings, description.taskQueue.replace(/^bottle@/, ''));
     const launch = { id, runId: description.runId };
-    const answer = await sendUpdate(session, launch, UPDATES[decision], step);
+    const answer = await sendUpdate(session, launch, UPDATES[decision], step === undefined ? [] : [step]);
     output.note(clean(answer));
     const now = await queryStatus(session, launch).catch(() => undefined);
     const goal = decision === 'abort' || (now !== undefined && isGoingDown(now)) ? 'gone' : 'ready';

@@ -1,10 +1,12 @@
 /** `bottle up`: launch a bottle and show how it comes up. */
+import type { EgressRoutePlan } from '../../core/bundle-plans.ts';
 import { BottleError } from '../../core/errors.ts';
 import { validateLaunch } from '../../core/launch-input.ts';
 import { assertBottleId, taskQueueOf } from '../../core/names.ts';
 import type { Plan } from '../../core/plan.ts';
 import type { Driver } from '../../core/status.ts';
 import type { Run } from '../context.ts';
+import { NO_PIPELOCK } from '../render/scanner.ts';
 
 export interface UpOptions {
   name?: string;
@@ -21,6 +23,7 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
   if (options.name !== undefined) assertBottleId(options.name);
   const plan = await localPlan(context.settings, host, agent, driver);
   if (options.dryRun === true) return dryRun(plan, host, output);
+  if (plan?.scanner === 'allow-list') output.note(`note: ${NO_PIPELOCK} (bottle doctor says why)`);
 
   const [{ temporalTarget }, { readyEngine }, { startLaunch }] = await Promise.all([
     import('../../host/temporal-target.ts'),
@@ -78,7 +81,7 @@ function dryRun(plan: Plan | undefined, host: string, output: Parameters<Run<[]>
 }
 
 function planText(plan: Plan): string {
-  const { sources, images, resources } = plan;
+  const { sources, images, resources, bundle } = plan;
   const list = (values: readonly string[]): string => (values.length === 0 ? '-' : values.join(', '));
   const rows: [string, string][] = [
     ['agent', plan.agent],
@@ -87,8 +90,11 @@ function planText(plan: Plan): string {
     ['driver', plan.driver],
     ['prompt', plan.prompt.empty ? 'empty' : 'from the agent file'],
     ['skills', list(plan.skills)],
-    ['allowed hosts', list(plan.allow)],
+    ['allowed hosts', list(bundle.pipelock.allow)],
+    ['routes', list((bundle.egress?.routes ?? []).map(routeText))],
+    ['repositories', list((bundle.gitGate?.repos ?? []).map(({ name, upstream }) => `${name} (${upstream})`))],
     ['daemons', list(plan.daemons)],
+    ['scanner', plan.scanner],
     ['environment', list(Object.keys(plan.env))],
     ['resources', `${resources.cpus} CPUs, ${resources.memoryMiB} MiB, ${resources.pids} processes`],
     ['subnet pool', plan.pool],
@@ -96,3 +102,6 @@ function planText(plan: Plan): string {
   ];
   return rows.map(([name, value]) => `${name.padEnd(14)} ${value}`).join('\n');
 }
+
+const routeText = ({ id, auth }: EgressRoutePlan): string =>
+  auth === null ? id : `${id} (${auth.scheme} from ${auth.secret})`;

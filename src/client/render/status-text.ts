@@ -4,6 +4,8 @@ import type { StatusDocument, StepStatus } from '../../core/status.ts';
 import { errorLines } from '../report-error.ts';
 import { type Colours, PLAIN } from './colours.ts';
 import { commands, heldSteps } from './held.ts';
+import { requestLines } from './requests-text.ts';
+import { NO_PIPELOCK } from './scanner.ts';
 import { BORDERLESS } from './table.ts';
 import { clean, duration } from './text.ts';
 
@@ -27,6 +29,7 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
     ['ended', failure ?? null],
     ['network', network === null ? null : `${network.name}  ${network.subnet}  bundle ${network.bundleIp}`],
     ['bundle', bundle === null ? null : `${bundle.container}  ${daemonText(bundle.daemons)}`],
+    ['scanner', bundle?.scanner === 'allow-list' ? NO_PIPELOCK : null],
     ['machine', machine === null ? null : `${machine.name}  ${machine.state}`],
     ['Temporal UI', status.uiUrl],
   ];
@@ -36,6 +39,12 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
     ...facts.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(12)} ${clean(value)}`])),
     ...(status.steps.length === 0 ? [] : ['', stepTable(status.steps)]),
     ...status.steps.flatMap((step) => stepErrors(step, colours)),
+    ...(status.bundle?.refused ?? []).map(({ route, status: code, at }) =>
+      colours.yellow(`the credential of ${clean(route)} was refused by the upstream (${code}) at ${clean(at)}`),
+    ),
+    ...status.requests
+      .filter(({ state }) => state === 'pending')
+      .flatMap((request) => ['', ...requestLines(status.id, request, now, colours)]),
     ...(held.length === 0 ? [] : ['', 'decide with', ...commands(status.id, held).map((command) => `  ${command}`)]),
   ].join('\n');
 }

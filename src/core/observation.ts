@@ -1,0 +1,44 @@
+/** What a launch has heard of its bottle since it was ready: the states of daemons, refused credentials, the agent's requests. */
+import type { DaemonState } from './daemons.ts';
+import { RequestBook } from './request-book.ts';
+import type { CredentialRefusal } from './status.ts';
+import type { BundleResult, WatchInput, WatchNews } from './step-io.ts';
+
+const MOST_REFUSALS = 10;
+
+export class Observation {
+  readonly book = new RequestBook();
+  #daemons: Record<string, DaemonState> = {};
+  #refused: CredentialRefusal[] = [];
+  #cursor: string | null = null;
+
+  get daemons(): Record<string, DaemonState> {
+    return this.#daemons;
+  }
+
+  /** The newest refusal of each route, oldest first. */
+  get refused(): CredentialRefusal[] {
+    return this.#refused;
+  }
+
+  /** The `bundle` step has ended: its daemons are as it says, and have the credentials as they are now. */
+  bundleReady({ daemons }: BundleResult): void {
+    this.#daemons = daemons;
+    this.#refused = [];
+  }
+
+  take({ daemons, asked, refused, cursor }: WatchNews): void {
+    if (daemons !== null) this.#daemons = daemons;
+    if (cursor !== null) this.#cursor = cursor;
+    this.book.add(asked);
+    for (const refusal of refused) {
+      const others = this.#refused.filter(({ route }) => route !== refusal.route);
+      this.#refused = [...others, refusal].slice(-MOST_REFUSALS);
+    }
+  }
+
+  /** From where the next watch goes on. */
+  watchFrom(): Pick<WatchInput, 'daemons' | 'cursor'> {
+    return { daemons: this.#daemons, cursor: this.#cursor };
+  }
+}
