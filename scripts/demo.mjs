@@ -1,4 +1,5 @@
-// The tour, on the real thing: a launch that is held, mended and retried; a real agent binary; a refused way out; the end.
+// The tour, on the real thing: a launch that is held, mended and retried; a conversation of the real agent with a model
+// that is played here; a refused way out; a request that you approve; the end.
 // It has an installation of its own in a temporary folder, and leaves nothing. `npm run demo -- --keep` leaves it running.
 import { spawn } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -6,6 +7,9 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import Docker from 'dockerode';
+import { imageTags } from '../dist/host/images.js';
+import { startWorld } from '../test/support/world.ts';
 
 const bottleProgram = fileURLToPath(new URL('../dist/client/main.js', import.meta.url));
 const keep = process.argv.includes('--keep');
@@ -15,12 +19,12 @@ const port = await freePort();
 const own = { BOTTLE_HOME: home, BOTTLE_STATE: join(directory, 'state'), BOTTLE_PORT: String(port) };
 const env = { ...withoutTemporal(process.env), ...own };
 
-async function tour() {
+async function tour(world) {
   await writeFile(join(directory, 'profile.toml'), '[profile.default]\n');
   await say(
     'An agent is one Markdown file, and so is the bottle it names. This one asks for a skill nobody has written yet:',
   );
-  await writeManifest();
+  await writeManifest(world);
 
   await bottle(3, 'up', 'demo');
   await say('Held: every other step is done and stays done. The Temporal UI shows it too:');
@@ -30,14 +34,76 @@ async function tour() {
   await writeSkill();
   await bottle(0, 'retry', 'demo');
 
-  await say('The agent itself, inside:');
-  await bottle(0, 'exec', 'demo', '--', 'claude', '--version');
+  await say('The agent itself, the real Claude Code, talks to its model through the scanner and egress:');
+  await bottle(0, 'claude', 'demo', '--', '-p', 'say hello');
+  await say('It uses a tool, and holds a placeholder where its credential would be:');
+  await bottle(
+    0,
+    'claude',
+    'demo',
+    '--',
+    '-p',
+    world.script({ run: 'env | grep ANTHROPIC' }),
+    '--dangerously-skip-permissions',
+  );
+  await showCredentials(world);
 
   await say('A host the bottle does not list is refused, and there is no other way out:');
   await bottle(0, 'exec', 'demo', '--', 'curl', '-sS', '-w', ' (%{http_code})\n', 'http://example.org/');
   await bottle(7, 'exec', 'demo', '--', 'curl', '-sS', '--noproxy', '*', '--connect-timeout', '2', 'http://1.1.1.1/');
 
+  await say('So the agent asks you. It gets an id at once, and goes on with its work:');
+  const ask = { host: 'echo.test', methods: ['GET'], pathPrefix: '/docs', reason: 'to read the documentation' };
+  const asking = world.script({ call: 'mcp__supervise__request_egress_route', input: ask });
+  await bottle(0, 'claude', 'demo', '--', '-p', asking, '--dangerously-skip-permissions');
+  const [request] = await pendingRequests();
+  await bottle(0, 'requests');
+  await bottle(0, 'approve', 'demo', request.id, '--private', '--for', '10m', '--note', 'read only');
+  await bottle(
+    0,
+    'exec',
+    'demo',
+    '--',
+    'curl',
+    '-sS',
+    '-o',
+    '/dev/null',
+    '-w',
+    'GET  %{http_code}\n',
+    'http://egress:9099/echo.test/docs',
+  );
+  await bottle(
+    0,
+    'exec',
+    'demo',
+    '--',
+    'curl',
+    '-sS',
+    '-w',
+    ' (%{http_code})\n',
+    '-X',
+    'POST',
+    'http://egress:9099/echo.test/docs',
+  );
+
   await bottle(0, 'status', 'demo');
+}
+
+/** What arrived at the model, against what the agent holds. */
+async function showCredentials(world) {
+  const sent = (await world.requests()).findLast(({ host }) => host === 'model.test');
+  const right = sent?.headers['x-api-key'] === world.modelKey;
+  console.log(`\nThe model got ${right ? 'its real key, put in by egress' : 'NO KEY'}; the agent never had it.`);
+  if (!right) throw new Error('the key did not reach the model');
+}
+
+/** As soon as the worker has heard of one. */
+async function pendingRequests() {
+  for (let tries = 0; tries < 100; tries++) {
+    const requests = JSON.parse(await output(process.execPath, [bottleProgram, 'requests', 'demo', '--json'], env));
+    if (requests.length > 0) return requests;
+  }
+  throw new Error('nobody heard the request');
 }
 
 async function end() {
@@ -49,14 +115,23 @@ async function end() {
   await say('No container, no network, no process is left.');
 }
 
-async function writeManifest() {
-  await mkdir(join(home, 'agents'), { recursive: true });
-  await mkdir(join(home, 'bottles'), { recursive: true });
+async function writeManifest(world) {
+  for (const folder of ['agents', 'bottles']) await mkdir(join(home, folder), { recursive: true });
   const agent = '---\nbottle: demo\nskills: [greeting]\n---\nYou are a careful assistant.\n';
-  const bottleFile = '---\nallow: [example.com]\n---\nMay reach its model and example.com.\n';
+  const bottleFile = `---
+agent_provider:
+  api_key: file:${join(home, 'model-key')}
+  base_url: https://model.test
+  private: true
+supervise: true
+---
+Talks to its model with a key it never sees, and may ask for more.
+`;
+  await writeFile(join(home, 'model-key'), `${world.modelKey}\n`, { mode: 0o600 });
+  await writeFile(join(home, 'config.yaml'), `network: {uplink: ${world.network.name}, ca: ${world.ca.file}}\n`);
   await writeFile(join(home, 'agents', 'demo.md'), agent);
   await writeFile(join(home, 'bottles', 'demo.md'), bottleFile);
-  console.log(indent(agent.trimEnd()));
+  console.log(`${indent(agent.trimEnd())}\n\n${indent(bottleFile.trimEnd())}`);
 }
 
 async function writeSkill() {
@@ -92,10 +167,10 @@ async function leftovers() {
   return found.filter((text) => text !== '').join(', ');
 }
 
-function output(program, args) {
+function output(program, args, environment = process.env) {
   return new Promise((resolve) => {
     let text = '';
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    const child = spawn(program, args, { env: environment, stdio: ['ignore', 'pipe', 'ignore'] });
     child.stdout.on('data', (data) => (text += data));
     child.on('error', () => resolve(''));
     child.on('close', () => resolve(text.trim()));
@@ -135,12 +210,17 @@ async function say(text) {
 const indent = (text) => text.replace(/^/gm, '  ');
 const quoted = (arg) => (/^[\w./:-]+$/.test(arg) ? arg : `'${arg.replaceAll('\n', '\\n')}'`);
 
+let world;
 try {
-  await tour();
+  await say(
+    'Nothing here needs the internet: a model, and a site that wants to be asked for, are played by one container.',
+  );
+  world = await startWorld({ docker: new Docker(), image: (await imageTags()).guest, label: 'demo' });
+  await tour(world);
   if (keep) {
     const variables = Object.entries(own).map(([name, value]) => `${name}=${value}`);
     await say(
-      `Left running. To go on:\n\n  export ${variables.join(' ')}\n  npx bottle status demo\n  npx bottle down demo && npx bottle serve --stop`,
+      `Left running. To go on:\n\n  export ${variables.join(' ')}\n  npx bottle status demo\n  npx bottle down demo && npx bottle serve --stop\n  docker rm -f ${world.network.name} && docker network rm ${world.network.name}`,
     );
   } else {
     await end();
@@ -152,5 +232,8 @@ try {
   await run('serve', '--stop').catch(() => undefined);
   process.exitCode = 1;
 } finally {
-  if (!keep) await rm(directory, { recursive: true, force: true });
+  if (!keep) {
+    await world?.dispose();
+    await rm(directory, { recursive: true, force: true });
+  }
 }

@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import http, { type IncomingMessage, type ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { connect } from 'node:net';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
@@ -219,22 +220,23 @@ test('an upstream that hangs up without an answer is 502', async () => {
 test('an answer that comes before the upload is over is passed on, and the connection can be used again', async () => {
   const upstream = await heldUpstream();
   const egress = await site.egress([site.route(upstream.port)]);
-  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
-  site.cleanUp.push(() => agent.destroy());
-  const { stream } = source();
-  const request = open(egress, '/api/x', { method: 'PUT', agent, headers: { 'content-length': SIZE } });
-  const sent = pipeline(stream, request);
+  // Node's own client gives up its upload at such an answer; others, like Go's, may go on to the end.
+  const socket = connect(egress.port, '127.0.0.1');
+  const answers = text(socket);
+  socket.write(`PUT /api/x HTTP/1.1\r\nHost: x\r\nContent-Length: ${SIZE}\r\n\r\n`);
+  const sent = pipeline(source().stream, socket, { end: false });
   const [, early] = await upstream.next();
   early.writeHead(413).end('too large');
-  const response = await answerTo(request);
-  expect([response.statusCode, await text(response)]).toEqual([413, 'too large']);
   await sent;
-  const again = open(egress, '/api/y', { agent });
-  again.end();
+  socket.write('GET /api/y HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
   const [, answer] = await upstream.next();
   answer.end('ok');
-  expect(await text(await answerTo(again))).toBe('ok');
-  expect(again.reusedSocket).toBe(true);
+  expect((await answers).match(/HTTP\/1\.1 \d+|too large|ok\b/g)).toEqual([
+    'HTTP/1.1 413',
+    'too large',
+    'HTTP/1.1 200',
+    'ok',
+  ]);
 });
 
 test('a new configuration counts at once, and what is under way goes on as it began', async () => {
