@@ -78,7 +78,6 @@ function agentFor(hostname: string, { private: mayBePrivate, ca }: EgressRouteCo
     keepAliveMsecs: IDLE_MS,
     timeout: IDLE_MS, // ends idle connections only: nothing acts on it while a request is under way
     maxSockets: MAX_SOCKETS,
-    lookup,
     autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
     servername: isIP(hostname) === 0 ? hostname : '',
     rejectUnauthorized: true,

@@ -129,6 +129,8 @@ export function startEgress(options: EgressOptions): Egress {
       upstream.once('close', () => clearTimeout(timer));
     });
     upstream.on('error', fail);
+    // Without an error where the upstream changes the protocol (101) unasked.
+    upstream.on('close', () => fail(new DialError('failed', `no answer from ${url.host}`)));
     upstream.on('response', (incoming) => passBack(incoming, response, route, new URL(url.origin + target)));
     request.pipe(upstream);
     upstream.flushHeaders();

@@ -109,7 +109,7 @@ function directSteps(place: Installation): {
   const functions = stepFunctions(host) as unknown as Record<string, StepFunctions['prepare']>;
   const bottle: BottleRef = { id: uniqueId('bench'), runId: uniqueId('run') };
   const results = new Map<string, unknown>();
-  const context = { bottle, input: { agent: AGENT }, result: (step: StepId) => results.get(step) };
+  const context = { bottle, input: { agent: AGENT }, result: (step: StepId) => results.get(step), requests: () => [] };
   const stepMs: Record<string, number> = {};
   const never = new AbortController().signal;
   return {

@@ -2,7 +2,8 @@
 import type { StatusDocument, StepStatus } from '../../core/status.ts';
 import { clean, duration } from './text.ts';
 
-const NAME_WIDTH = 18;
+/** The longest step: `provision.supervise`. */
+const NAME_WIDTH = 19;
 
 /**
  * A function from each new status document to the lines that tell what changed since the last one.
@@ -28,7 +29,7 @@ function changed(before: StepStatus | undefined, now: StepStatus): boolean {
   return before.state !== now.state || (now.state === 'running' && before.attempts !== now.attempts);
 }
 
-/** `network            done     84 ms` */
+/** `network              done     84 ms` */
 export function stepLine(step: StepStatus): string {
   const settled = step.state !== 'running' && step.state !== 'undoing' && step.state !== 'undone';
   const words = [

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type AddressInfo, createServer as createTcpServer, type Server } from 'node:net';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -59,20 +60,18 @@ describe('the connection upstream', () => {
   });
 
   test('under way when its route goes is given up once it is through', async () => {
-    const { port, server } = await site.upstream((request, response) => {
-      if (request.url === '/x') response.write('1');
-      site.cleanUp.push(() => response.end());
-    });
+    const { port, server } = await site.upstream((_request, response) => response.write('1'));
     const egress = await site.egress([site.route(port)]);
     const request = open(egress, '/api/x');
     request.end();
-    const [[, answer]] = (await Promise.all([once(server, 'request'), answerTo(request)])) as unknown as [
-      [unknown, import('node:http').ServerResponse],
-    ];
+    const [, answer] = (await once(server, 'request')) as [IncomingMessage, ServerResponse];
     const { socket } = answer;
+    const response = await answerTo(request);
     await egress.configure({ listen: LISTEN, routes: [] });
-    answer.end();
-    if (socket?.destroyed === false) await once(socket, 'close');
+    answer.end('2');
+    expect(await text(response)).toBe('12');
+    // Both sides would keep it for seconds.
+    await expect.poll(() => socket?.destroyed).not.toBe(false);
   });
 
   test('tells the name of the upstream to it (SNI), and is believed for that name only', async () => {
