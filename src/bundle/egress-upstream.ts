@@ -78,6 +78,7 @@ function agentFor(hostname: string, { private: mayBePrivate, ca }: EgressRouteCo
     keepAliveMsecs: IDLE_MS,
     timeout: IDLE_MS, // ends idle connections only: nothing acts on it while a request is under way
     maxSockets: MAX_SOCKETS,
+    lookup,
     autoSelectFamilyAttemptTimeout: NEXT_ADDRESS_MS,
     servername: isIP(hostname) === 0 ? hostname : '',
     rejectUnauthorized: true,
@@ -86,11 +87,12 @@ function agentFor(hostname: string, { private: mayBePrivate, ca }: EgressRouteCo
   });
 }
 
-/** Why an upstream that is an address, which nothing will look up, must not be connected to. */
-export function addressRefusal({ hostname, private: mayBePrivate }: Route): DialError | undefined {
+/** One line for the agent about an upstream that is an address and must not be connected to: nothing looks it up. */
+export function addressRefusal({ hostname, private: mayBePrivate }: Route): string | undefined {
   const kind = isIP(hostname) === 0 ? 'public' : addressKind(hostname);
-  const refused = kind === 'forbidden' || (kind === 'private' && !mayBePrivate);
-  return refused ? new DialError('refused', `${kind} address: ${hostname}`) : undefined;
+  return kind === 'public' || (kind === 'private' && mayBePrivate)
+    ? undefined
+    : `blocked: ${kind} address: ${hostname}`;
 }
 
 /** Ends the idle connections of an agent that no route uses any more, and each other one once its request is over. */

@@ -88,7 +88,9 @@ export function startEgress(options: EgressOptions): Egress {
     if (decision.verdict === 'forward') {
       const { route, path, query } = decision;
       recordOnClose(request, response, route, path);
-      forward(request, response, route, (route.base + path || '/') + query);
+      const refusal = addressRefusal(route);
+      if (refusal === undefined) forward(request, response, route, (route.base + path || '/') + query);
+      else answer(response, 403, refusal);
     } else if (decision.verdict === 'list') {
       recordOnClose(request, response, null, '/');
       const list = [...routes.values()].map((route) => viewRoute(route, port()));
@@ -108,11 +110,6 @@ export function startEgress(options: EgressOptions): Egress {
       const { status, text } = describeFailure(error, url.host);
       answer(response, status, text);
     };
-    const refused = addressRefusal(route);
-    if (refused !== undefined) {
-      fail(refused);
-      return;
-    }
     const upstream = requestUpstream({
       agent,
       method: request.method,
@@ -144,7 +141,7 @@ export function startEgress(options: EgressOptions): Egress {
   /** Hands the answer to the agent as it comes in. */
   function passBack(incoming: IncomingMessage, response: ServerResponse, route: Route, asked: URL): void {
     const { redactor } = route;
-    const status = incoming.statusCode ?? 0;
+    const { statusCode: status = 0 } = incoming;
     const problem = answerProblem(incoming, route);
     if (problem !== undefined) {
       answer(response, 502, `failed: ${route.url.host} ${problem}`);

@@ -7,7 +7,7 @@ import { MockActivityEnvironment } from '@temporalio/testing';
 import { DefaultLogger } from '@temporalio/worker';
 import { createActivities, type StepFunctions } from '../../src/activities/index.ts';
 import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
-import { type DockerSite, dockerSite } from './docker-site.ts';
+import { type BundleChange, type DockerSite, dockerSite, plansOf } from './docker-site.ts';
 
 export interface ActivitySite extends DockerSite {
   /** Runs one activity as its first attempt; its value. */
@@ -18,8 +18,8 @@ export interface ActivitySite extends DockerSite {
   ): Promise<Awaited<ReturnType<StepFunctions[Name]>>>;
   /** Writes a file below BOTTLE_HOME. */
   write(file: string, text: string | Buffer, mode?: number): string;
-  /** A bottle up to and without its check. */
-  ready(prefix?: string): Promise<{ bottle: BottleRef; network: NetworkFacts }>;
+  /** A bottle up to and without what is provisioned and its check. */
+  ready(prefix?: string, change?: BundleChange): Promise<{ bottle: BottleRef; network: NetworkFacts }>;
 }
 
 /** An activity's context; what fails is the test's to look at, not the log's. */
@@ -48,9 +48,9 @@ export async function activitySite(): Promise<ActivitySite> {
       chmodSync(target, mode);
       return target;
     },
-    ready: async (prefix) => {
-      const home = await docker.machine(prefix);
-      await site.step('bundle', docker.bundleInput(home.bottle, home.network));
+    ready: async (prefix, change) => {
+      const home = await docker.machine(prefix, plansOf(change?.plans));
+      await site.step('bundle', docker.bundleInput(home.bottle, home.network, change));
       return home;
     },
   };

@@ -3,14 +3,16 @@
  * else uses, and one call that removes by owner whatever the tests left, also when they failed.
  */
 import { randomBytes, randomInt, randomUUID } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type Dockerode from 'dockerode';
 import { agentEnvironment } from '../../src/core/agent-environment.ts';
+import { type BundlePlans, daemonsOf } from '../../src/core/bundle-plans.ts';
 import { LABEL } from '../../src/core/names.ts';
+import type { SecretRef } from '../../src/core/secret-ref.ts';
 import type { BottleRef, BundleInput, NetworkFacts } from '../../src/core/step-io.ts';
 import { connectDocker, type DockerHost } from '../../src/host/docker.ts';
 import { ensureImages, type ImageTags, imageTags } from '../../src/host/images.ts';
@@ -30,19 +32,35 @@ export interface DockerSite extends DockerHost {
   /** A bottle nobody else has. */
   bottle(prefix?: string): BottleRef;
   network(bottle: BottleRef): Promise<NetworkFacts>;
-  bundleInput(bottle: BottleRef, network: NetworkFacts): BundleInput;
-  machineSpec(network: NetworkFacts): MachineSpec;
+  /** The smallest bundle: the allow-list proxy alone, which can be asked for its verdicts. */
+  bundleInput(bottle: BottleRef, network: NetworkFacts, change?: BundleChange): BundleInput;
+  machineSpec(network: NetworkFacts, plans?: BundlePlans): MachineSpec;
   /** Network, and a machine that runs on it. */
-  machine(prefix?: string): Promise<{ bottle: BottleRef; network: NetworkFacts }>;
+  machine(prefix?: string, plans?: BundlePlans): Promise<{ bottle: BottleRef; network: NetworkFacts }>;
   /** Somebody else's container: neither its name nor its labels are this owner's. Removed with the rest. */
   stranger(options?: Dockerode.ContainerCreateOptions): Promise<Dockerode.Container>;
   /** Somebody else's network. Removed with the rest. */
   foreignNetwork(options?: Partial<Dockerode.NetworkCreateOptions>): Promise<Dockerode.Network>;
   inspect(container: string): Promise<Dockerode.ContainerInspectInfo>;
+  /** Keeps a secret in a file of the host's own; the reference to it. */
+  secret(value: string): SecretRef;
   /** This owner's networks of a bottle, by Docker id. */
   networksOf(bottle: BottleRef): Promise<Dockerode.NetworkInspectInfo[]>;
   dispose(): Promise<void>;
 }
+
+/** What is other than usual in a bundle; of the plans, just those daemons that are. */
+export type BundleChange = Partial<Omit<BundleInput, 'plans'>> & { plans?: Partial<BundlePlans> };
+
+/** A bundle that lets through to these hosts and does nothing else. */
+export const plansOf = (plans: Partial<BundlePlans> = {}): BundlePlans => ({
+  pipelock: { allow: ['api.anthropic.com'] },
+  egress: null,
+  gitGate: null,
+  supervise: null,
+  ca: null,
+  ...plans,
+});
 
 /** Marks what {@link DockerSite.stranger} and {@link DockerSite.foreignNetwork} made, for its removal only. */
 const STRANGER = 'bottleworks-test.site';
@@ -79,23 +97,31 @@ export async function dockerSite(): Promise<DockerSite> {
     },
     bottle: (prefix = 'it') => ({ id: `${prefix}-${randomBytes(5).toString('hex')}`, runId: randomUUID() }),
     network: (bottle) => ensureNetwork(site, bottle, { pool: site.pool, hostOnBridge: false }),
-    bundleInput: (bottle, network) => ({
+    bundleInput: (bottle, network, { plans, ...change } = {}) => ({
       bottle,
       network,
       image: images.bundle,
-      daemons: ['pipelock'],
-      allow: ['api.anthropic.com'],
+      uplink: 'bridge',
+      scanner: 'allow-list',
+      plans: plansOf(plans),
+      requests: [],
+      ...change,
     }),
-    machineSpec: (network) => ({
+    machineSpec: (network, plans = plansOf()) => ({
       network,
       image: images.guest,
-      env: agentEnvironment(network, {}),
+      env: agentEnvironment(network, {
+        env: {},
+        daemons: daemonsOf(plans),
+        bundle: plans,
+        provider: { template: 'claude', credential: null },
+      }),
       resources: { cpus: 2, memoryMiB: 1024, pids: 256 },
     }),
-    machine: async (prefix) => {
+    machine: async (prefix, plans) => {
       const bottle = site.bottle(prefix);
       const network = await site.network(bottle);
-      await driver.create(bottle, site.machineSpec(network));
+      await driver.create(bottle, site.machineSpec(network, plans));
       await driver.start(bottle);
       return { bottle, network };
     },
@@ -115,6 +141,11 @@ export async function dockerSite(): Promise<DockerSite> {
         ...options,
         Labels: { ...options.Labels, [STRANGER]: key },
       }),
+    secret: (value) => {
+      const file = path.join(directory, `secret-${randomUUID()}`);
+      writeFileSync(file, `${value}\n`, { mode: 0o600 });
+      return `file:${file}`;
+    },
     inspect: (container) => docker.getContainer(container).inspect(),
     networksOf: ({ id }) =>
       docker.listNetworks({ filters: { label: [`${LABEL.bottle}=${id}`, `${LABEL.owner}=${owner}`] } }),

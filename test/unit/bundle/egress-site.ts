@@ -110,7 +110,11 @@ export async function clean(site: EgressSite): Promise<void> {
 }
 
 /** A request under way, on a connection of its own. */
-export function open(egress: Egress, path: string, options: http.RequestOptions = {}): http.ClientRequest {
+export function open(
+  egress: Pick<Egress, 'port'>,
+  path: string,
+  options: http.RequestOptions = {},
+): http.ClientRequest {
   return http.request({ host: '127.0.0.1', port: egress.port, path, agent: false, ...options });
 }
 
@@ -121,7 +125,7 @@ export async function answerTo(request: http.ClientRequest): Promise<http.Incomi
 }
 
 export async function ask(
-  egress: Egress,
+  egress: Pick<Egress, 'port'>,
   path: string,
   options: http.RequestOptions & { body?: string | Buffer } = {},
 ): Promise<Answer> {

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { pipeline } from 'node:stream/promises';
 import { setImmediate as turn } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { answerTo, ask, clean, type EgressSite, egressSite, KEY, LISTEN, open } from './egress-site.ts';
 
 let site: EgressSite;
@@ -154,6 +154,22 @@ test('an upload of 50 MB goes at the pace of the upstream, and whole', async () 
   expect(arrived).toBe(made.hash.digest('hex'));
   answer.end('done');
   expect(await text(await answerTo(request))).toBe('done');
+});
+
+test('an answer may take as long as it takes, over a new connection and one that was kept', async () => {
+  const upstream = await heldUpstream();
+  const egress = await site.egress([site.route(upstream.port)]);
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }); // egress' own; Node's are not touched
+  site.cleanUp.push(() => vi.useRealTimers());
+  for (const path of ['/api/1', '/api/2']) {
+    const asking = ask(egress, path);
+    const [, answer] = await upstream.next();
+    answer.write('1');
+    vi.advanceTimersByTime(3_600_000);
+    answer.end('2');
+    expect((await asking).body).toBe('12');
+  }
+  expect(site.lookups).toHaveLength(1);
 });
 
 test('a body and its answer stream at the same time', async () => {
