@@ -42,8 +42,14 @@ export function requestHeaders(request: IncomingMessage, route: Route): Outgoing
 }
 
 /** Why an answer cannot be passed on. */
-export function answerProblem({ statusCode = 0, headers }: IncomingMessage, route: Route): string | undefined {
+export function answerProblem(
+  { statusCode = 0, headers }: IncomingMessage,
+  route: Route,
+  maxBytes: number | null,
+): string | undefined {
   if (statusCode < 200) return 'answered with no valid status';
+  if (maxBytes !== null && Number(headers['content-length'] ?? 0) > maxBytes)
+    return `answered with ${headers['content-length']} bytes, more than the ${maxBytes} that the scanner lets through`;
   const encoding = headers['content-encoding'] ?? 'identity';
   // Nothing can be found in it.
   if (route.redactor !== undefined && encoding.toLowerCase() !== 'identity') return 'compressed its answer unasked';
@@ -55,11 +61,19 @@ export function answerHeaders(answer: IncomingMessage, route: Route, asked: URL)
   const headers = without(answer, ['set-cookie', 'x-bottle-egress']);
   const { location } = answer.headers;
   if (location !== undefined) headers['location'] = relocate(location, route, asked);
+  const { link } = answer.headers;
+  // RFC 8288: where the next page is.
+  if (link !== undefined)
+    headers['link'] = String(link).replace(/<([^>]*)>/g, (_, to) => `<${relocate(to, route, asked)}>`);
   if (route.redactor === undefined) return headers;
   for (const [name, values] of Object.entries(headers))
     headers[name] = [values].flat().map((value) => route.redactor?.text(String(value)) ?? '');
   return headers;
 }
+
+/** Events that come as they happen, for as long as they do: the scanner passes them on one by one. */
+export const isEventStream = ({ headers }: IncomingMessage): boolean =>
+  /^text\/event-stream\b/i.test(headers['content-type'] ?? '');
 
 function relocate(location: string, { id, url, base }: Route, asked: URL): string {
   const target = URL.parse(location, asked.href);

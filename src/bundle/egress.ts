@@ -12,8 +12,9 @@ import type { EgressConfig, Listen } from '../core/bundle-config.ts';
 import { credentialRefusedLine, decideEgress, type EgressDecision, viewRoute } from '../core/egress-routes.ts';
 import { type Daemon, runDaemon } from './daemon-process.ts';
 import { DialError, type Resolve, resolveBySystem } from './dial.ts';
-import { answerHeaders, answerProblem, framingProblem, requestHeaders } from './egress-headers.ts';
+import { answerHeaders, answerProblem, framingProblem, isEventStream, requestHeaders } from './egress-headers.ts';
 import { addressRefusal, describeFailure, openRoute, type Route, retire } from './egress-upstream.ts';
+import { limitStream } from './limit-stream.ts';
 
 export interface EgressOptions {
   /** Takes each line of the log, JSON without its line break. */
@@ -47,6 +48,7 @@ export function startEgress(options: EgressOptions): Egress {
   let routes: ReadonlyMap<string, Route> = new Map();
   let agents = new Map<string, Agent>();
   let listen: Listen | undefined;
+  let maxAnswerBytes: number | null = null;
   // An upload may take its time; with requestTimeout 0 Node would drop the limit for headers as well.
   const server = createServer(
     { requestTimeout: 0, headersTimeout: HEADERS_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS },
@@ -70,6 +72,7 @@ export function startEgress(options: EgressOptions): Egress {
     for (const agent of agents.values()) if (!used.has(agent)) retire(agent);
     agents = new Map([...opened].filter(([, agent]) => used.has(agent)));
     routes = new Map(next.map((route) => [route.id, route]));
+    maxAnswerBytes = config.maxAnswerBytes;
   }
 
   const port = () => (server.address() as AddressInfo).port;
@@ -142,7 +145,8 @@ export function startEgress(options: EgressOptions): Egress {
   function passBack(incoming: IncomingMessage, response: ServerResponse, route: Route, asked: URL): void {
     const { redactor } = route;
     const { statusCode: status = 0 } = incoming;
-    const problem = answerProblem(incoming, route);
+    const maxBytes = isEventStream(incoming) ? null : maxAnswerBytes;
+    const problem = answerProblem(incoming, route, maxBytes);
     if (problem !== undefined) {
       answer(response, 502, `failed: ${route.url.host} ${problem}`);
       return;
@@ -158,7 +162,9 @@ export function startEgress(options: EgressOptions): Egress {
     response.writeHead(status, headers);
     response.flushHeaders(); // an event stream opens before its first event
     // An answer that breaks off destroys the response: the agent must not take it for a whole one.
-    pipeline([incoming, ...(redactor === undefined ? [] : [redactor.stream()]), response], () => {});
+    const cleaned = redactor === undefined ? [] : [redactor.stream()];
+    const limited = maxBytes === null ? [] : [limitStream(maxBytes)];
+    pipeline([incoming, ...cleaned, ...limited, response], () => {});
   }
 
   /** Logs the request when it is over. */

@@ -6,6 +6,7 @@
  * Environment: `BOTTLE_DAEMONS` csv; `BOTTLE_SCANNER` `pipelock` or `allow-list`; `BOTTLE_SEPARATE_USERS=1` a user for
  * each daemon; `BOTTLE_STATUS_SOCKET` instead of /run/bottle/init.sock.
  * Standard input: one {@link Delivery} a line, the first one and each later one; what it holds is kept in memory only.
+ * Empty lines do not count.
  * Exits 0 after SIGTERM or SIGINT, 64 at once when the environment makes no sense.
  */
 import { createInterface } from 'node:readline';
@@ -66,6 +67,7 @@ function supervise(daemons: DaemonSpec[]): void {
 
 function takeDeliveries(daemons: readonly DaemonSpec[], supervisor: Supervisor, tellStates: () => void): void {
   createInterface({ input: process.stdin }).on('line', (line) => {
+    if (line === '') return;
     let delivery: Delivery;
     try {
       delivery = deliveryOf(line, daemons);

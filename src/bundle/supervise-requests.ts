@@ -44,7 +44,16 @@ export function createRequestDesk(tell: (line: string) => void): RequestDesk {
   function add(ask: Ask): RequestView {
     const id = freeId(askKey(ask), (taken) => find(taken) !== undefined);
     const askedAt = new Date().toISOString();
-    const request: RequestView = { id, ask, askedAt, state: 'pending', decidedAt: null, note: null, expiresAt: null, private: false };
+    const request: RequestView = {
+      id,
+      ask,
+      askedAt,
+      state: 'pending',
+      decidedAt: null,
+      note: null,
+      expiresAt: null,
+      private: false,
+    };
     asked.set(id, request);
     tell(`${formatAskLine({ id, ask, askedAt })}\n`);
     return request;

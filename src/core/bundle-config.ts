@@ -45,6 +45,8 @@ export interface EgressRouteConfig {
 
 export interface EgressConfig {
   listen: Listen;
+  /** Longer answers, other than event streams, are refused or broken off: the scanner would cut them unseen. Null: none. */
+  maxAnswerBytes: number | null;
   routes: EgressRouteConfig[];
 }
 

@@ -53,7 +53,9 @@ export function decideEgress<Route extends EgressRouteConfig>(
 
 /**
  * A path with its percent-escapes in one spelling (RFC 3986 6.2.2), or undefined for one that servers read differently:
- * dot segments, empty segments, an escaped slash or control character, escapes of escapes, or anything but ASCII.
+ * dot segments, empty segments, an escaped control character or backslash, escapes of escapes, or anything but ASCII.
+ * An escaped slash is a character of its segment (`group%2Fproject`), and stays one; a server that takes it for a slash
+ * gets to nothing that the rule for what stands before it would not allow, since no segment can climb either way.
  */
 export function normalPath(raw: string): string | undefined {
   if (raw.length > MAX_PATH_LENGTH || !raw.startsWith('/') || !isPlain(raw) || /[\\?]|\/\//.test(raw)) return undefined;
@@ -67,11 +69,12 @@ export function normalPath(raw: string): string | undefined {
   const segments = text.normalize('NFKC').split(/[/\\]/);
   // Servlet containers cut `;parameters` off a segment, and Windows cuts spaces.
   if (segments.some((segment) => /^\s*\.{1,2}\s*(;.*)?$/s.test(segment))) return undefined;
+  if (/%2f(%2f|\/|$)|\/%2f/i.test(raw)) return undefined; // an empty segment, for whoever takes it for a slash
   const path = raw.replace(/%[0-9a-f]{2}/gi, (escaped) => {
     const character = String.fromCharCode(Number.parseInt(escaped.slice(1), 16));
     return /[\w.~-]/.test(character) ? character : escaped.toUpperCase();
   });
-  return /%([01][0-9A-F]|7F|2F|5C|25(00|25|2E|2F|5C))/i.test(path) ? undefined : path;
+  return /%([01][0-9A-F]|7F|5C|25(00|25|2E|2F|5C))/i.test(path) ? undefined : path;
 }
 
 const isPlain = (text: string): boolean => /^[\x21-\x7e]*$/.test(text) && !text.includes('#');

@@ -45,7 +45,12 @@ const secretRef = z
 const hostFile = z
   .string('expected a file')
   .regex(/^(\/|~\/)./, 'expected an absolute path on the host, or one below ~/');
-const headerName = z.string('expected a header name').regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'expected a header name');
+/** Those are about the connection and the message's length; a credential there would be a way to smuggle requests. */
+const NO_CREDENTIAL_HEADERS = /^(host|connection|content-length|transfer-encoding|te|trailer|upgrade|expect|cookie)$/i;
+const headerName = z
+  .string('expected a header name')
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'expected a header name')
+  .refine((name) => !NO_CREDENTIAL_HEADERS.test(name), { error: 'expected a header that can hold a credential' });
 const plainText = z.string('expected text').regex(/^[\x20-\x7e]+$/, 'expected printable text');
 const httpsUrl = z
   .url({ protocol: /^https$/, error: 'expected an https URL' })

@@ -21,10 +21,13 @@ export class Observation {
     return this.#refused;
   }
 
-  /** The `bundle` step has ended: its daemons are as it says, and have the credentials as they are now. */
-  bundleReady({ daemons }: BundleResult): void {
+  /**
+   * The `bundle` step has ended: its daemons are as it says.
+   * @param anew its daemons have read their credentials again, and will say so if one is still refused
+   */
+  bundleReady({ daemons }: BundleResult, anew: boolean): void {
     this.#daemons = daemons;
-    this.#refused = [];
+    if (anew) this.#refused = [];
   }
 
   take({ daemons, asked, refused, cursor }: WatchNews): void {

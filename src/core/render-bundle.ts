@@ -24,6 +24,7 @@ import {
   EGRESS_URL,
   GIT_GATE_PORT,
   PIPELOCK_PORT,
+  SCANNER_LIMITS,
   SUPERVISE_PORT,
 } from './daemons.ts';
 import { pipelockYaml } from './pipelock-yaml.ts';
@@ -49,9 +50,10 @@ export function renderBundle(rendering: BundleRendering): BundleConfig {
   const needed = new Set(daemonsOf(plans));
   const grants = grantsOf(requests);
   const routes = egressRoutes(rendering, grants);
+  const maxAnswerBytes = rendering.scanner === 'pipelock' ? SCANNER_LIMITS.responseMiB * 1024 ** 2 : null;
   return {
     pipelock: pipelockConfig(rendering, needed.has('egress'), grants),
-    ...(needed.has('egress') ? { egress: { listen: { host: EGRESS_LISTEN_HOST, port: EGRESS_PORT }, routes } } : {}),
+    ...(needed.has('egress') ? { egress: { listen: EGRESS_LISTEN, maxAnswerBytes, routes } } : {}),
     ...(plans.gitGate === null
       ? {}
       : {
@@ -63,6 +65,8 @@ export function renderBundle(rendering: BundleRendering): BundleConfig {
     ...(plans.supervise === null ? {} : { supervise: superviseConfig(rendering, routes, grants) }),
   };
 }
+
+const EGRESS_LISTEN = { host: EGRESS_LISTEN_HOST, port: EGRESS_PORT };
 
 /**
  * A grant widens the route that the manifest has to that host, credential and all; to another host it is a route of its

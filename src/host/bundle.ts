@@ -26,6 +26,7 @@ const ENOUGH_LINES = 1000;
 export async function ensureBundle(host: DockerHost, input: BundleInput, signal: AbortSignal): Promise<BundleResult> {
   const name = bundleName(input.bottle.id);
   const delivery = await makeDelivery(input);
+  await assertUplink(host, input.uplink);
   const container = await ensureContainer(host, input.bottle, 'bundle', name, bundleSpec(input));
   // Before the start: a daemon must never run without its way out, and the Engine sets both up in one go.
   await connectUplink(host, container, input.uplink);
@@ -70,18 +71,27 @@ function bundleSpec({ network, image, plans, scanner }: BundleInput): Dockerode.
   };
 }
 
+/** Asked for first: the Engine connects what does not run to networks that are not there, and complains at its start. */
+async function assertUplink(host: DockerHost, uplink: string): Promise<void> {
+  await engine('inspect the uplink', async () => {
+    try {
+      await host.docker.getNetwork(uplink).inspect();
+    } catch (error) {
+      if (statusOf(error) !== 404) throw error;
+      throw new BottleError('UPLINK_MISSING', `there is no Docker network ${uplink}`, {
+        hint: `docker network create ${uplink}, or set network.uplink in config.yaml`,
+        cause: error,
+      });
+    }
+  });
+}
+
 async function connectUplink(host: DockerHost, container: Dockerode.Container, uplink: string): Promise<void> {
   await engine('connect the bundle to its uplink', async () => {
     try {
       await host.docker.getNetwork(uplink).connect({ Container: container.id });
     } catch (error) {
       const already = statusOf(error) === 403 && /already (exists|attached)/i.test(String((error as Error).message));
-      if (statusOf(error) === 404) {
-        throw new BottleError('UPLINK_MISSING', `there is no Docker network ${uplink}`, {
-          hint: `docker network create ${uplink}, or set network.uplink in config.yaml`,
-          cause: error,
-        });
-      }
       if (!already) throw error;
     }
   });
@@ -104,8 +114,9 @@ async function deliver(
   let applied = false;
   const ended = AbortSignal.any([signal, deadline]);
   const lines = containerLines(container, { follow: true, tail: ENOUGH_LINES, signal: ended });
-  // Init reads it whenever it gets there; if that is never, the log ends without the line that is waited for.
-  const written = writeToContainer(container, `${JSON.stringify({ revision, config })}\n`);
+  // Init reads it whenever it gets there; if that is never, the log ends without the line that is waited for. It begins
+  // with a line end, in case that a killed predecessor stopped in the midst of a line.
+  const written = writeToContainer(container, `\n${JSON.stringify({ revision, config })}\n`);
   written.catch(() => undefined);
   for await (const line of lines) {
     const states = parseStatusLine(line);

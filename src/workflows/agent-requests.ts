@@ -12,6 +12,8 @@ import { decideUpdate, FAILURE } from './messages.ts';
 export class AnswerDelivery {
   readonly #observed: Observation;
   #given = 0;
+  /** The run of `bundle` that is under way, or was last, has nothing new for the daemons but answers. */
+  onlyAnswers = false;
 
   constructor(observed: Observation) {
     this.#observed = observed;
@@ -26,6 +28,7 @@ export class AnswerDelivery {
   async deliver(runner: GraphRunner): Promise<void> {
     for (;;) {
       await condition(() => this.#given !== this.#observed.book.answers && runner.isDone('bundle'));
+      this.onlyAnswers = true;
       runner.renew(['bundle']);
     }
   }

@@ -57,7 +57,10 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
   const runner: GraphRunner = new GraphRunner(LAUNCH_STEPS, {
     run: async (step) => {
       const outcome = await steps.run(step);
-      if (step === 'bundle' && outcome.ok === true) observed.bundleReady(outcome.value as BundleResult);
+      if (step === 'bundle' && outcome.ok === true) {
+        observed.bundleReady(outcome.value as BundleResult, !answers.onlyAnswers);
+        answers.onlyAnswers = false;
+      }
       return outcome;
     },
     undo: steps.undo,

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DaemonStatus } from '../../src/bundle/status-report.ts';
 import type { BundlePlans, EgressRoutePlan, GitRepoPlan } from '../../src/core/bundle-plans.ts';
-import { DAEMON_NAMES, type DaemonName } from '../../src/core/daemons.ts';
+import type { DaemonName } from '../../src/core/daemons.ts';
 import type { SecretRef } from '../../src/core/secret-ref.ts';
 import type { DockerSite } from './docker-site.ts';
 import { runIn } from './run-in-container.ts';
@@ -72,4 +72,4 @@ export const statesOf = (daemons: Daemons): Record<string, string> =>
   Object.fromEntries(Object.entries(daemons).map(([name, { state }]) => [name, state]));
 
 /** The processes of all daemons, by name: whether one was started anew shows here. */
-export const pidsOf = (daemons: Daemons): (number | null)[] => DAEMON_NAMES.map((name) => daemons[name].pid);
+export const pidsOf = (daemons: Daemons): (number | null)[] => Object.values(daemons).map(({ pid }) => pid);

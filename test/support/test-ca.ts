@@ -41,7 +41,19 @@ export function testCa(): TestCa {
       writeFileSync(`${base}.ext`, `subjectAltName=${alternatives}\n`);
       openssl('req', ...curve, '-keyout', `${base}.key`, '-out', `${base}.csr`, '-subj', `/CN=${names[0]}`);
       const signer = ['-CA', at('ca.pem'), '-CAkey', at('ca.key'), '-CAcreateserial'];
-      openssl('x509', '-req', '-in', `${base}.csr`, ...signer, '-out', `${base}.pem`, '-days', '2', '-extfile', `${base}.ext`);
+      openssl(
+        'x509',
+        '-req',
+        '-in',
+        `${base}.csr`,
+        ...signer,
+        '-out',
+        `${base}.pem`,
+        '-days',
+        '2',
+        '-extfile',
+        `${base}.ext`,
+      );
       return { cert: readFileSync(`${base}.pem`, 'utf8'), key: readFileSync(`${base}.key`, 'utf8') };
     },
     dispose: () => rmSync(directory, { recursive: true, force: true }),

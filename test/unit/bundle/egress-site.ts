@@ -82,7 +82,7 @@ export function egressSite(): EgressSite {
         },
         ...options,
       });
-      await egress.configure({ listen: LISTEN, routes });
+      await egress.configure({ listen: LISTEN, maxAnswerBytes: null, routes });
       site.cleanUp.push(() => egress.close());
       return egress;
     },

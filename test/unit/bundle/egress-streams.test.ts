@@ -271,7 +271,7 @@ test('a new configuration counts at once, and what is under way goes on as it be
     }),
   );
   const auth = { header: 'x-api-key', value: 'another-credential' };
-  await egress.configure({ listen: LISTEN, routes: [site.route(upstream.port, { auth })] });
+  await egress.configure({ listen: LISTEN, maxAnswerBytes: null, routes: [site.route(upstream.port, { auth })] });
   expect((await ask(egress, '/gone/x')).status).toBe(404);
   const asking = ask(egress, '/api/y');
   const [incoming, next] = await upstream.next();

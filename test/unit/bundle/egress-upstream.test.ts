@@ -42,7 +42,7 @@ describe('the connection upstream', () => {
     for (const path of ['/api/1', '/api/2'])
       expect((await ask(egress, path, { method: 'POST', body: 'x' })).body).toBe('ok');
     const auth = { header: 'x-api-key', value: 'another-credential' };
-    await egress.configure({ listen: LISTEN, routes: [site.route(port, { auth })] });
+    await egress.configure({ listen: LISTEN, maxAnswerBytes: null, routes: [site.route(port, { auth })] });
     expect((await ask(egress, '/api/3')).body).toBe('ok');
     expect([handshakes, site.lookups]).toEqual([1, ['up.test']]);
   });
@@ -55,7 +55,7 @@ describe('the connection upstream', () => {
       unknown,
     ];
     const closed = once(socket, 'close');
-    await egress.configure({ listen: LISTEN, routes: [] });
+    await egress.configure({ listen: LISTEN, maxAnswerBytes: null, routes: [] });
     await closed;
   });
 
@@ -67,7 +67,7 @@ describe('the connection upstream', () => {
     const [, answer] = (await once(server, 'request')) as [IncomingMessage, ServerResponse];
     const { socket } = answer;
     const response = await answerTo(request);
-    await egress.configure({ listen: LISTEN, routes: [] });
+    await egress.configure({ listen: LISTEN, maxAnswerBytes: null, routes: [] });
     answer.end('2');
     expect(await text(response)).toBe('12');
     // Both sides would keep it for seconds.
@@ -283,7 +283,7 @@ describe('as a daemon', () => {
     const child = daemon();
     const output = text(child.stdout as Readable);
     const routes = [site.route(1, { upstream: 'https://127.0.0.1:1', private: false })];
-    child.send({ config: { listen: { host: '127.0.0.1', port }, routes } });
+    child.send({ config: { listen: { host: '127.0.0.1', port }, maxAnswerBytes: null, routes } });
     expect((await once(child, 'message'))[0]).toBe('ready');
     expect((await ask({ port }, '/api/x')).body).toBe('blocked: private address: 127.0.0.1');
     child.kill('SIGTERM');
@@ -299,7 +299,7 @@ describe('as a daemon', () => {
     const [port, upstream] = [await freePort(), `https://127.0.0.1:${await site.echo()}`];
     const child = daemon({ NODE_EXTRA_CA_CERTS: site.ca.file });
     const routes = [stranger.cert, null].map((ca, at) => site.route(1, { id: `${at}`, upstream, ca }));
-    child.send({ config: { listen: { host: '127.0.0.1', port }, routes } });
+    child.send({ config: { listen: { host: '127.0.0.1', port }, maxAnswerBytes: null, routes } });
     await once(child, 'message');
     for (const { id } of routes) expect((await ask({ port }, `/${id}/x`)).status).toBe(200);
   });
@@ -307,7 +307,13 @@ describe('as a daemon', () => {
   test('it ends with a line that names the route, not the value, when it cannot take it', async () => {
     const child = daemon();
     const errors = text(child.stderr as Readable);
-    child.send({ config: { listen: LISTEN, routes: [site.route(1, { auth: { header: 'x', value: `${KEY}\n` } })] } });
+    child.send({
+      config: {
+        listen: LISTEN,
+        maxAnswerBytes: null,
+        routes: [site.route(1, { auth: { header: 'x', value: `${KEY}\n` } })],
+      },
+    });
     expect((await once(child, 'exit'))[0]).toBe(1);
     expect(await errors).toMatch(/^error: route "api": its credential has a line break .*\n$/);
     expect(await errors).not.toContain(KEY);

@@ -224,7 +224,7 @@ describe('a refusal', () => {
         return KEY;
       },
     };
-    await egress.configure({ listen: LISTEN, routes: [{ ...config, auth }] });
+    await egress.configure({ listen: LISTEN, maxAnswerBytes: null, routes: [{ ...config, auth }] });
     const checked = looked;
     expect((await ask(egress, '/api/x', { method: 'POST' })).status).toBe(403);
     expect(looked).toBe(checked);
@@ -274,10 +274,12 @@ test('the list of routes is there for GET and HEAD, with no credential in it', a
 describe('a configuration', () => {
   const refusal = async (change: Partial<EgressRouteConfig>): Promise<string> => {
     const egress = startEgress({ log: () => {} });
-    const error = await egress.configure({ listen: LISTEN, routes: [site.route(443, change)] }).then(
-      () => new Error('it was taken'),
-      (reason: Error) => reason,
-    );
+    const error = await egress
+      .configure({ listen: LISTEN, maxAnswerBytes: null, routes: [site.route(443, change)] })
+      .then(
+        () => new Error('it was taken'),
+        (reason: Error) => reason,
+      );
     await egress.close().catch(() => {});
     return `${error.message} ${error.stack} ${String(error.cause)}`;
   };
@@ -322,10 +324,15 @@ describe('a configuration', () => {
     const wrong = [
       {
         listen: LISTEN,
+        maxAnswerBytes: null,
         routes: [site.route(port, { id: 'new' }), site.route(port, { id: 'bad', upstream: 'http://x' })],
       },
-      { listen: LISTEN, routes: [site.route(port, { id: 'new' }), site.route(port, { id: 'new' })] },
-      { listen: { host: '127.0.0.1', port: 1 }, routes: [site.route(port, { id: 'new' })] },
+      {
+        listen: LISTEN,
+        maxAnswerBytes: null,
+        routes: [site.route(port, { id: 'new' }), site.route(port, { id: 'new' })],
+      },
+      { listen: { host: '127.0.0.1', port: 1 }, maxAnswerBytes: null, routes: [site.route(port, { id: 'new' })] },
     ];
     for (const config of wrong) await expect(egress.configure(config)).rejects.toThrow();
     expect((await ask(egress, '/api/x')).status).toBe(200);
@@ -338,7 +345,9 @@ describe('a configuration', () => {
     site.cleanUp.push(() => taken.close());
     const { port } = taken.address() as { port: number };
     const egress = startEgress({ log: () => {} });
-    await expect(egress.configure({ listen: { host: '127.0.0.1', port }, routes: [] })).rejects.toThrow('EADDRINUSE');
+    await expect(
+      egress.configure({ listen: { host: '127.0.0.1', port }, maxAnswerBytes: null, routes: [] }),
+    ).rejects.toThrow('EADDRINUSE');
   });
 });
 
@@ -361,7 +370,7 @@ describe('a credential that the upstream refuses', () => {
     expect(other.status).toBe(401);
     expect(other.headers['x-bottle-egress']).toBeUndefined();
     expect(refused()).toHaveLength(1);
-    await egress.configure({ listen: LISTEN, routes });
+    await egress.configure({ listen: LISTEN, maxAnswerBytes: null, routes });
     status = 403;
     await ask(egress, '/api/x');
     await ask(egress, '/api/x');
@@ -451,6 +460,50 @@ describe('an answer', () => {
     const answer = await ask(egress, '/api/v1/x');
     expect(answer.status).toBe(302);
     expect(answer.headers.location).toBe(expected.replace('PORT', String(port)));
+  });
+
+  test('that links to further pages links to them through the route', async () => {
+    const { port } = await site.upstream((request, response) => {
+      const own = (request.socket.address() as { port: number }).port;
+      response.writeHead(200, {
+        link: `<https://up.test:${own}/x?page=2>; rel="next", <https://else.test/y>; rel="help"`,
+      });
+      response.end();
+    });
+    const egress = await site.egress([site.route(port)]);
+    const { link } = (await ask(egress, '/api/x')).headers;
+    expect(link).toBe('</api/x?page=2>; rel="next", <https://else.test/y>; rel="help"');
+  });
+
+  describe('that is longer than the scanner lets through', () => {
+    const limited = async (handler: Parameters<typeof site.upstream>[0]) => {
+      const { port } = await site.upstream(handler);
+      const egress = await site.egress([site.route(port)]);
+      await egress.configure({ listen: LISTEN, maxAnswerBytes: 1000, routes: [site.route(port)] });
+      return egress;
+    };
+
+    test('is refused where it tells its length', async () => {
+      const egress = await limited((_request, response) => response.end(Buffer.alloc(1001)));
+      expect(await ask(egress, '/api/x')).toMatchObject({ status: 502, body: expect.stringContaining('1001 bytes') });
+    });
+
+    test('is broken off where it does not, and never ends as if it were whole', async () => {
+      const egress = await limited((_request, response) => {
+        response.write(Buffer.alloc(600));
+        response.end(Buffer.alloc(600));
+      });
+      await expect(ask(egress, '/api/x')).rejects.toThrow();
+    });
+
+    test('passes when it is just as long as it may be, or a stream of events', async () => {
+      const whole = await limited((_request, response) => response.end(Buffer.alloc(1000)));
+      expect((await ask(whole, '/api/x')).status).toBe(200);
+      const events = await limited((_request, response) => {
+        response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' }).end('x'.repeat(3000));
+      });
+      expect((await ask(events, '/api/x')).body).toHaveLength(3000);
+    });
   });
 
   test.each([204, 304])('with status %i has no body and stays so', async (status) => {
