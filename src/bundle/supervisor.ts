@@ -97,7 +97,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   async function start(daemon: Daemon): Promise<void> {
     const { spec } = daemon;
     try {
-      await spec.feed.prepare?.(daemon.config);
+      await prepare(daemon);
     } catch (error) {
       write(`[init] ${spec.name}: ${(error as Error).message}\n`);
       ended(daemon, 'not started');
@@ -129,6 +129,13 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     child.once('exit', (code, signal) => over(signal ?? `exit code ${code}`));
     set(daemon, { pid: child.pid ?? null });
     if (daemon.config !== undefined) spec.feed.first(child, daemon.config, takenBy(daemon, child));
+  }
+
+  /** What is prepared must be what the process is then given: a newer configuration may come in meanwhile. */
+  async function prepare(daemon: Daemon): Promise<void> {
+    const { config, spec } = daemon;
+    await spec.feed.prepare?.(config);
+    if (daemon.config !== config) await prepare(daemon);
   }
 
   function takenBy(daemon: Daemon, child: ChildProcess): () => void {
