@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type Dockerode from 'dockerode';
 import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Scanner } from '../../src/core/bundle-plans.ts';
 import {
   DAEMON_NAMES,
   DAEMON_USERS,
@@ -38,6 +39,8 @@ let site: DockerSite;
 let shared: Bundle;
 const never = new AbortController().signal;
 const scanner = await imageScanner();
+/** Both, where the image holds the real one. */
+const SCANNERS: Scanner[] = [...new Set<Scanner>(['allow-list', scanner])];
 const SECRETS = { route: `route-${randomUUID()}`, repository: `repository-${randomUUID()}` };
 
 beforeAll(async () => {
@@ -46,15 +49,15 @@ beforeAll(async () => {
 });
 afterAll(() => site?.dispose());
 
-async function newBundle(): Promise<Bundle> {
+async function newBundle(kind: Scanner = scanner): Promise<Bundle> {
   const bottle = site.bottle('daemons');
   const network = await site.network(bottle);
   const plans = fullPlans({ route: site.secret(SECRETS.route), repository: site.secret(SECRETS.repository) });
-  return { input: site.bundleInput(bottle, network, { scanner, plans }), network, name: bundleName(bottle.id) };
+  return { input: site.bundleInput(bottle, network, { scanner: kind, plans }), network, name: bundleName(bottle.id) };
 }
 
-async function readyBundle(): Promise<Bundle> {
-  const bundle = await newBundle();
+async function readyBundle(kind?: Scanner): Promise<Bundle> {
+  const bundle = await newBundle(kind);
   await ensureBundle(site, bundle.input, never);
   return bundle;
 }
@@ -96,7 +99,7 @@ async function processes(name: string, part: string): Promise<number[]> {
 const others = (daemon: DaemonName): DaemonName[] => DAEMON_NAMES.filter((name) => name !== daemon);
 
 describe('each daemon', () => {
-  test('runs as a user of its own, that can do nothing init does not let it', async () => {
+  test('runs as a user of its own, in no further group', async () => {
     const daemons = await daemonsIn(site, shared.name);
     for (const daemon of DAEMON_NAMES) {
       const { stdout } = await root(shared.name, 'cat "/proc/$1/status"', String(daemons[daemon].pid));
@@ -110,7 +113,7 @@ describe('each daemon', () => {
   });
 
   test.each(DAEMON_NAMES)(
-    "of which %s can read no other's environment, memory, open files or arguments of init",
+    "is kept apart: %s reads neither another's nor init's environment, memory or open files",
     async (daemon) => {
       const daemons = await daemonsIn(site, shared.name);
       const [init] = await processes(shared.name, 'node /opt/bottle/init.js');
@@ -128,35 +131,38 @@ describe('each daemon', () => {
     },
   );
 
-  test.each(DAEMON_NAMES)('of which %s can neither read nor change what is not its own on the disk', async (daemon) => {
-    const directories: Record<DaemonName, string> = {
-      pipelock: '/run/bottle/pipelock',
-      egress: '/var/lib/bottle/egress',
-      'git-gate': '/var/lib/bottle/git',
-      supervise: '/var/lib/bottle/supervise',
-    };
-    const user = DAEMON_USERS[daemon];
-    const own = await as(user, shared.name, 'ls -A "$1" && touch "$1/x" && rm "$1/x"', directories[daemon]);
-    expect([own.exitCode, own.stderr]).toEqual([0, '']);
-    for (const other of others(daemon)) {
-      const tried = await as(user, shared.name, 'ls "$1"; touch "$1/x"', directories[other]);
-      expect(tried).toMatchObject({
-        stdout: '',
-        stderr: expect.stringMatching(/Permission denied[\s\S]*Permission denied/),
-      });
-    }
-    const writable = await as(
-      user,
-      shared.name,
-      'find / -xdev -writable ! -type l ! -path "/proc/*" ! -path "$1*" 2>/dev/null',
-      directories[daemon],
-    );
-    expect(
-      writable.stdout.split('\n').filter((path) => !/^(\/dev\/|\/(var\/)?tmp$|\/run\/lock$|$)/.test(path)),
-    ).toEqual([]);
-    const socket = await as(user, shared.name, 'curl -sS --unix-socket /run/bottle/init.sock http://init/');
-    expect(socket).toMatchObject({ stdout: '', exitCode: 7 });
-  });
+  test.each(DAEMON_NAMES)(
+    'is kept apart: %s neither reads nor changes what is not its own on the disk',
+    async (daemon) => {
+      const directories: Record<DaemonName, string> = {
+        pipelock: '/run/bottle/pipelock',
+        egress: '/var/lib/bottle/egress',
+        'git-gate': '/var/lib/bottle/git',
+        supervise: '/var/lib/bottle/supervise',
+      };
+      const user = DAEMON_USERS[daemon];
+      const own = await as(user, shared.name, 'ls -A "$1" && touch "$1/x" && rm "$1/x"', directories[daemon]);
+      expect([own.exitCode, own.stderr]).toEqual([0, '']);
+      for (const other of others(daemon)) {
+        const tried = await as(user, shared.name, 'ls "$1"; touch "$1/x"', directories[other]);
+        expect(tried).toMatchObject({
+          stdout: '',
+          stderr: expect.stringMatching(/Permission denied[\s\S]*Permission denied/),
+        });
+      }
+      const writable = await as(
+        user,
+        shared.name,
+        'find / -xdev -writable ! -type l ! -path "/proc/*" ! -path "$1*" 2>/dev/null',
+        directories[daemon],
+      );
+      expect(
+        writable.stdout.split('\n').filter((path) => !/^(\/dev\/|\/(var\/)?tmp$|\/run\/lock$|$)/.test(path)),
+      ).toEqual([]);
+      const socket = await as(user, shared.name, 'curl -sS --unix-socket /run/bottle/init.sock http://init/');
+      expect(socket).toMatchObject({ stdout: '', exitCode: 7 });
+    },
+  );
 
   test("finds its secrets where only it can: git-gate's are in files of its own, egress' in no file", async () => {
     const found = await root(
@@ -268,8 +274,8 @@ test('SIGHUP to the container has every daemon take its configuration again, and
 });
 
 describe('the end', () => {
-  test('comes within the grace, by itself, with uploads under way that never end', async () => {
-    const { network, name } = await readyBundle();
+  test.each(SCANNERS)('comes within the grace, by itself, with uploads under way that never end (%s)', async (kind) => {
+    const { network, name } = await readyBundle(kind);
     const client = await site.stranger({ HostConfig: { NetworkMode: network.name } });
     const uploads = [
       [PIPELOCK_PORT, `POST ${EGRESS_URL}/echo.test/ HTTP/1.1\r\nHost: egress:9099`],
@@ -322,5 +328,5 @@ async function giveGateDirectory(name: string, user: number): Promise<void> {
   const archive = pack();
   archive.entry({ name: 'var/lib/bottle/git', type: 'directory', mode: 0o700, uid: user, gid: user });
   archive.finalize();
-  await site.docker.getContainer(name).putArchive(archive, { path: '/' });
+  await site.docker.getContainer(name).putArchive(archive as unknown as NodeJS.ReadableStream, { path: '/' });
 }

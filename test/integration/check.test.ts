@@ -1,8 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { daemonsOf, secretRefsOf } from '../../src/core/bundle-plans.ts';
+import { EGRESS_PORT, EGRESS_URL } from '../../src/core/daemons.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
-import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
+import type { BottleRef, CheckInput, NetworkFacts } from '../../src/core/step-io.ts';
+import { imageScanner } from '../../src/host/images.ts';
 import { ensureNetwork } from '../../src/host/network.ts';
 import { type ActivitySite, activitySite } from '../support/activity-site.ts';
+import { type BundleChange, plansOf, sh } from '../support/docker-site.ts';
+import { fullPlans } from '../support/full-bundle.ts';
 import { runIn } from '../support/run-in-container.ts';
 
 interface Home {
@@ -11,20 +17,42 @@ interface Home {
 }
 
 let site: ActivitySite;
+/** A bundle of the allow-list proxy alone. */
 let good: Home;
+/** A bundle of all daemons, with the scanner as people use it; what fits it. */
+let full: Home;
+let fullCheck: Partial<CheckInput>;
+const SECRETS = { route: `route-${randomUUID()}`, repository: `repository-${randomUUID()}` };
+
 beforeAll(async () => {
   site = await activitySite();
-  good = await site.ready('check');
+  const change = fullBundle();
+  [good, full] = await Promise.all([site.ready('check'), site.ready('check', change)]);
+  fullCheck = checkOf(change);
 });
 afterAll(() => site?.dispose());
 
-const ALLOW = ['api.anthropic.com'];
-const check = ({ bottle, network }: Home, allow: string[] = ALLOW) =>
-  site.step('check', { bottle, network, driver: 'docker', allow });
+const scanner = await imageScanner();
+const fullBundle = (): BundleChange => ({
+  scanner,
+  plans: fullPlans({ route: site.secret(SECRETS.route), repository: site.secret(SECRETS.repository) }),
+});
+
+/** What the launch would hand its check for this bundle. */
+function checkOf({ scanner: kind = 'allow-list', plans }: BundleChange = {}): Partial<CheckInput> {
+  const all = plansOf(plans);
+  return { daemons: daemonsOf(all), scanner: kind, allow: all.pipelock.allow, secrets: secretRefsOf(all) };
+}
+
+const check = ({ bottle, network }: Home, change: Partial<CheckInput> = {}) => {
+  const { daemons = ['pipelock'], allow = ['api.anthropic.com'], secrets = [] } = change;
+  const kind = change.scanner ?? 'allow-list';
+  return site.step('check', { bottle, network, driver: 'docker', daemons, scanner: kind, allow, secrets });
+};
 
 /** What is wrong according to the check, one finding a line. */
-async function findings(home: Home, allow?: string[]): Promise<string[]> {
-  const failure = await check(home, allow).then(
+async function findings(home: Home, change?: Partial<CheckInput>): Promise<string[]> {
+  const failure = await check(home, change).then(
     () => ({ type: 'none', message: '' }),
     (error: { type: string; message: string }) => error,
   );
@@ -38,12 +66,17 @@ describe('the check', () => {
     await expect(Promise.all([check(good), check(good)])).resolves.toEqual([null, null]);
   });
 
+  test('passes a bottle with every daemon, any number of times', async () => {
+    await expect(check(full, fullCheck)).resolves.toBeNull();
+    await expect(Promise.all([check(full, fullCheck), check(full, fullCheck)])).resolves.toEqual([null, null]);
+  });
+
   test('passes a bottle that lists no host at all', async () => {
-    await expect(check(good, [])).resolves.toBeNull();
+    await expect(check(good, { allow: [] })).resolves.toBeNull();
   });
 
   test('finds a listed host that the proxy does not let through', async () => {
-    expect(await findings(good, ['forgotten.example.com'])).toEqual([
+    expect(await findings(good, { allow: ['forgotten.example.com'] })).toEqual([
       expect.stringMatching(/^a listed host is refused .*"deny"/),
     ]);
   });
@@ -76,8 +109,9 @@ describe('the check', () => {
   test('finds a proxy that lets through what nobody listed', async () => {
     const home = await site.machine('check');
     await site.step('bundle', {
-      ...site.bundleInput(home.bottle, home.network),
-      allow: [...ALLOW, 'unlisted.bottle.invalid'],
+      ...site.bundleInput(home.bottle, home.network, {
+        plans: { pipelock: { allow: ['api.anthropic.com', 'unlisted.bottle.invalid'] } },
+      }),
     });
     expect(await findings(home)).toEqual([
       expect.stringMatching(/^an unlisted host is not refused /),
@@ -104,6 +138,54 @@ describe('the check', () => {
       expect.stringMatching(/^an unlisted host is not refused /),
       expect.stringMatching(/^an unlisted host is not refused over TLS /),
     ]);
+  });
+
+  test('finds each daemon that should be there and is not', async () => {
+    expect(await findings(good, { daemons: ['pipelock', 'egress', 'git-gate', 'supervise'] })).toEqual([
+      expect.stringMatching(/^egress cannot be reached through the scanner \(egress: 403\)/),
+      expect.stringMatching(/^the push gate does not answer \(git-gate: 000\)/),
+      expect.stringMatching(/^supervise does not answer \(supervise: 000\)/),
+    ]);
+  });
+
+  test('finds egress where it can be reached without the scanner', async () => {
+    const open = `require('node:http').createServer((_, response) => response.end()).listen(${EGRESS_PORT}, process.argv[1], () => console.log('up'))`;
+    const start = 'node -e "$1" "$2" >/tmp/open & echo $!; while [ ! -s /tmp/open ]; do sleep 0.02; done';
+    const bundle = bundleName(full.bottle.id);
+    const { stdout } = await runIn(site, bundle, ['sh', '-c', start, 'sh', open, full.network.bundleIp]);
+    expect(await findings(full, fullCheck)).toEqual([
+      expect.stringMatching(/^egress can be reached without the scanner \(egress-direct: 200\)/),
+    ]);
+    await runIn(site, bundle, ['sh', '-c', 'kill "$1"', 'sh', stdout.trim()]);
+    await expect(check(full, fullCheck)).resolves.toBeNull();
+  });
+
+  test.each([
+    ['in the environment of a process', 'SECRET="$1" sleep 30 & echo $!'],
+    ['in the arguments of a process', 'sh -c "sleep 30; :" "$1" & echo $!'],
+    ['in a file of the agent', 'mkdir -p ~/.config/tool && echo "token=$1" >~/.config/tool/auth; echo $$'],
+    ['in a skill, deep', 'mkdir -p ~/.claude/skills/a/b/c && echo "use $1" >~/.claude/skills/a/b/c/note.md; echo $$'],
+    ["in the agent's own configuration", 'echo "{\\"key\\": \\"$1\\"}" >~/.claude.json; echo $$'],
+  ])('finds a secret that is %s, and names it by its reference alone', async (_where, script) => {
+    const [route = '', repository = ''] = fullCheck.secrets ?? [];
+    const put = await sh(site.driver, full.bottle.id, `${script} >/tmp/pid 2>/dev/null </dev/null; cat /tmp/pid`.replace('"$1"', '"$S"').replaceAll('$1', '$S'), {
+      env: { S: SECRETS.route },
+    });
+    try {
+      const found = await findings(full, fullCheck);
+      expect(found).toEqual([`the secret ${route} is in the machine`]);
+      expect(found.join()).not.toContain(repository);
+    } finally {
+      await sh(site.driver, full.bottle.id, `kill ${put.stdout.trim()}; rm -rf ~/.config ~/.claude/skills ~/.claude.json`);
+    }
+    await expect(check(full, fullCheck)).resolves.toBeNull();
+  });
+
+  test('whose secret is gone from the host is that error', async () => {
+    await expect(check(full, { ...fullCheck, secrets: ['file:/no/such'] })).rejects.toMatchObject({
+      type: 'SECRET_MISSING',
+      nonRetryable: true,
+    });
   });
 
   test('of a machine that does not run is that error, not a finding', async () => {

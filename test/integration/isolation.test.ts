@@ -1,5 +1,5 @@
 /**
- * Tries, from inside a real machine on a real network with a real bundle, to get anywhere but to the bundle's proxy
+ * Tries, from inside a real machine on a real network with a real bundle, to get anywhere but to the bundle's daemons
  * (invariant 1) and to become more than the agent (invariant 6). Each attempt is one that works where the setting it
  * is about is missing: the last group shows that for the means used here.
  */
@@ -7,12 +7,21 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { PIPELOCK_PORT } from '../../src/core/daemons.ts';
+import {
+  EGRESS_LISTEN_HOST,
+  EGRESS_NAME,
+  EGRESS_PORT,
+  GIT_GATE_PORT,
+  PIPELOCK_PORT,
+  SUPERVISE_PORT,
+} from '../../src/core/daemons.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
 import { GUEST } from '../../src/core/plan.ts';
 import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
 import { ensureBundle } from '../../src/host/bundle.ts';
-import { type DockerSite, dockerSite, sh } from '../support/docker-site.ts';
+import { imageScanner } from '../../src/host/images.ts';
+import { type DockerSite, dockerSite, plansOf, sh } from '../support/docker-site.ts';
+import { fullPlans } from '../support/full-bundle.ts';
 import { dial, runIn } from '../support/run-in-container.ts';
 
 interface Home {
@@ -40,8 +49,10 @@ afterAll(async () => {
 });
 
 async function home(): Promise<Home> {
-  const { bottle, network } = await site.machine('isolated');
-  await ensureBundle(site, site.bundleInput(bottle, network), new AbortController().signal);
+  const plans = fullPlans({ route: site.secret('a route'), repository: site.secret('a repository') });
+  const { bottle, network } = await site.machine('isolated', plansOf(plans));
+  const input = site.bundleInput(bottle, network, { plans, scanner: await imageScanner() });
+  await ensureBundle(site, input, new AbortController().signal);
   return { bottle, network };
 }
 
@@ -65,13 +76,20 @@ const nowhere = (words: readonly string[]): string[] =>
   words.filter((word) => !['EHOSTUNREACH', 'ENETUNREACH', 'timeout'].includes(word));
 
 describe('a machine', () => {
-  test("reaches its bundle's proxy, and no other port there", async () => {
+  test("reaches its bundle's scanner, push gate and supervise, and no other port there: not egress", async () => {
     const { bundleIp } = mine.network;
+    const closed = [1, 22, 53, 80, 443, 2375, EGRESS_PORT];
     const words = await from(mine, [
-      [bundleIp, PIPELOCK_PORT],
-      ...[1, 22, 53, 80, 443, 2375, 9099, 9100, 9418].map((closed): Target => [bundleIp, closed]),
+      ...[PIPELOCK_PORT, GIT_GATE_PORT, SUPERVISE_PORT].map((open): Target => [bundleIp, open]),
+      ...closed.map((port): Target => [bundleIp, port]),
+      [EGRESS_LISTEN_HOST, EGRESS_PORT],
     ]);
-    expect(words).toEqual(['connected', ...Array(9).fill('ECONNREFUSED')]);
+    expect(words).toEqual([...Array(3).fill('connected'), ...Array(closed.length + 1).fill('ECONNREFUSED')]);
+  });
+
+  test('does not know egress by its name', async () => {
+    const { exitCode, stdout } = await shell(`timeout 8 getent hosts ${EGRESS_NAME}`);
+    expect([exitCode, stdout]).toEqual([2, '']);
   });
 
   test('does not reach the internet', async () => {
@@ -131,6 +149,8 @@ describe('a machine', () => {
     expect(uplink).not.toBe('');
     const targets: Target[] = [
       [other.network.bundleIp, PIPELOCK_PORT],
+      [other.network.bundleIp, GIT_GATE_PORT],
+      [other.network.bundleIp, SUPERVISE_PORT],
       [other.network.machineIp, 22],
       [other.network.gateway, port],
       [uplink, PIPELOCK_PORT],

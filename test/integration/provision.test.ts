@@ -4,6 +4,8 @@ import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { PLACEHOLDER } from '../../src/core/agent-environment.ts';
+import { EGRESS_URL } from '../../src/core/daemons.ts';
 import { GUEST } from '../../src/core/plan.ts';
 import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
 import { writeBottleState } from '../../src/host/bottle-state.ts';
@@ -16,16 +18,16 @@ let bottle: BottleRef;
 let network: NetworkFacts;
 beforeAll(async () => {
   site = await activitySite();
-  ({ bottle, network } = await site.ready('provision'));
+  ({ bottle, network } = await site.ready('provision', { plans: { supervise: { maxPending: 2 } } }));
 });
 afterAll(() => site?.dispose());
 
 const inside = (script: string, options: Parameters<typeof sh>[3] = {}) => sh(site.driver, bottle.id, script, options);
 
-async function keepPrompt(prompt: string, env: Record<string, string> = {}): Promise<void> {
+async function keepPrompt(prompt: string): Promise<void> {
   site.write('agents/demo.md', prompt);
   const { plan } = await makePlan({ settings: site.settings, agent: 'demo', env: {} });
-  await writeBottleState(site.settings, bottle.id, { ...plan, env }, prompt);
+  await writeBottleState(site.settings, bottle.id, plan, prompt);
 }
 
 describe('provision.prompt', () => {
@@ -203,6 +205,146 @@ describe('provision.skills', () => {
   });
 });
 
+describe('provision.git', () => {
+  const REPOS = [
+    { name: 'app', upstream: 'https://git.example.com/team/app.git' },
+    { name: 'tools', upstream: 'ssh://git@git.example.com:2222/team/tools' },
+    { name: 'port', upstream: 'https://git.example.com:8443/team/port' },
+  ];
+  const USER = { name: 'Agent "A" \\ #1', email: 'agent@example.com' };
+  const provision = (repos = REPOS, user: { name?: string; email?: string } = USER) =>
+    site.step('provision.git', { bottle, driver: 'docker', network, repos, user });
+  const gate = (name: string): string => `http://${network.bundleIp}:9418/${name}.git`;
+  /** Where git would go for each address, asked for as the agent. */
+  const led = async (addresses: readonly string[]): Promise<string[]> =>
+    (
+      await inside(
+        `for each in ${addresses.map((address) => `'${address}'`).join(' ')}; do git ls-remote --get-url "$each"; done`,
+      )
+    ).stdout
+      .trim()
+      .split('\n');
+
+  beforeAll(() => provision().then(() => provision()));
+
+  test.each([
+    [
+      'app',
+      [
+        'https://git.example.com/team/app.git',
+        'https://git.example.com/team/app',
+        'ssh://git@git.example.com/team/app.git',
+        'ssh://git@git.example.com/team/app',
+        'ssh://git.example.com/team/app.git',
+        'git@git.example.com:team/app.git',
+        'git@git.example.com:team/app',
+      ],
+    ],
+    [
+      'tools',
+      [
+        'ssh://git@git.example.com:2222/team/tools',
+        'ssh://git@git.example.com:2222/team/tools.git',
+        'ssh://git.example.com:2222/team/tools.git',
+        'https://git.example.com/team/tools',
+        'https://git.example.com/team/tools.git',
+      ],
+    ],
+    [
+      'port',
+      [
+        'https://git.example.com:8443/team/port',
+        'https://git.example.com:8443/team/port.git',
+        'git@git.example.com:team/port.git',
+      ],
+    ],
+  ])('leads every way to write the address of %s to the gate', async (name, addresses) => {
+    expect(await led(addresses)).toEqual(addresses.map(() => gate(name)));
+  });
+
+  test('leaves other repositories where they are', async () => {
+    const others = [
+      'https://git.example.com/team/other.git',
+      'https://example.org/team/app.git',
+      'git@git.example.com:app.git',
+      './app',
+    ];
+    expect(await led(others)).toEqual(others);
+  });
+
+  test('leads to a gate that is there: git gets its answer from it, past the proxy', async () => {
+    const { exitCode, stderr } = await inside(
+      'GIT_TRACE_CURL=1 GIT_TERMINAL_PROMPT=0 git ls-remote https://git.example.com/team/app',
+    );
+    expect(exitCode).not.toBe(0);
+    // This bundle has no gate: refused by the bundle itself, not by its proxy.
+    expect(stderr).toMatch(new RegExp(`${network.bundleIp.replaceAll('.', '\\.')}:? port 9418|${gate('app')}`));
+    expect(stderr).not.toMatch(/:8888|via proxy/i);
+  });
+
+  test('says who commits', async () => {
+    const { stdout, stderr } = await inside(
+      'cd "$(mktemp -d)" && git init -q && git commit -q --allow-empty -m one && git log --format="%an|%ae|%cn|%ce" && git symbolic-ref HEAD',
+    );
+    expect(stderr).toBe('');
+    expect(stdout).toBe(`${USER.name}|${USER.email}|${USER.name}|${USER.email}\nrefs/heads/main\n`);
+  });
+
+  test('sets defaults that are safe for one who is alone', async () => {
+    const { stdout } = await inside(
+      'git config --get-regexp "^(init.defaultbranch|push.autosetupremote|transfer.fsckobjects)$"',
+    );
+    expect(stdout).toBe('init.defaultbranch main\npush.autosetupremote true\ntransfer.fsckobjects true\n');
+  });
+
+  test("is no file of the agent's own, and what the agent sets for itself wins", async () => {
+    expect(
+      (await inside(`stat -c '%a %U' ${GUEST.gitConfigFile}; ls -a ~/.gitconfig ~/.config/git 2>/dev/null`)).stdout,
+    ).toBe('644 agent\n');
+    await inside('git config --global user.name Myself');
+    await provision();
+    expect((await inside('git config user.name; git config user.email; rm ~/.gitconfig')).stdout).toBe(
+      `Myself\n${USER.email}\n`,
+    );
+  });
+
+  test('again, with other repositories and another user, leaves nothing of what was before', async () => {
+    await provision([{ name: 'new', upstream: 'https://git.example.com/team/new.git' }], {
+      email: 'other@example.com',
+    });
+    expect(await led(['https://git.example.com/team/new', 'https://git.example.com/team/app'])).toEqual([
+      gate('new'),
+      'https://git.example.com/team/app',
+    ]);
+    expect((await inside('git config user.name; git config user.email')).stdout).toBe('other@example.com\n');
+    await provision([], {});
+    expect((await inside('git config --get-regexp "^(url|user)"')).stdout).toBe('');
+    expect((await inside('git config init.defaultBranch')).stdout).toBe('main\n');
+    await provision();
+    expect(await led(['git@git.example.com:team/app.git'])).toEqual([gate('app')]);
+  });
+});
+
+describe('provision.supervise', () => {
+  const provision = (url: string | null) => site.step('provision.supervise', { bottle, driver: 'docker', url });
+  const url = (): string => `http://${network.bundleIp}:9100/mcp`;
+
+  test('where there is none leaves nothing', async () => {
+    await provision(null);
+    expect((await inside(`ls ${GUEST.mcpFile}`)).exitCode).not.toBe(0);
+  });
+
+  test('writes the file that an agent is started with, as it is now, any number of times', async () => {
+    await provision('http://10.0.0.1:9100/mcp');
+    await provision(url());
+    await provision(url());
+    expect((await inside(`stat -c '%a %U' ${GUEST.mcpFile}`)).stdout).toBe('644 agent\n');
+    expect(JSON.parse((await inside(`cat ${GUEST.mcpFile}`)).stdout)).toEqual({
+      mcpServers: { supervise: { type: 'http', url: url() } },
+    });
+  });
+});
+
 describe('provision.agent', () => {
   /** What a person would see within some seconds, without the terminal's own codes. */
   async function screen(argv: string[], env: Record<string, string>, until: RegExp): Promise<string> {
@@ -230,17 +372,22 @@ describe('provision.agent', () => {
     return plain();
   }
 
+  /** Where an agent with a placeholder finds its model. */
+  const MODEL = { ANTHROPIC_BASE_URL: `${EGRESS_URL}/anthropic` };
+
   // A screen's words may be put in place by cursor moves, which leave no blank between them.
   const QUESTION =
     /trust|Select\s*login|Choose\s*the\s*text\s*style|Do\s*you\s*want|Bypass\s*Permissions\s*mode|Yes,\s*I\s*accept|Unable\s*to\s*connect/i;
 
   beforeAll(async () => {
-    await keepPrompt('', { ANTHROPIC_API_KEY: 'placeholder-injected-by-egress' });
-    await site.step('provision.agent', { bottle, driver: 'docker' });
-    await site.step('provision.agent', { bottle, driver: 'docker' });
+    await provision({ url: `http://${network.bundleIp}:9100/mcp`, apiKey: PLACEHOLDER.api_key });
+    await provision({ url: `http://${network.bundleIp}:9100/mcp`, apiKey: PLACEHOLDER.api_key });
   });
 
-  test("leaves the seeds to the agent alone, and no key in them but a manifest's last characters", async () => {
+  const provision = (how: { url: string | null; apiKey: string | null }) =>
+    site.step('provision.agent', { bottle, driver: 'docker', ...how });
+
+  test('leaves the seeds to the agent alone, and no key in them but the last characters of the placeholder', async () => {
     const { stdout } = await inside('stat -c "%a %U %n" .claude.json .claude/settings.json; cat .claude.json', {
       workdir: GUEST.home,
     });
@@ -248,7 +395,14 @@ describe('provision.agent', () => {
     expect(JSON.parse(stdout.slice(stdout.indexOf('{')))).toMatchObject({
       hasCompletedOnboarding: true,
       customApiKeyResponses: { approved: ['r-injected-by-egress'] },
+      mcpServers: { supervise: { type: 'http', url: `http://${network.bundleIp}:9100/mcp` } },
     });
+    expect(stdout).not.toContain(PLACEHOLDER.api_key);
+  });
+
+  test('connects the agent to its supervise, without a question', async () => {
+    const { stdout } = await inside('timeout 60 claude mcp list');
+    expect(stdout).toMatch(new RegExp(`supervise: http://${network.bundleIp}:9100/mcp.*Connected`));
   });
 
   test('lets `claude -p` start without a question: without a login it says so and ends', async () => {
@@ -261,7 +415,8 @@ describe('provision.agent', () => {
   test.each([
     ['as it is', ['claude'], {}],
     ['without asking for permissions', ['claude', '--dangerously-skip-permissions'], {}],
-    ["with the manifest's key", ['claude'], { ANTHROPIC_API_KEY: 'placeholder-injected-by-egress' }],
+    ['with the placeholder of a key', ['claude'], { ...MODEL, ANTHROPIC_API_KEY: PLACEHOLDER.api_key }],
+    ['with the placeholder of a token', ['claude'], { ...MODEL, CLAUDE_CODE_OAUTH_TOKEN: PLACEHOLDER.auth_token }],
   ])('lets an interactive session start at its prompt, %s', async (_how, argv, env) => {
     const seen = await screen(argv, env, /~\/workspace[\s\S]*❯/);
     expect(seen).not.toMatch(QUESTION);
@@ -271,6 +426,13 @@ describe('provision.agent', () => {
     await inside('mkdir -p /tmp/empty');
     const seen = await screen(['claude'], { HOME: '/tmp/empty' }, QUESTION);
     expect(seen).not.toMatch(/auto\s*mode\s*on|bypass\s*permissions\s*on/);
+  });
+
+  test('where there is no key and no supervise says nothing of either', async () => {
+    await provision({ url: null, apiKey: null });
+    const seeds = JSON.parse((await inside('cat ~/.claude.json')).stdout) as object;
+    expect(Object.keys(seeds)).not.toContain('customApiKeyResponses');
+    expect(Object.keys(seeds)).not.toContain('mcpServers');
   });
 
   test('gives the way out to every process', async () => {
