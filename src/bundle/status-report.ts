@@ -1,5 +1,5 @@
 /** How a bundle tells the states of its daemons: a socket for whoever looks into the container, a log line for the host. */
-import { chmodSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { dirname } from 'node:path';
 import { type DaemonState, statusLine } from '../core/daemons.ts';
@@ -66,7 +66,10 @@ function answerAt(socket: string, statuses: () => Statuses, complain: (line: str
     mkdirSync(dirname(socket), { recursive: true });
     // Left behind by init's own predecessor in a container that was started again.
     rmSync(socket, { force: true });
-    server.listen(socket, () => chmodSync(socket, 0o600));
+    // Nobody but init's own user asks, whatever the directory allows.
+    const before = process.umask(0o177);
+    server.listen(socket);
+    process.umask(before);
   } catch (error) {
     failed(error as Error);
   }

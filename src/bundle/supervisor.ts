@@ -90,20 +90,27 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       const needsConfig = daemon.spec.feed.prepare !== undefined && daemon.config === undefined;
       if (daemon.begun || held || needsConfig || stopping) continue;
       daemon.begun = true;
-      void start(daemon);
+      start(daemon);
     }
   }
 
-  async function start(daemon: Daemon): Promise<void> {
-    const { spec } = daemon;
-    try {
-      await prepare(daemon);
-    } catch (error) {
-      write(`[init] ${spec.name}: ${(error as Error).message}\n`);
-      ended(daemon, 'not started');
+  function start(daemon: Daemon): void {
+    if (daemon.spec.feed.prepare === undefined) {
+      launch(daemon);
       return;
     }
+    prepare(daemon).then(
+      () => launch(daemon),
+      (error: Error) => {
+        write(`[init] ${daemon.spec.name}: ${error.message}\n`);
+        ended(daemon, 'not started');
+      },
+    );
+  }
+
+  function launch(daemon: Daemon): void {
     if (stopping) return;
+    const { spec } = daemon;
     const child = spawn(spec.command, spec.args, {
       env: spec.env,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -169,7 +176,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     // A daemon that keeps dying stays `failed` until it is ready: the state would only flicker otherwise.
     const state: DaemonState = daemon.status.state === 'failed' ? 'failed' : 'starting';
     set(daemon, { state, restarts: daemon.status.restarts + 1 });
-    void start(daemon);
+    start(daemon);
   }
 
   /** A new process for a configuration that the running one cannot take; what that one still does, it may end. */
@@ -178,7 +185,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     daemon.child = undefined;
     old?.kill('SIGTERM');
     set(daemon, { state: 'starting', pid: null });
-    void start(daemon);
+    start(daemon);
   }
 
   function give(daemon: Daemon, config: unknown): void {

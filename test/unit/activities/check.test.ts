@@ -1,5 +1,5 @@
-import { expect, test } from 'vitest';
-import { judge } from '../../../src/activities/check.ts';
+import { describe, expect, test } from 'vitest';
+import { expectations, judge } from '../../../src/activities/check.ts';
 
 const good = {
   proxy: '200',
@@ -11,18 +11,19 @@ const good = {
   networks: '10.214.3.19/28 ',
   agent: '2.1.330 (Claude Code)',
 };
-const findings = (change: Record<string, string>): string[] => judge({ ...good, ...change });
+/** A bottle with one daemon, behind the proxy that can be asked. */
+const SIMPLE = expectations({ daemons: ['pipelock'], scanner: 'allow-list', allow: ['api.anthropic.com'] });
+const findings = (change: Record<string, string>): string[] => judge({ ...good, ...change }, SIMPLE);
 
 test('a bottle as it should be has no findings', () => {
-  expect(judge(good)).toEqual([]);
-  expect(findings({ listed: 'none' })).toEqual([]);
+  expect(judge(good, SIMPLE)).toEqual([]);
 });
 
 test('silence is a finding: a probe that did not run proves nothing', () => {
-  expect(judge({})).toHaveLength(Object.keys(good).length);
+  expect(judge({}, SIMPLE)).toHaveLength(Object.keys(good).length);
   for (const name of Object.keys(good)) {
     const { [name as keyof typeof good]: _, ...rest } = good;
-    expect(judge(rest)).toEqual([expect.stringMatching(new RegExp(`\\(${name}: no answer\\)$`))]);
+    expect(judge(rest, SIMPLE)).toEqual([expect.stringMatching(new RegExp(`\\(${name}: no answer\\)$`))]);
     expect(findings({ [name]: '' })).toEqual([expect.stringContaining(`(${name}: )`)]);
   }
 });
@@ -60,4 +61,42 @@ test('what a machine printed is cut short, and all findings are told', () => {
   const all = findings({ agent: 'x'.repeat(5000), proxy: '000' });
   expect(all).toHaveLength(2);
   expect(all.join('').length).toBeLessThan(400);
+});
+
+test('pipelock is not asked what it would do; nothing listed, nobody is', () => {
+  const { listed: _, ...unasked } = good;
+  expect(judge(unasked, expectations({ daemons: ['pipelock'], scanner: 'pipelock', allow: ['a.test'] }))).toEqual([]);
+  expect(judge(unasked, expectations({ daemons: ['pipelock'], scanner: 'allow-list', allow: [] }))).toEqual([]);
+});
+
+describe('of all four daemons', () => {
+  const FULL = expectations({
+    daemons: ['pipelock', 'egress', 'git-gate', 'supervise'],
+    scanner: 'pipelock',
+    allow: [],
+  });
+  const full = {
+    ...good,
+    egress: '200',
+    'egress-direct': '000',
+    'egress-tunnel': '000',
+    'git-gate': '404',
+    supervise: '405',
+  };
+
+  test('each must answer, and egress only through the scanner', () => {
+    expect(judge(full, FULL)).toEqual([]);
+    expect(judge(good, FULL)).toHaveLength(5);
+  });
+
+  test.each([
+    ['egress', '403', 'egress cannot be reached through the scanner'],
+    ['egress-direct', '200', 'egress can be reached without the scanner'],
+    ['egress-direct', '404', 'egress can be reached without the scanner'],
+    ['egress-tunnel', '200', 'egress can be reached by a tunnel past the scanner'],
+    ['git-gate', '000', 'the push gate does not answer'],
+    ['supervise', '000', 'supervise does not answer'],
+  ])('%s seen as %s is a finding', (name, value, finding) => {
+    expect(judge({ ...full, [name]: value }, FULL)).toEqual([`${finding} (${name}: ${value})`]);
+  });
 });

@@ -26,11 +26,11 @@ afterEach(async () => {
 });
 
 /** A proxy with these entries, whose names resolve as given (to loopback unless told otherwise). */
-async function proxyFor(allow: string[], names: Record<string, Address[]> = {}): Promise<number> {
+async function proxyFor(allow: string[], names: Record<string, Address[]> = {}, egress = false): Promise<number> {
   const proxy = await startAllowListProxy({
     host: '127.0.0.1',
     port: 0,
-    allow: allow.map(parseAllowEntry),
+    policy: () => ({ allow: allow.map(parseAllowEntry), egress }),
     onRequest: (record) => records.push(record),
     resolve: async (name) => {
       lookups.push(name);
@@ -412,7 +412,7 @@ test('closing ends the tunnels that are open', async () => {
   const proxy = await startAllowListProxy({
     host: '127.0.0.1',
     port: 0,
-    allow: [parseAllowEntry(`127.0.0.1:${upstream}`)],
+    policy: () => ({ egress: false, allow: [parseAllowEntry(`127.0.0.1:${upstream}`)] }),
   });
   const socket = await tunnel(proxy.port, `127.0.0.1:${upstream}`);
   socket.write('ping');

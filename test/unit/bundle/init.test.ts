@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,7 +31,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 let init: ChildProcess | undefined;
-let statusFile: string;
+let statusSocket: string;
 let host: string;
 let log: string;
 let wake: () => void;
@@ -40,7 +40,7 @@ beforeEach(() => {
   init = undefined;
   log = '';
   wake = () => {};
-  statusFile = join(mkdtempSync(join(directory, 'run-')), 'bottle', 'status.json');
+  statusSocket = join(mkdtempSync(join(directory, 'run-')), 'bottle', 'init.sock');
   // Any address of 127/8 is ours, so the fixed port is free on one picked at random.
   const part = () => 1 + Math.floor(Math.random() * 250);
   host = `127.${part()}.${part()}.${part()}`;
@@ -55,8 +55,8 @@ afterEach(async () => {
 
 function start(env: Record<string, string>): ChildProcess {
   init = spawn(process.execPath, [initFile], {
-    env: { PATH: '/usr/bin:/bin', BOTTLE_LISTEN_HOST: host, BOTTLE_STATUS_FILE: statusFile, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { PATH: '/usr/bin:/bin', BOTTLE_STATUS_SOCKET: statusSocket, ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
   init.stdout?.setEncoding('utf8').on('data', (data: string) => {
     log += data;
@@ -79,7 +79,20 @@ const told = () =>
     .split('\n')
     .map(parseStatusLine)
     .filter((states) => states !== undefined);
-const file = () => JSON.parse(readFileSync(statusFile, 'utf8')) as { daemons: Record<string, DaemonStatus> };
+/** What a look at the socket tells. */
+async function states(): Promise<Record<string, DaemonStatus>> {
+  const request = http.get({ socketPath: statusSocket, path: '/', agent: false });
+  const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+  return JSON.parse(await text(response)).daemons;
+}
+
+/** Hands init a delivery as the host does. */
+function deliver(child: ChildProcess, config: unknown, revision = 'one'): void {
+  child.stdin?.write(`${JSON.stringify({ revision, config })}\n`);
+}
+const listing = (...allow: string[]) => ({
+  pipelock: { kind: 'allow-list', listen: { host, port: PIPELOCK_PORT }, allow, egress: false },
+});
 const proxyAnswers = (path: string) =>
   fetch(`http://${host}:${PIPELOCK_PORT}${path}`).then((response) => response.json());
 
@@ -88,24 +101,61 @@ async function exitOf(child: ChildProcess): Promise<number | null> {
   return child.exitCode;
 }
 
-describe('with pipelock', () => {
-  const env = { BOTTLE_DAEMONS: 'pipelock', BOTTLE_ALLOW: '["ok.test"]', SECRET_OF_OTHERS: 'x' };
+describe('with the allow-list proxy', () => {
+  const env = { BOTTLE_DAEMONS: 'pipelock', SECRET_OF_OTHERS: 'x' };
+  const isReady = () => told().at(-1)?.['pipelock'] === 'ready';
+  async function startReady(): Promise<ChildProcess> {
+    const child = start(env);
+    deliver(child, listing('ok.test'));
+    await until(() => log.includes('[init] applied one\n[init] status {"pipelock":"ready"}\n'));
+    return child;
+  }
 
-  test('it says starting, then ready once the proxy answers, in the log and in the file', async () => {
-    start(env);
-    await until(() => told().at(-1)?.['pipelock'] === 'ready');
-    expect(told()).toEqual([{ pipelock: 'starting' }, { pipelock: 'ready' }]);
+  test('it waits for its configuration, and says ready once the proxy answers', async () => {
+    const child = start(env);
+    await until(() => told().length === 1);
+    deliver(child, listing('ok.test'));
+    await until(() => log.includes('[init] applied one\n'));
+    await until(() => told().length === 3);
+    expect(told()).toEqual([{ pipelock: 'starting' }, { pipelock: 'ready' }, { pipelock: 'ready' }]);
     expect(await proxyAnswers('/verdict?host=ok.test')).toEqual({ host: 'ok.test', verdict: 'allow' });
     expect(await proxyAnswers('/verdict?host=evil.test')).toEqual({ host: 'evil.test', verdict: 'deny' });
-    expect(file()).toEqual({
-      daemons: { pipelock: { state: 'ready', pid: expect.any(Number), restarts: 0, since: expect.any(String) } },
+    expect(await states()).toEqual({
+      pipelock: { state: 'ready', pid: expect.any(Number), restarts: 0, since: expect.any(String) },
     });
-    expect(readdirSync(join(statusFile, '..'))).toEqual(['status.json']);
+  });
+
+  test('another list counts once it is told as applied, in the same process', async () => {
+    const child = await startReady();
+    const before = (await states())['pipelock']?.pid;
+    deliver(child, listing('new.test'), 'two');
+    await until(() => log.includes('[init] applied two\n'));
+    expect(await proxyAnswers('/verdict?host=new.test')).toMatchObject({ verdict: 'allow' });
+    expect(await proxyAnswers('/verdict?host=ok.test')).toMatchObject({ verdict: 'deny' });
+    expect((await states())['pipelock']?.pid).toBe(before);
+  });
+
+  test('a delivery that cannot be read is complained of without a word of it, and changes nothing', async () => {
+    const child = await startReady();
+    const complaints = text(child.stderr as NodeJS.ReadableStream);
+    child.stdin?.write('{"revision":"x","config":"secret\n');
+    child.stdin?.write('{"revision":"x y","config":{"pipelock":"secret"}}\n');
+    child.stdin?.write('{"revision":"x","config":{"egress":"secret"}}\n');
+    deliver(child, listing('ok.test'), 'two');
+    await until(() => log.includes('[init] applied two\n'));
+    child.kill('SIGTERM');
+    expect(await complaints).toBe('[init] error: a delivery that cannot be read\n'.repeat(3));
+    expect(log).not.toContain('secret');
+  });
+
+  test('goes on when its input ends', async () => {
+    const child = await startReady();
+    child.stdin?.end();
+    expect(await proxyAnswers('/health')).toEqual({ status: 'ok' });
   });
 
   test('the proxy refuses what is not listed', async () => {
-    start(env);
-    await until(() => told().at(-1)?.['pipelock'] === 'ready');
+    await startReady();
     const request = http.get({ host, port: PIPELOCK_PORT, path: 'http://evil.test/', agent: false });
     const [response] = (await once(request, 'response')) as [http.IncomingMessage];
     expect(response.statusCode).toBe(403);
@@ -114,47 +164,42 @@ describe('with pipelock', () => {
   });
 
   test('a proxy that cannot listen says why in one line, and is tried again', async () => {
-    start({ ...env, BOTTLE_LISTEN_HOST: '192.0.2.1' }); // an address nobody has
-    await until(() => told().filter((states) => states['pipelock'] === 'backoff').length === 2);
+    host = '192.0.2.1'; // an address nobody has
+    deliver(start(env), listing());
+    await until(() => told().filter((each) => each['pipelock'] === 'backoff').length === 2);
     expect(
       told()
         .slice(0, 4)
-        .map((states) => states['pipelock']),
+        .map((each) => each['pipelock']),
     ).toEqual(['starting', 'backoff', 'starting', 'backoff']);
     const words = log.split('\n').filter((line) => line.startsWith('[pipelock]'));
     expect(words.slice(0, 2)).toEqual(
       Array(2).fill('[pipelock] error: listen EADDRNOTAVAIL: address not available 192.0.2.1:8888'),
     );
+    expect(log).not.toContain('applied');
   });
 
   test('the daemon has only the variables it needs', async () => {
-    start(env);
-    await until(() => told().at(-1)?.['pipelock'] === 'ready');
-    const environment = readFileSync(`/proc/${file().daemons['pipelock']?.pid}/environ`, 'utf8');
+    await startReady();
+    const environment = readFileSync(`/proc/${(await states())['pipelock']?.pid}/environ`, 'utf8');
     const names = environment.split('\0').flatMap((pair) => pair.split('=')[0] || []);
-    expect(names.filter((name) => !name.startsWith('NODE_CHANNEL_')).sort()).toEqual([
-      'BOTTLE_ALLOW',
-      'BOTTLE_LISTEN_HOST',
-      'PATH',
-    ]);
+    expect(names.filter((name) => !name.startsWith('NODE_CHANNEL_')).sort()).toEqual(['PATH']);
   });
 
-  test('a killed proxy is ready again in another process, and its log lines carry its name', async () => {
-    start(env);
-    await until(() => told().at(-1)?.['pipelock'] === 'ready');
-    const pid = file().daemons['pipelock']?.pid as number;
+  test('a killed proxy is ready again in another process, with what it was given', async () => {
+    await startReady();
+    const pid = (await states())['pipelock']?.pid as number;
     process.kill(pid, 'SIGKILL');
-    await until(() => told().filter((states) => states['pipelock'] === 'ready').length === 2);
-    expect(file().daemons['pipelock']).toMatchObject({ restarts: 1 });
-    expect(file().daemons['pipelock']?.pid).not.toBe(pid);
-    const refusal = await fetch(`http://${host}:${PIPELOCK_PORT}/nothing`);
-    expect(refusal.status).toBe(404);
+    await until(() => told().at(-1)?.['pipelock'] === 'backoff');
+    await until(isReady);
+    expect((await states())['pipelock']).toMatchObject({ restarts: 1 });
+    expect((await states())['pipelock']?.pid).not.toBe(pid);
+    expect(await proxyAnswers('/verdict?host=ok.test')).toMatchObject({ verdict: 'allow' });
   });
 
   test.each(['SIGTERM', 'SIGINT'] as const)('%s ends it with 0, and the proxy with it', async (signal) => {
-    const child = start(env);
-    await until(() => told().at(-1)?.['pipelock'] === 'ready');
-    const pid = file().daemons['pipelock']?.pid as number;
+    const child = await startReady();
+    const pid = (await states())['pipelock']?.pid as number;
     child.kill(signal);
     expect(await exitOf(child)).toBe(0);
     expect(() => process.kill(pid, 0)).toThrow('ESRCH');
@@ -162,29 +207,28 @@ describe('with pipelock', () => {
   });
 
   test('SIGHUP ends neither', async () => {
-    const child = start(env);
-    await until(() => told().at(-1)?.['pipelock'] === 'ready');
+    const child = await startReady();
     child.kill('SIGHUP');
     expect(await proxyAnswers('/health')).toEqual({ status: 'ok' });
     child.kill('SIGTERM');
     expect(await exitOf(child)).toBe(0);
-    expect(told()).toEqual([{ pipelock: 'starting' }, { pipelock: 'ready' }, { pipelock: 'stopped' }]);
+    expect(told().at(-1)).toEqual({ pipelock: 'stopped' });
   });
 
   test('killed outright, it leaves no proxy behind', async () => {
-    const child = start(env);
-    await until(() => told().at(-1)?.['pipelock'] === 'ready');
+    const child = await startReady();
     child.kill('SIGKILL');
     const asked = () => proxyAnswers('/health').catch((error: Error) => (error.cause as NodeJS.ErrnoException).code);
     await expect.poll(asked, { timeout: 5000 }).toBe('ECONNREFUSED');
   });
 
-  test('where the status file cannot be written, the log still tells', async () => {
-    const child = start({ ...env, BOTTLE_STATUS_FILE: join(initFile, 'status.json') });
+  test('where the status socket cannot be made, the log still tells', async () => {
+    const child = start({ ...env, BOTTLE_STATUS_SOCKET: join(initFile, 'init.sock') });
     const complaint = text(child.stderr as NodeJS.ReadableStream);
-    await until(() => told().at(-1)?.['pipelock'] === 'ready');
+    deliver(child, listing());
+    await until(isReady);
     child.kill('SIGTERM');
-    expect(await complaint).toMatch(/^\[init\] error: no status file: [^\n]*\n$/);
+    expect(await complaint).toMatch(/^\[init\] error: no status socket: [^\n]*\n$/);
   });
 });
 
@@ -192,7 +236,7 @@ test.each(['', ' , '])('with the daemons %j it idles until SIGTERM', async (BOTT
   const child = start({ BOTTLE_DAEMONS });
   await until(() => log.includes('\n'));
   expect(log).toBe('[init] status {}\n');
-  expect(file()).toEqual({ daemons: {} });
+  expect(await states()).toEqual({});
   child.kill('SIGTERM');
   expect(await exitOf(child)).toBe(0);
   // It was still there to be told.
@@ -202,14 +246,9 @@ test.each(['', ' , '])('with the daemons %j it idles until SIGTERM', async (BOTT
 describe('an environment that makes no sense ends it at once with one line', () => {
   test.each<[string, Record<string, string>]>([
     ['unknown daemon "nope" (known: pipelock, egress, git-gate, supervise)', { BOTTLE_DAEMONS: 'pipelock,nope' }],
-    ['daemon "egress" is not built into this bundle', { BOTTLE_DAEMONS: 'egress' }],
-    ['BOTTLE_LISTEN_HOST is not an IP address', { BOTTLE_DAEMONS: 'pipelock', BOTTLE_LISTEN_HOST: 'bundle' }],
-    ['BOTTLE_LISTEN_HOST must be one address', { BOTTLE_DAEMONS: 'pipelock', BOTTLE_LISTEN_HOST: '0.0.0.0' }],
-    ['BOTTLE_LISTEN_HOST must be one address', { BOTTLE_DAEMONS: 'pipelock', BOTTLE_LISTEN_HOST: '::' }],
-    ['BOTTLE_ALLOW: not JSON', { BOTTLE_DAEMONS: 'pipelock', BOTTLE_ALLOW: 'a.test' }],
     [
-      'BOTTLE_ALLOW: "https://a.test" is not a host (host, *.host or host:port)',
-      { BOTTLE_DAEMONS: 'pipelock', BOTTLE_ALLOW: '["https://a.test"]' },
+      'BOTTLE_SCANNER is "magic" (known: pipelock, allow-list)',
+      { BOTTLE_DAEMONS: 'pipelock', BOTTLE_SCANNER: 'magic' },
     ],
   ])('%s', async (message, env) => {
     const child = start(env);

@@ -12,6 +12,7 @@ const view = (ask: Ask, change: Partial<RequestView> = {}): RequestView => ({
   decidedAt: '2026-11-24T09:01:00.000Z',
   note: null,
   expiresAt: null,
+  private: false,
   ...change,
 });
 

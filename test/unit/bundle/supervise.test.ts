@@ -79,7 +79,7 @@ const heard = (): RequestView[] =>
   lines.map((line) => {
     const asked = parseAskLine(line.slice(0, -1));
     if (asked === undefined) throw new Error(`not a request: ${line}`);
-    return { ...asked, state: 'pending', decidedAt: null, note: null, expiresAt: null };
+    return { ...asked, state: 'pending', decidedAt: null, note: null, expiresAt: null, private: false };
   });
 
 /** The host decides the n-th of what it heard, and tells everything it knows. */

@@ -1,8 +1,9 @@
 import { fileURLToPath } from 'node:url';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { BackoffPolicy } from '../../../src/bundle/backoff.ts';
+import { byMessage, type Feed } from '../../../src/bundle/feed.ts';
 import type { DaemonStatus } from '../../../src/bundle/status-report.ts';
-import { readyByMessage, type Supervisor, startSupervisor } from '../../../src/bundle/supervisor.ts';
+import { type DaemonSpec, type Supervisor, startSupervisor } from '../../../src/bundle/supervisor.ts';
 
 const FIXTURE = fileURLToPath(new URL('../../fixtures/bundle/daemon.mjs', import.meta.url));
 const QUICK: BackoffPolicy = { firstMs: 1, capMs: 4, healthyMs: 60_000, failedAfter: 3 };
@@ -10,7 +11,7 @@ const QUICK: BackoffPolicy = { firstMs: 1, capMs: 4, healthyMs: 60_000, failedAf
 type Picture = Record<string, DaemonStatus>;
 
 let supervisor: Supervisor | undefined;
-let log: string;
+let log = '';
 let pictures: Picture[];
 let wake: () => void;
 
@@ -25,17 +26,25 @@ afterEach(async () => {
   await supervisor?.stop();
 });
 
-function supervise(
-  daemons: Record<string, string[]>,
-  options: { backoff?: BackoffPolicy; graceMs?: number } = {},
-): void {
+interface Options {
+  backoff?: BackoffPolicy;
+  graceMs?: number;
+  /** Of single daemons. */
+  change?: Record<string, Partial<DaemonSpec>>;
+  /** Given at once to every daemon; undefined: nothing is given yet. */
+  config?: unknown;
+}
+
+function supervise(daemons: Record<string, string[]>, { change = {}, ...rest }: Options = {}): void {
+  const { config, ...options } = { config: 'first', ...rest };
   supervisor = startSupervisor({
     daemons: Object.entries(daemons).map(([name, behaviours]) => ({
       name,
       command: process.execPath,
       args: [FIXTURE, ...behaviours],
       env: { ONLY: name },
-      readiness: readyByMessage,
+      feed: byMessage,
+      ...change[name],
     })),
     write: (lines) => {
       log += lines;
@@ -48,7 +57,10 @@ function supervise(
     backoff: QUICK,
     ...options,
   });
+  if (config !== undefined) void supervisor.apply(toAll(Object.keys(daemons), config));
 }
+
+const toAll = (names: string[], config: unknown) => Object.fromEntries(names.map((name) => [name, config]));
 
 /** Waits until it holds, looking again after each line and each change. */
 async function until(holds: () => boolean): Promise<void> {
@@ -69,6 +81,14 @@ test('a daemon is starting until it says that it is ready', async () => {
   await until(() => now('a')?.state === 'ready');
   expect(statesOf('a')).toEqual(['starting', 'ready']);
   expect(statesOf('b')).toEqual(['starting']);
+});
+
+test('a daemon without a configuration is started, and waits for one', async () => {
+  supervise({ a: ['ready', 'tell', 'stay'] }, { config: undefined });
+  expect(now('a')).toMatchObject({ state: 'starting', pid: expect.any(Number) });
+  await supervisor?.apply({ a: { x: 1 } });
+  expect(now('a')?.state).toBe('ready');
+  await until(() => log.includes('[a] config {"x":1}\n'));
 });
 
 test('each line of output carries the name of its daemon', async () => {
@@ -108,7 +128,7 @@ test('a daemon that keeps dying is failed, still tried at the longest delay, and
 });
 
 test('a daemon that dies after it was ready counts as well, until it has run healthy for a while', async () => {
-  supervise({ a: ['ready', 'crash'] }, { backoff: { ...QUICK, failedAfter: 2 } });
+  supervise({ a: ['ready-crash'] }, { backoff: { ...QUICK, failedAfter: 2 } });
   await until(() => statesOf('a').includes('failed'));
   await supervisor?.stop();
   pictures = [];
@@ -124,7 +144,7 @@ test('a daemon that dies after it was ready counts as well, until it has run hea
 
 test('a program that cannot be started at all is reported and tried again', async () => {
   supervisor = startSupervisor({
-    daemons: [{ name: 'a', command: '/no/such/program', args: [], env: {}, readiness: readyByMessage }],
+    daemons: [{ name: 'a', command: '/no/such/program', args: [], env: {}, feed: byMessage }],
     write: (lines) => {
       log += lines;
     },
@@ -167,4 +187,90 @@ test('a signal is passed on to every daemon', async () => {
   supervisor?.signal('SIGHUP');
   await until(() => log.includes('[a] reloaded\n') && log.includes('[b] reloaded\n'));
   expect(now('a')).toMatchObject({ state: 'ready', restarts: 0 });
+});
+
+describe('another configuration', () => {
+  test('goes to the daemons whose part has changed, in the process they have', async () => {
+    supervise({ a: ['ready', 'tell', 'stay'], b: ['ready', 'tell', 'stay'] });
+    await until(() => now('a')?.state === 'ready' && now('b')?.state === 'ready');
+    const pids = [now('a')?.pid, now('b')?.pid];
+    await supervisor?.apply({ a: 'second', b: 'first' });
+    await supervisor?.apply({ a: 'second', b: 'first' });
+    await until(() => log.includes('[a] config "second"'));
+    expect(log.match(/config/g)).toHaveLength(3);
+    expect([now('a')?.pid, now('b')?.pid]).toEqual(pids);
+    expect(statesOf('a')).toEqual(['starting', 'ready']);
+  });
+
+  test('is what a daemon gets that is started again', async () => {
+    supervise({ a: ['tell', 'ready', 'stay'] });
+    await supervisor?.apply({ a: 'second' });
+    process.kill(now('a')?.pid as number, 'SIGKILL');
+    await until(() => now('a')?.state === 'ready' && now('a')?.restarts === 1);
+    await until(() => log.split('config "second"').length === 3);
+  });
+
+  test('is waited for until every daemon has it, one that was dead at the time too', async () => {
+    supervise({ a: ['ready', 'stay'] }, { backoff: { ...QUICK, firstMs: 100 } });
+    await until(() => now('a')?.state === 'ready');
+    process.kill(now('a')?.pid as number, 'SIGKILL');
+    await until(() => now('a')?.state === 'backoff');
+    await supervisor?.apply({ a: 'second' });
+    expect(now('a')).toMatchObject({ state: 'ready', restarts: 1 });
+  });
+
+  test('that only a new process can take gets one, while the old one ends what it does', async () => {
+    const prepared: unknown[] = [];
+    const feed: Feed = {
+      prepare: async (config) => void prepared.push(config),
+      first: byMessage.first,
+      next: () => false,
+    };
+    supervise({ a: ['orderly', 'ready', 'stay'] }, { change: { a: { feed } } });
+    await until(() => now('a')?.state === 'ready');
+    const pid = now('a')?.pid;
+    await supervisor?.apply({ a: 'second' });
+    expect(now('a')).toMatchObject({ state: 'ready', restarts: 0 });
+    expect(now('a')?.pid).not.toBe(pid);
+    expect(prepared).toEqual(['first', 'second']);
+    await until(() => log.includes('[a] bye\n'));
+  });
+
+  test('that comes in while the first is being prepared is the one that is prepared and given', async () => {
+    const gate = Promise.withResolvers<void>();
+    const prepared: unknown[] = [];
+    const feed: Feed = {
+      ...byMessage,
+      prepare: async (config) => {
+        prepared.push(config);
+        await gate.promise;
+      },
+    };
+    supervise({ a: ['ready', 'tell', 'stay'] }, { change: { a: { feed } } });
+    const applied = supervisor?.apply({ a: 'second' });
+    gate.resolve();
+    await applied;
+    expect(prepared).toEqual(['first', 'second']);
+    await until(() => log.includes('config'));
+    expect(log).not.toContain('"first"');
+  });
+});
+
+describe('a daemon that comes after another', () => {
+  const after = { b: { after: ['a'] } };
+
+  test('is started once that one is ready', async () => {
+    supervise({ a: ['ready', 'stay'], b: ['ready', 'stay'] }, { change: after, config: undefined });
+    expect(now('b')).toMatchObject({ state: 'starting', pid: null });
+    await supervisor?.apply({ a: 1, b: 1 });
+    expect(now('b')?.state).toBe('ready');
+    const started = pictures.findIndex(({ b }) => b?.pid !== null);
+    expect(pictures[started]?.['a']?.state).toBe('ready');
+  });
+
+  test('is started all the same once that one has failed', async () => {
+    supervise({ a: ['crash'], b: ['ready', 'stay'] }, { change: after });
+    await until(() => now('b')?.state === 'ready');
+    expect(statesOf('a')).toContain('failed');
+  });
 });

@@ -43,7 +43,12 @@ test('a status reads as facts, a table of steps, errors and commands', () => {
   const document = {
     ...held,
     network: { name: 'bottle-demo', subnet: '10.214.3.16/28', gateway: '10.214.3.17', bundleIp: '10.214.3.18' },
-    bundle: { container: 'bottle-demo-bundle', daemons: { pipelock: 'ready' } },
+    bundle: {
+      container: 'bottle-demo-bundle',
+      daemons: { pipelock: 'ready' },
+      scanner: 'pipelock' as const,
+      refused: [],
+    },
     machine: { name: 'bottle-demo', state: 'running' as const },
   };
   expect(statusText(document, { now: STARTED + 65_000 })).toMatchInlineSnapshot(`

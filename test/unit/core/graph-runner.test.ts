@@ -57,7 +57,9 @@ async function settle(outcome: StepOutcome, ...names: readonly string[]): Promis
 const flying = (): string[] => [...inFlight.keys()];
 const step = (id: string) => runner.steps().find((candidate) => candidate.id === id);
 const stateOf = (id: string) => step(id)?.state;
-const PROVISION = ['provision.prompt', 'provision.skills', 'provision.agent'];
+const PROVISION = ['provision.prompt', 'provision.skills', 'provision.git', 'provision.supervise', 'provision.agent'];
+/** All but the skills. */
+const OTHERS = PROVISION.filter((step) => step !== 'provision.skills');
 
 async function untilProvision(): Promise<void> {
   await settle(DONE, 'prepare', 'network', 'bundle', 'machine.create', 'machine.start');
@@ -89,7 +91,7 @@ describe('a launch', () => {
 
   it('checks last and is then ready', async () => {
     await untilProvision();
-    expect(await settle(DONE, 'provision.prompt', 'provision.agent')).toEqual(['provision.skills']);
+    expect(await settle(DONE, ...OTHERS)).toEqual(['provision.skills']);
     expect(await settle(DONE, 'provision.skills')).toEqual(['check']);
     expect(runner.readyAt).toBeUndefined();
     clock += 1500;
@@ -135,17 +137,17 @@ describe('a launch', () => {
 describe('a step that failed', () => {
   it('is held with its error, while its siblings go on', async () => {
     await untilProvision();
-    expect(await settle(FAILED, 'provision.skills')).toEqual(['provision.prompt', 'provision.agent']);
+    expect(await settle(FAILED, 'provision.skills')).toEqual(OTHERS);
     expect(runner.phase).toBe('held');
     expect(runner.held()).toEqual(['provision.skills']);
     expect(step('provision.skills')).toMatchObject({ state: 'held', attempts: 3, error: NO_SKILL });
-    expect(await settle(DONE, 'provision.prompt', 'provision.agent')).toEqual([]);
+    expect(await settle(DONE, ...OTHERS)).toEqual([]);
     expect(runner.phase).toBe('held');
   });
 
   it('runs again in place when a person says retry, and nothing else does', async () => {
     await untilProvision();
-    await settle(DONE, 'provision.prompt', 'provision.agent');
+    await settle(DONE, ...OTHERS);
     await settle(FAILED, 'provision.skills');
     expect(runner.decide('retry')).toEqual(['provision.skills']);
     expect(flying()).toEqual(['provision.skills']);
@@ -159,8 +161,8 @@ describe('a step that failed', () => {
     await settle(FAILED, ...PROVISION);
     expect(runner.decide('retry', 'provision.agent')).toEqual(['provision.agent']);
     expect(flying()).toEqual(['provision.agent']);
-    expect(runner.held()).toEqual(['provision.prompt', 'provision.skills']);
-    expect(runner.decide('retry')).toEqual(['provision.prompt', 'provision.skills']);
+    expect(runner.held()).toEqual(PROVISION.slice(0, -1));
+    expect(runner.decide('retry')).toEqual(PROVISION.slice(0, -1));
   });
 
   it('counts as settled when it is skipped, and is still undone later', async () => {
@@ -306,8 +308,8 @@ describe('a launch that is given up', () => {
     expect(runner.phase).toBe('stopping');
     expect(stateOf('provision.skills')).toBe('undoing');
     expect(runner.held()).toEqual([]);
-    expect(await settle(CANCELLED, 'provision.prompt')).toEqual(['provision.agent']);
-    expect(await settle(DONE, 'provision.agent')).toEqual(['undo machine.start', 'undo bundle']);
+    expect(await settle(CANCELLED, 'provision.prompt')).toEqual(OTHERS.slice(1));
+    expect(await settle(DONE, ...OTHERS.slice(1))).toEqual(['undo machine.start', 'undo bundle']);
   });
 
   it('undoes also what was only half run, but not what never ran', async () => {
@@ -364,7 +366,7 @@ describe('what died while the bottle was ready', () => {
     expect(await settle(DONE, 'bundle')).toEqual(['check']);
     await settle(DONE, 'check');
     expect([runner.phase, runner.readyAt]).toEqual(['ready', readyAt]);
-    expect(runner.steps().map(({ attempts }) => attempts)).toEqual([1, 1, 2, 1, 1, 1, 1, 1, 2]);
+    expect(runner.steps().map(({ attempts }) => attempts)).toEqual([1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 2]);
   });
 
   it('is held when it cannot be run again, and retried in place', async () => {

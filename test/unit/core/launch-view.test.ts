@@ -12,7 +12,7 @@ const identity = {
   startedAt: new Date('2026-11-23T10:00:00Z'),
 };
 const values: Record<string, unknown> = {
-  prepare: { plan: { driver: 'docker' }, uiUrl: 'http://ui.test/demo' },
+  prepare: { plan: { driver: 'docker', scanner: 'pipelock' }, uiUrl: 'http://ui.test/demo' },
   network: networkFacts('bottle-demo', '10.214.3.16/28'),
   bundle: { container: 'bottle-demo-bundle', daemons: { pipelock: 'ready' } },
 };
@@ -83,7 +83,12 @@ describe('the status document', () => {
       gateway: '10.214.3.17',
       bundleIp: '10.214.3.18',
     });
-    expect(status.bundle).toEqual({ container: 'bottle-demo-bundle', daemons: { pipelock: 'ready' } });
+    expect(status.bundle).toEqual({
+      container: 'bottle-demo-bundle',
+      daemons: { pipelock: 'ready' },
+      scanner: 'pipelock',
+      refused: [],
+    });
     expect(status.machine).toEqual({ name: 'bottle-demo', state: 'running' });
     expect(status.steps.map(({ id, state }) => [id, state])).toEqual(LAUNCH_STEPS.map(({ id }) => [id, 'done']));
   });

@@ -10,7 +10,7 @@ const problems = (schema: z.ZodObject, value: unknown): string[] => {
 
 describe('an agent file', () => {
   test('may say nothing at all', () => {
-    expect(agentSchema.parse({})).toEqual({ skills: [], env: {}, resources: {} });
+    expect(agentSchema.parse({})).toEqual({ skills: [], env: {}, resources: {}, 'git-gate': { user: {} } });
   });
 
   test('may say everything', () => {
@@ -20,6 +20,7 @@ describe('an agent file', () => {
       env: { A: 'text', _B2: '' },
       driver: 'smolvm',
       resources: { cpus: 0.5, memoryMiB: 512, pids: 64 },
+      'git-gate': { user: { name: 'Agent', email: 'agent@example.com' } },
     };
     expect(agentSchema.parse(all)).toEqual(all);
   });
@@ -40,7 +41,7 @@ describe('an agent file', () => {
   test.each([
     [
       { skill: [] },
-      'skill: unknown key (known: bottle, skills, env, driver, resources, name, description, model, color, memory)',
+      'skill: unknown key (known: bottle, skills, env, driver, resources, git-gate, name, description, model, color, memory)',
     ],
     [{ resources: { cpu: 1 } }, 'resources.cpu: unknown key'],
     [{ bottle: 'Dev' }, 'bottle: expected lower-case letters, digits and dashes, a letter first'],

@@ -9,6 +9,7 @@ import { settings as readSettings, type Settings } from '../../../src/host/setti
 // The tags need a build, which these tests do without.
 vi.mock('../../../src/host/images.ts', () => ({
   imageTags: async () => ({ base: 'b:1', guest: 'guest:1', bundle: 'bundle:1' }),
+  imageScanner: async () => 'pipelock',
 }));
 
 let settings: Settings;
@@ -37,8 +38,12 @@ describe('the plan', () => {
         sources: { agent: file, bottle: null },
         images: { guest: 'guest:1', bundle: 'bundle:1' },
         pool: '10.214.0.0/16',
+        uplink: 'bridge',
         daemons: ['pipelock'],
-        allow: ['api.anthropic.com'],
+        scanner: 'pipelock',
+        bundle: { pipelock: { allow: ['api.anthropic.com'] }, egress: null, gitGate: null, supervise: null, ca: null },
+        provider: { template: 'claude', credential: null },
+        git: { user: {} },
         env: {},
         resources: { cpus: 2, memoryMiB: 4096, pids: 1024 },
         prompt: { empty: false },
@@ -56,7 +61,7 @@ describe('the plan', () => {
     write('agents/demo.md', '---\nbottle: dev\nenv: {A: agent}\nresources: {cpus: 1}\nskills: [x, y, x]\n---\n');
     expect(await plan()).toMatchObject({
       sources: { bottle },
-      allow: ['api.anthropic.com', 'a.test'],
+      bundle: { pipelock: { allow: ['api.anthropic.com', 'a.test'] } },
       env: { A: 'agent', B: 'bottle' },
       resources: { cpus: 1, memoryMiB: 4096, pids: 99 },
       skills: ['x', 'y'],

@@ -15,7 +15,7 @@ function config(text: string): Config {
   return readConfig({ home });
 }
 
-const defaults = { network: { pool: '10.214.0.0/16' }, temporal: {}, resources: {} };
+const defaults = { network: { pool: '10.214.0.0/16', uplink: 'bridge' }, temporal: {}, resources: {} };
 
 it('is all defaults without the file, and with an empty one', () => {
   expect(readConfig({ home })).toEqual(defaults);
@@ -26,13 +26,13 @@ it('is all defaults without the file, and with an empty one', () => {
 it('reads every key', () => {
   const text = `
 driver: smolvm
-network: { pool: 172.20.0.0/14 }
+network: { pool: 172.20.0.0/14, uplink: company, ca: ~/company.pem }
 temporal: { ui: "https://temporal.example/ui/" }
 resources: { cpus: 1.5, memoryMiB: 4096 }
 `;
   expect(config(text)).toEqual({
     driver: 'smolvm',
-    network: { pool: '172.20.0.0/14' },
+    network: { pool: '172.20.0.0/14', uplink: 'company', ca: '~/company.pem' },
     temporal: { ui: 'https://temporal.example/ui' },
     resources: { cpus: 1.5, memoryMiB: 4096 },
   });
