@@ -254,6 +254,8 @@ export function manifestProblems(error: z.ZodError, known: readonly string[]): M
         expected: issue.path.length === 0 ? `unknown key (known: ${known.join(', ')})` : 'unknown key',
       }));
     }
+    // The key itself is at fault: what it should have been is in the issue within.
+    if (issue.code === 'invalid_key') return [{ key, expected: issue.issues[0]?.message ?? issue.message }];
     const plain =
       issue.code === 'invalid_type' && issue.expected === 'object' ? 'expected key: value pairs' : issue.message;
     return [{ key, expected: plain }];

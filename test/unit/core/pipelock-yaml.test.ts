@@ -1,0 +1,99 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { fixedPart, type PipelockYamlInput, pipelockYaml } from '../../../src/core/pipelock-yaml.ts';
+import { findProgram } from '../../../src/host/bundle-programs.ts';
+
+const listen = { host: '10.214.3.18', port: 8888 };
+const yaml = (change: Partial<PipelockYamlInput> = {}): string =>
+  pipelockYaml({ listen, allow: [], formerlyAllowed: [], egress: false, ...change });
+
+/** What a person may have written, and what becomes of it; the golden files are the very texts that pipelock gets. */
+const CASES: Record<string, Partial<PipelockYamlInput>> = {
+  nothing: {},
+  egress: { egress: true },
+  hosts: { allow: ['example.com', '*.example.org', 'example.net:8443', 'intranet.test private', '10.1.2.3 private'] },
+  grants: { egress: true, allow: ['example.com', 'granted.test'], formerlyAllowed: ['ended.test'] },
+};
+
+describe.each(Object.entries(CASES))('for %s', (name, input) => {
+  test('is this text', async () => {
+    await expect(yaml(input)).toMatchFileSnapshot(`../../fixtures/golden/pipelock-${name}.yaml`);
+  });
+});
+
+const found = process.platform === 'linux' ? await findProgram('pipelock') : undefined;
+if (found === undefined) {
+  console.warn("pipelock's own check of its configuration is skipped: none in BOTTLE_TOOLS, on PATH or in the cache");
+}
+/** How pipelock's own check ends for a text, and what it says. */
+function check(text: string): { status: number | null; said: string } {
+  const directory = mkdtempSync(path.join(tmpdir(), 'bottle-pipelock-'));
+  try {
+    spawnSync(found?.path ?? '', ['tls', 'init', '--out', directory]);
+    const file = path.join(directory, 'pipelock.yaml');
+    writeFileSync(file, text.replaceAll('/run/bottle/pipelock', directory));
+    const { status, stderr } = spawnSync(found?.path ?? '', ['check', '--config', file], { encoding: 'utf8' });
+    return { status, said: stderr };
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+describe.skipIf(found === undefined)('pipelock itself', () => {
+  test.each(Object.entries(CASES))('accepts the one for %s', (_name, input) => {
+    expect(check(yaml(input))).toMatchObject({ status: 0, said: expect.stringContaining('Config validation: OK') });
+  });
+
+  test('refuses a key that it does not know, so what it accepts counts', () => {
+    expect(check(`${yaml()}no_such_key: 1\n`).status).not.toBe(0);
+  });
+});
+
+describe('what a running pipelock takes', () => {
+  test('is another allow-list', () => {
+    expect(fixedPart(yaml({ allow: ['a.test'], formerlyAllowed: ['b.test'] }))).toBe(
+      fixedPart(yaml({ allow: ['a.test', 'b.test'] })),
+    );
+    expect(fixedPart(yaml({ allow: ['a.test'] }))).not.toContain('api_allowlist');
+  });
+
+  test.each<[string, Partial<PipelockYamlInput>]>([
+    ['a host it never knew, whose tunnels it would look into', { allow: ['a.test', 'new.test'] }],
+    ['a name that may be private', { allow: ['a.test private'] }],
+    ['egress', { allow: ['a.test'], egress: true }],
+    ['another address', { allow: ['a.test'], listen: { host: '10.0.0.1', port: 8888 } }],
+  ])('is not %s', (_what, input) => {
+    expect(fixedPart(yaml(input))).not.toBe(fixedPart(yaml({ allow: ['a.test'] })));
+  });
+});
+
+describe('the configuration', () => {
+  const config = (change: Partial<PipelockYamlInput> = {}) => parse(yaml(change));
+
+  test('never passes egress through unread, and trusts no other name to be private', () => {
+    const { tls_interception: tls, trusted_domains: trusted } = config({ egress: true, allow: ['a.test'] });
+    expect([tls.enabled, tls.passthrough_domains, trusted]).toEqual([true, ['a.test'], ['egress']]);
+  });
+
+  test('lists a host that was granted once as one to pass, but not as one to reach', () => {
+    const { api_allowlist: reach, tls_interception: tls } = config({ allow: ['a.test'], formerlyAllowed: ['b.test'] });
+    expect([reach, tls.passthrough_domains]).toEqual([['a.test'], ['a.test', 'b.test']]);
+  });
+
+  test('redacts no private key: its first line alone would go, and the key itself would pass', () => {
+    const { classes } = config().redaction.profiles.agent;
+    expect(classes).not.toContain('ssh-private-key');
+    expect(classes).toContain('aws-access-key');
+  });
+
+  test('lets a private address through only where it is named as one', () => {
+    expect(config({ allow: ['10.1.2.3 private', 'fd00::1 private'.replace('fd00::1', '[fd00::1]')] }).ssrf).toEqual({
+      ip_allowlist: ['10.1.2.3/32', 'fd00::1/128'],
+    });
+    expect(config({ allow: ['93.184.216.34'] }).ssrf).toBeUndefined();
+  });
+});

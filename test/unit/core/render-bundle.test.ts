@@ -1,0 +1,242 @@
+import { describe, expect, test } from 'vitest';
+import type { BundlePlans, EgressRoutePlan, GitRepoPlan } from '../../../src/core/bundle-plans.ts';
+import { caFilesOf, daemonsOf, secretRefsOf } from '../../../src/core/bundle-plans.ts';
+import { type BundleRendering, renderBundle } from '../../../src/core/render-bundle.ts';
+import type { RequestView } from '../../../src/core/requests.ts';
+
+const SECRET = 'the-secret-itself';
+const route = (change: Partial<EgressRoutePlan> = {}): EgressRoutePlan => ({
+  id: 'api.test',
+  upstream: 'https://api.test',
+  matches: [],
+  auth: { scheme: 'Bearer', secret: 'env:TOKEN' },
+  private: false,
+  ca: null,
+  ...change,
+});
+const repo = (change: Partial<GitRepoPlan> = {}): GitRepoPlan => ({
+  name: 'app',
+  upstream: 'https://git.test/app.git',
+  key: { kind: 'token', user: 'me', secret: 'env:TOKEN' },
+  branches: ['agent/*'],
+  allowForce: false,
+  allowDelete: false,
+  ca: null,
+  ...change,
+});
+const FULL: BundlePlans = {
+  pipelock: { allow: ['pkg.test', '*.wild.test', 'odd.test:8443'] },
+  egress: { routes: [route()] },
+  gitGate: { repos: [repo()] },
+  supervise: { maxPending: 10 },
+  ca: '/etc/company.pem',
+};
+const NONE: BundlePlans = { pipelock: { allow: [] }, egress: null, gitGate: null, supervise: null, ca: null };
+
+const render = (change: Partial<BundleRendering> = {}) =>
+  renderBundle({
+    plans: FULL,
+    scanner: 'allow-list',
+    bundleIp: '10.0.0.2',
+    requests: [],
+    secrets: new Map([['env:TOKEN', SECRET]]),
+    certificates: new Map([
+      ['/etc/company.pem', 'COMPANY'],
+      ['/etc/own.pem', 'OWN'],
+    ]),
+    ...change,
+  });
+
+const granted = (
+  id: string,
+  host: string,
+  change: Partial<RequestView> & { methods?: string[]; pathPrefix?: string | null } = {},
+): RequestView => {
+  const { methods = [], pathPrefix = null, ...rest } = change;
+  return {
+    id,
+    ask: { kind: 'egress-route', host, methods, pathPrefix, reason: '' },
+    askedAt: '2026-11-24T10:00:00.000Z',
+    state: 'approved',
+    decidedAt: '2026-11-24T10:01:00.000Z',
+    note: null,
+    expiresAt: null,
+    private: false,
+    ...rest,
+  };
+};
+
+describe('the daemons', () => {
+  test('are those that something needs; supervise needs egress for what it may grant', () => {
+    expect(daemonsOf(NONE)).toEqual(['pipelock']);
+    expect(daemonsOf({ ...NONE, supervise: { maxPending: 1 } })).toEqual(['pipelock', 'egress', 'supervise']);
+    expect(daemonsOf(FULL)).toEqual(['pipelock', 'egress', 'git-gate', 'supervise']);
+    for (const plans of [NONE, FULL])
+      expect(Object.keys(render({ plans })).sort()).toEqual(daemonsOf(plans).toSorted());
+  });
+
+  test('listen where they must, egress where nobody but the scanner gets', () => {
+    const config = render();
+    expect([
+      config.pipelock?.listen,
+      config.egress?.listen,
+      config['git-gate']?.listen,
+      config.supervise?.listen,
+    ]).toEqual([
+      { host: '10.0.0.2', port: 8888 },
+      { host: '127.0.0.2', port: 9099 },
+      { host: '10.0.0.2', port: 9418 },
+      { host: '10.0.0.2', port: 9100 },
+    ]);
+  });
+});
+
+describe('a secret', () => {
+  test('is with egress and git-gate, and with no other daemon', () => {
+    const { pipelock, egress, supervise, ...rest } = render();
+    expect(JSON.stringify(egress)).toContain(SECRET);
+    expect(JSON.stringify(rest['git-gate'])).toContain(SECRET);
+    expect(JSON.stringify([pipelock, supervise])).not.toContain(SECRET);
+    expect(JSON.stringify(render({ scanner: 'pipelock' }).pipelock)).not.toContain(SECRET);
+  });
+
+  test('that was not resolved is an error that names it', () => {
+    expect(() => render({ secrets: new Map() })).toThrow('env:TOKEN was not resolved');
+  });
+
+  test('is found in the plans, each once', () => {
+    expect(secretRefsOf(FULL)).toEqual(['env:TOKEN']);
+    expect(caFilesOf({ ...FULL, egress: { routes: [route({ ca: '/etc/own.pem' })] } })).toEqual([
+      '/etc/company.pem',
+      '/etc/own.pem',
+    ]);
+  });
+
+  test.each([
+    [{ scheme: 'Bearer', secret: 'env:TOKEN' }, 'authorization', `Bearer ${SECRET}`],
+    [{ scheme: 'token', secret: 'env:TOKEN' }, 'authorization', `token ${SECRET}`],
+    [{ scheme: 'header', header: 'X-Api-Key', secret: 'env:TOKEN' }, 'x-api-key', SECRET],
+    [
+      { scheme: 'basic', user: 'mé', secret: 'env:TOKEN' },
+      'authorization',
+      `Basic ${Buffer.from(`mé:${SECRET}`).toString('base64')}`,
+    ],
+  ] as const)('goes out as %j says, and is known in every form that could come back', (auth, header, value) => {
+    const [made] = render({ plans: { ...FULL, egress: { routes: [route({ auth })] } } }).egress?.routes ?? [];
+    expect(made?.auth).toEqual({ header, value });
+    expect(made?.secrets).toEqual(expect.arrayContaining([value, SECRET, value.split(' ').at(-1)]));
+  });
+});
+
+describe('git-gate', () => {
+  const only = (key: GitRepoPlan['key'], upstream: string) =>
+    render({ plans: { ...FULL, gitGate: { repos: [repo({ key, upstream })] } } })['git-gate']?.repos[0];
+
+  test('gets a key with its line end, and the host it is for pinned, with a port where there is one', () => {
+    const key = { kind: 'ssh-key', secret: 'env:TOKEN', hostKey: 'ssh-ed25519 AAAA' } as const;
+    expect(only(key, 'ssh://git@git.test/app.git')?.auth).toEqual({
+      kind: 'ssh-key',
+      key: `${SECRET}\n`,
+      knownHosts: 'git.test ssh-ed25519 AAAA\n',
+    });
+    expect(only(key, 'ssh://git@git.test:2222/app.git')?.auth).toMatchObject({
+      knownHosts: '[git.test]:2222 ssh-ed25519 AAAA\n',
+    });
+  });
+
+  test("trusts the repository's own CA, else the company's", () => {
+    expect(only(null, 'https://git.test/app.git')?.ca).toBe('COMPANY');
+    const plans = { ...FULL, gitGate: { repos: [repo({ ca: '/etc/own.pem' })] } };
+    expect(render({ plans })['git-gate']?.repos[0]?.ca).toBe('OWN');
+  });
+});
+
+describe('a grant', () => {
+  test('of a whole host is an entry of the allow-list, private only when that was said', () => {
+    const requests = [granted('a', 'new.test'), granted('b', 'intranet.test', { private: true })];
+    expect(render({ requests }).pipelock).toMatchObject({
+      allow: ['pkg.test', '*.wild.test', 'odd.test:8443', 'new.test', 'intranet.test private'],
+    });
+    expect(render({ requests }).egress?.routes.map(({ id }) => id)).toEqual(['api.test']);
+  });
+
+  test('of methods and a path is a route of egress without a credential, that ends when it ends', () => {
+    const expiresAt = '2026-11-24T11:00:00.000Z';
+    const requests = [granted('a', 'new.test', { methods: ['GET'], pathPrefix: '/v1', expiresAt })];
+    expect(render({ requests }).egress?.routes[1]).toEqual({
+      id: 'new.test',
+      upstream: 'https://new.test',
+      matches: [{ methods: ['GET'], paths: [{ type: 'prefix', value: '/v1' }] }],
+      auth: null,
+      secrets: [],
+      private: false,
+      ca: 'COMPANY',
+      expiresAt,
+    });
+  });
+
+  test('for a host with a route widens that route, credential and all, and never narrows it', () => {
+    const requests = [granted('a', 'api.test', { methods: ['POST'], pathPrefix: '/v2' })];
+    const limited = { ...FULL, egress: { routes: [route({ matches: [{ methods: ['GET'], paths: [] }] })] } };
+    const [widened, ...others] = render({ plans: limited, requests }).egress?.routes ?? [];
+    expect(others).toEqual([]);
+    expect(widened?.matches).toEqual([
+      { methods: ['GET'], paths: [] },
+      { methods: ['POST'], paths: [{ type: 'prefix', value: '/v2' }] },
+    ]);
+    expect(widened?.auth).not.toBeNull();
+    expect(render({ requests }).egress?.routes[0]?.matches).toEqual([]);
+  });
+
+  test.each(['pending', 'denied', 'expired'] as const)('that is %s opens nothing', (state) => {
+    const requests = [granted('a', 'new.test', { state }), granted('b', 'new.test', { state, methods: ['GET'] })];
+    expect(render({ requests }).pipelock).toEqual(render().pipelock);
+    expect(render({ requests }).egress).toEqual(render().egress);
+  });
+
+  test('that has ended stays known to pipelock, so that taking it away needs no new start', () => {
+    const requests = [granted('a', 'new.test', { state: 'expired' })];
+    const { pipelock } = render({ requests, scanner: 'pipelock' });
+    expect(pipelock).toMatchObject({
+      kind: 'pipelock',
+      yaml: expect.stringMatching(/passthrough_domains:[\s\S]*- new\.test/),
+    });
+    expect(pipelock).not.toMatchObject({ yaml: expect.stringMatching(/api_allowlist:\n( .*\n)*? {2}- new\.test/) });
+  });
+});
+
+test('the agent is told of every way out, and of no credential', () => {
+  const requests = [granted('a', 'whole.test', { expiresAt: '2026-11-24T11:00:00.000Z' })];
+  expect(render({ requests }).supervise).toEqual({
+    listen: { host: '10.0.0.2', port: 9100 },
+    maxPending: 10,
+    repositories: ['app'],
+    requests,
+    routes: [
+      {
+        url: 'http://egress:9099/api.test',
+        upstream: 'https://api.test',
+        methods: [],
+        paths: [],
+        credential: true,
+        expiresAt: null,
+      },
+      ...['https://pkg.test', 'https://*.wild.test', 'https://odd.test:8443'].map((url) => ({
+        url,
+        upstream: url,
+        methods: [],
+        paths: [],
+        credential: false,
+        expiresAt: null,
+      })),
+      {
+        url: 'https://whole.test',
+        upstream: 'https://whole.test',
+        methods: [],
+        paths: [],
+        credential: false,
+        expiresAt: '2026-11-24T11:00:00.000Z',
+      },
+    ],
+  });
+});
