@@ -168,15 +168,24 @@ describe('the check', () => {
     ["in the agent's own configuration", 'echo "{\\"key\\": \\"$1\\"}" >~/.claude.json; echo $$'],
   ])('finds a secret that is %s, and names it by its reference alone', async (_where, script) => {
     const [route = '', repository = ''] = fullCheck.secrets ?? [];
-    const put = await sh(site.driver, full.bottle.id, `${script} >/tmp/pid 2>/dev/null </dev/null; cat /tmp/pid`.replace('"$1"', '"$S"').replaceAll('$1', '$S'), {
-      env: { S: SECRETS.route },
-    });
+    const put = await sh(
+      site.driver,
+      full.bottle.id,
+      `${script} >/tmp/pid 2>/dev/null </dev/null; cat /tmp/pid`.replace('"$1"', '"$S"').replaceAll('$1', '$S'),
+      {
+        env: { S: SECRETS.route },
+      },
+    );
     try {
       const found = await findings(full, fullCheck);
       expect(found).toEqual([`the secret ${route} is in the machine`]);
       expect(found.join()).not.toContain(repository);
     } finally {
-      await sh(site.driver, full.bottle.id, `kill ${put.stdout.trim()}; rm -rf ~/.config ~/.claude/skills ~/.claude.json`);
+      await sh(
+        site.driver,
+        full.bottle.id,
+        `kill ${put.stdout.trim()}; rm -rf ~/.config ~/.claude/skills ~/.claude.json`,
+      );
     }
     await expect(check(full, fullCheck)).resolves.toBeNull();
   });

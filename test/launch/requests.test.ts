@@ -1,6 +1,7 @@
 /** The agent's requests and the operator's answers, with processes dying at the worst moments. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { bottleName, bundleName, machineName } from '../../src/core/names.ts';
+import { bundleName, machineName } from '../../src/core/names.ts';
+import { callTool as call } from '../support/call-tool.ts';
 import {
   docker,
   type Installation,
@@ -28,20 +29,6 @@ async function readyBottle(): Promise<string> {
   await it.launch(id, { agent: 'asker' });
   await it.waitFor(id, isReady);
   return id;
-}
-
-/** One call of an MCP tool, as the agent makes it. */
-async function call(id: string, name: string, args: object): Promise<Record<string, unknown>> {
-  const { NetworkSettings } = await docker.getContainer(bundleName(id)).inspect();
-  const bundleIp = NetworkSettings.Networks[bottleName(id)]?.IPAddress;
-  const body = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: args } };
-  const { stdout } = await runIn({ docker }, machineName(id), [
-    ...['curl', '-s', '--noproxy', '*', '-H', 'content-type: application/json'],
-    ...['-H', 'accept: application/json, text/event-stream', '-d', JSON.stringify(body)],
-    `http://${bundleIp}:9100/mcp`,
-  ]);
-  const json = stdout.trimStart().startsWith('{') ? stdout : (/^data: (.*)$/m.exec(stdout)?.[1] ?? stdout);
-  return JSON.parse(json).result.structuredContent as Record<string, unknown>;
 }
 
 const askFor = (id: string, host: string) =>

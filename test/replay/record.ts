@@ -10,6 +10,7 @@ import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { taskQueueOf } from '../../src/core/names.ts';
+import { callTool } from '../support/call-tool.ts';
 import { type Installation, installation, isHeld, isReady, root } from '../support/installation.ts';
 import { keepFromRemoval } from '../support/obstacle.ts';
 
@@ -63,6 +64,17 @@ const SCENARIOS: Record<string, Scenario> = {
     }
     await update(it, id, 'retry');
   },
+  'asked-and-granted-for-a-time': async (it, id) => {
+    await it.launch(id, { agent: 'asker' });
+    await it.waitFor(id, isReady);
+    const ask = { host: 'some.test', methods: ['GET'], reason: 'to be recorded' };
+    const { requestId } = await callTool(id, 'request_egress_route', ask);
+    await it.waitFor(id, ({ requests }) => requests.length === 1);
+    const answer = { request: requestId, decision: 'approve', note: 'briefly', for: '2s' };
+    await it.client.workflow.getHandle(id).executeUpdate('decide', { args: [answer] });
+    await it.waitFor(id, ({ phase, requests }) => phase === 'ready' && requests[0]?.state === 'expired');
+    await update(it, id, 'stop');
+  },
   'unreadable-input': async (it, id) => {
     await it.client.workflowService.startWorkflowExecution({
       namespace: 'default',
@@ -82,6 +94,8 @@ for (const [id, play] of Object.entries(SCENARIOS)) {
     it.writeAgent('demo', 'bottle: closed\nskills: [greet]', 'Be kind.');
     it.writeAgent('unskilled', 'bottle: closed\nskills: [late]');
     it.writeAgent('hopeless', 'skills: [never]');
+    it.writeBottle('asking', 'supervise: true');
+    it.writeAgent('asker', 'bottle: asking');
     it.writeSkill('greet');
     // That scenario starts its own, which can be stopped inside a step.
     if (id !== 'cancelled-while-a-step-ran') await it.startWorker();
