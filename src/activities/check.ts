@@ -67,7 +67,7 @@ if has supervise; then (see supervise "$(status --noproxy '*' "http://$bundle:${
 wait
 echo ${BELONGINGS}
 cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
-find ${GUEST.home} -maxdepth 3 -type f -size -256k -path '*/.*' -exec cat {} + 2>/dev/null`;
+find ${GUEST.home} -path '${GUEST.home}/.*' -type f -size -256k -exec cat {} + 2>/dev/null`;
 
 function probeArgv({ network, daemons, scanner, allow }: CheckInput): string[] {
   const [first] = allow;

@@ -26,6 +26,8 @@ export interface RequestDesk {
   waiting(): number;
 }
 
+const UNDECIDED = { state: 'pending', decidedAt: null, note: null, expiresAt: null, private: false } as const;
+
 /** @param tell takes the line for the host, with its end */
 export function createRequestDesk(tell: (line: string) => void): RequestDesk {
   const asked = new Map<string, RequestView>();
@@ -44,16 +46,7 @@ export function createRequestDesk(tell: (line: string) => void): RequestDesk {
   function add(ask: Ask): RequestView {
     const id = freeId(askKey(ask), (taken) => find(taken) !== undefined);
     const askedAt = new Date().toISOString();
-    const request: RequestView = {
-      id,
-      ask,
-      askedAt,
-      state: 'pending',
-      decidedAt: null,
-      note: null,
-      expiresAt: null,
-      private: false,
-    };
+    const request: RequestView = { id, ask, askedAt, ...UNDECIDED };
     asked.set(id, request);
     tell(`${formatAskLine({ id, ask, askedAt })}\n`);
     return request;

@@ -3,7 +3,6 @@
  * All of it is text of the agent's own, so it is capped and cannot end a line, move a cursor, or reorder or hide what a
  * person is shown.
  */
-import * as z from 'zod';
 import { isAddress, parseAllowEntry } from './allow-list.ts';
 import type { Ask, AskedRequest } from './requests.ts';
 
@@ -25,6 +24,8 @@ export const ASK_LIMITS = {
 
 /** The start of the line that tells of a new request; JSON of {@link AskedRequest} follows. */
 export const ASK_LINE_PREFIX = 'request ';
+
+const ID = /^[0-9a-f]{8,64}$/;
 
 /** Longer than any line of {@link formatAskLine}: about twice the limits, where every character needs a backslash. */
 const MAX_LINE = 8192;
@@ -90,23 +91,6 @@ export function formatAskLine(request: AskedRequest): string {
   return ASK_LINE_PREFIX + json;
 }
 
-const askSchema = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('egress-route'),
-    host: z.string(),
-    methods: z.array(z.string()).max(ASK_METHODS.length),
-    pathPrefix: z.string().nullable(),
-    reason: z.string(),
-  }),
-  z.object({ kind: z.literal('question'), question: z.string(), options: z.array(z.string()) }),
-]);
-
-const requestSchema = z.object({
-  id: z.string().regex(/^[0-9a-f]{8,64}$/),
-  ask: askSchema,
-  askedAt: z.iso.datetime({ precision: 3 }),
-});
-
 /**
  * The request that a line of supervise's own output tells of, or undefined for any other line and for one that does not
  * keep to every rule of asking. What comes back is canonical and within the limits, whoever wrote the line.
@@ -114,12 +98,33 @@ const requestSchema = z.object({
 export function parseAskLine(line: string): AskedRequest | undefined {
   if (!line.startsWith(ASK_LINE_PREFIX) || line.length > MAX_LINE) return undefined;
   try {
-    const { id, ask, askedAt } = requestSchema.parse(JSON.parse(line.slice(ASK_LINE_PREFIX.length)));
-    return { id, ask: ask.kind === 'egress-route' ? routeAsk(ask) : questionAsk(ask), askedAt };
+    const { id, ask, askedAt } = JSON.parse(line.slice(ASK_LINE_PREFIX.length)) as Unchecked<AskedRequest>;
+    if (!isText(id) || !ID.test(id) || !isText(askedAt)) return undefined;
+    const asked = askOf(ask);
+    if (asked === undefined || new Date(askedAt).toISOString() !== askedAt) return undefined;
+    return { id, ask: asked, askedAt };
   } catch {
-    return undefined;
+    return undefined; // no JSON, no object, no time, or AskRefused
   }
 }
+
+/** What claims to be a `Told`: any of its fields may be missing or of another type. */
+type Unchecked<Told> = { [Field in keyof Told]?: unknown };
+
+function askOf(said: unknown): Ask | undefined {
+  const { kind, host, methods, pathPrefix, reason, question, options } = said as Unchecked<
+    Omit<RouteAsk, 'kind'> & QuestionAsk
+  >;
+  if (kind === 'egress-route' && isText(host) && areTexts(methods) && isTextOrNull(pathPrefix) && isText(reason)) {
+    return routeAsk({ host, methods, pathPrefix, reason });
+  }
+  if (kind === 'question' && isText(question) && areTexts(options)) return questionAsk({ question, options });
+  return undefined;
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+const isTextOrNull = (value: unknown): value is string | null => value === null || isText(value);
+const areTexts = (value: unknown): value is string[] => Array.isArray(value) && value.every(isText);
 
 function textOf(what: 'reason' | 'question' | 'option', raw: string): string {
   const text = raw.toWellFormed().replace(UNSHOWABLE, ' ').trim();

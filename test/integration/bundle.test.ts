@@ -187,7 +187,8 @@ describe('ensuring a bundle', () => {
     const gone = ensureBundle({ docker: deafDocker(), owner: site.owner }, input, killed.signal);
     gone.catch(() => undefined);
     await expect.poll(() => statusOf(name)).toBe('running');
-    expect(await daemonsIn(site, name)).toMatchObject({ pipelock: { state: 'starting' } });
+    const states = () => daemonsIn(site, name).catch(() => undefined);
+    await expect.poll(states).toMatchObject({ pipelock: { state: 'starting' } });
     const before = await site.inspect(name);
     expect((await ensureBundle(site, input, never)).daemons).toEqual(ALL_READY);
     const after = await site.inspect(name);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { daemonsOf, secretRefsOf } from '../../src/core/bundle-plans.ts';
-import { EGRESS_PORT, EGRESS_URL } from '../../src/core/daemons.ts';
+import { EGRESS_PORT } from '../../src/core/daemons.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
 import type { BottleRef, CheckInput, NetworkFacts } from '../../src/core/step-io.ts';
 import { imageScanner } from '../../src/host/images.ts';
@@ -162,7 +162,7 @@ describe('the check', () => {
 
   test.each([
     ['in the environment of a process', 'SECRET="$1" sleep 30 & echo $!'],
-    ['in the arguments of a process', 'sh -c "sleep 30; :" "$1" & echo $!'],
+    ['in the arguments of a process', 'node -e "setTimeout(() => {}, 30_000)" "$1" & echo $!'],
     ['in a file of the agent', 'mkdir -p ~/.config/tool && echo "token=$1" >~/.config/tool/auth; echo $$'],
     ['in a skill, deep', 'mkdir -p ~/.claude/skills/a/b/c && echo "use $1" >~/.claude/skills/a/b/c/note.md; echo $$'],
     ["in the agent's own configuration", 'echo "{\\"key\\": \\"$1\\"}" >~/.claude.json; echo $$'],

@@ -34,7 +34,7 @@ describe('prepare', () => {
         bottle: path.join(site.settings.home, 'bottles/dev.md'),
       },
       images: { guest: site.images.guest, bundle: site.images.bundle },
-      allow: ['api.anthropic.com', 'pkg.example.com'],
+      bundle: { pipelock: { allow: ['api.anthropic.com', 'pkg.example.com'] } },
       env: { A: '1', B: 'b' },
       skills: ['review'],
       prompt: { empty: false },
@@ -45,6 +45,28 @@ describe('prepare', () => {
     expect(readFileSync(path.join(directory, 'prompt.md'), 'utf8')).toBe('You are careful.');
     expect([site.settings.state, path.dirname(directory), directory].map(mode)).toEqual(['700', '700', '700']);
     expect([mode(path.join(directory, 'plan.json')), mode(path.join(directory, 'prompt.md'))]).toEqual(['600', '600']);
+  });
+
+  test('makes a plan for each daemon that something needs, with references where secrets go', async () => {
+    site.write('agents/demo.md', '---\nbottle: dev\ngit-gate: {user: {name: Agent}}\n---\n');
+    site.write(
+      'bottles/dev.md',
+      `---
+agent_provider: {api_key: MY_KEY}
+egress: {routes: [{host: api.example.com, auth: {scheme: token, token_ref: 'file:/run/token'}}]}
+git-gate: {user: {email: a@example.com}, repos: {app: {url: 'https://git.example.com/app', key: {provider: token, token_ref: GIT}}}}
+supervise: true
+---
+`,
+    );
+    const { plan } = await prepare(site.bottle());
+    expect(plan.daemons).toEqual(['pipelock', 'egress', 'git-gate', 'supervise']);
+    expect(plan.bundle.egress?.routes.map(({ id, auth }) => [id, auth?.secret])).toEqual([
+      ['anthropic', 'env:MY_KEY'],
+      ['api.example.com', 'file:/run/token'],
+    ]);
+    expect(plan.bundle.gitGate?.repos[0]?.key?.secret).toBe('env:GIT');
+    expect(plan.git.user).toEqual({ name: 'Agent', email: 'a@example.com' });
   });
 
   test('puts no word of the prompt into what a history keeps', async () => {

@@ -19,6 +19,8 @@ const stepIds = [
   'machine.start',
   'provision.prompt',
   'provision.skills',
+  'provision.git',
+  'provision.supervise',
   'provision.agent',
   'check',
 ];
@@ -31,6 +33,29 @@ const step = z.strictObject({
   durationMs: z.number().min(0).optional(),
   error: error.optional(),
 });
+
+const request = z.strictObject({
+  id: z.string(),
+  ask: z.discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('egress-route'),
+      host: z.string(),
+      methods: z.array(z.string()),
+      pathPrefix: z.string().nullable(),
+      reason: z.string(),
+    }),
+    z.strictObject({ kind: z.literal('question'), question: z.string(), options: z.array(z.string()) }),
+  ]),
+  askedAt: timestamp,
+  state: z.enum(['pending', 'approved', 'denied', 'expired']),
+  decidedAt: timestamp.nullable(),
+  note: z.string().nullable(),
+  expiresAt: timestamp.nullable(),
+  private: z.boolean(),
+});
+
+/** Rows of `bottle requests --json`, and what `approve` and `deny` print. */
+export const requestRowSchema = request.extend({ bottle: z.string() });
 
 export const statusSchema = z.strictObject({
   id: z.string().regex(/^[a-z0-9](-?[a-z0-9])*$/),
@@ -45,10 +70,17 @@ export const statusSchema = z.strictObject({
   network: z
     .strictObject({ name: z.string(), subnet: z.cidrv4().endsWith('/28'), gateway: ipv4, bundleIp: ipv4 })
     .nullable(),
-  bundle: z.strictObject({ container: z.string(), daemons: z.record(z.string(), z.string()) }).nullable(),
+  bundle: z
+    .strictObject({
+      container: z.string(),
+      daemons: z.record(z.string(), z.string()),
+      scanner: z.enum(['pipelock', 'allow-list']),
+      refused: z.array(z.strictObject({ route: z.string(), status: z.int(), at: z.string() })),
+    })
+    .nullable(),
   machine: z.strictObject({ name: z.string(), state: z.enum(['created', 'running', 'stopped', 'absent']) }).nullable(),
   steps: z.array(step).length(stepIds.length),
-  requests: z.array(z.unknown()),
+  requests: z.array(request),
 });
 
 export const rowSchema = z.strictObject({
