@@ -13,6 +13,8 @@ list_routes tells what you can already reach.`;
 
 const status = z.enum(['pending', 'approved', 'denied', 'expired']);
 const asked = z.object({ requestId: z.string(), status });
+/** Claude Code keeps tools from the model until it searches for them: one that does not know that it can ask would not. */
+const ALWAYS_SHOWN = { 'anthropic/alwaysLoad': true };
 const READ_ONLY = { readOnlyHint: true, openWorldHint: false };
 const ASKING = { readOnlyHint: false, destructiveHint: false, idempotentHint: true, openWorldHint: false };
 
@@ -43,6 +45,7 @@ pathPrefix only such requests are let through, and once approved you reach them 
   }),
   outputSchema: asked,
   annotations: ASKING,
+  _meta: ALWAYS_SHOWN,
 };
 
 export const QUESTION_TOOL = {
@@ -62,6 +65,7 @@ to answer it. Never put a secret in it.`,
   }),
   outputSchema: asked,
   annotations: ASKING,
+  _meta: ALWAYS_SHOWN,
 };
 
 export const CHECK_TOOL = {
@@ -87,6 +91,7 @@ only when there is nothing else to do, and otherwise look now and then between o
     next: z.string().describe('What to do now'),
   }),
   annotations: READ_ONLY,
+  _meta: ALWAYS_SHOWN,
 };
 
 export const LIST_TOOL = {
@@ -109,4 +114,5 @@ clone and push, and your requests that wait for a decision.`,
     pending: z.array(z.object({ requestId: z.string(), asked: z.string() })),
   }),
   annotations: READ_ONLY,
+  _meta: ALWAYS_SHOWN,
 };

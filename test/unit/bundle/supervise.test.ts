@@ -139,8 +139,9 @@ describe.each(ERAS)('an agent that speaks %s', (era) => {
       [['requestId', 'waitSeconds'], ['requestId']],
       [[], []],
     ]);
-    for (const { description, outputSchema, inputSchema } of tools) {
+    for (const { description, outputSchema, inputSchema, _meta } of tools) {
       expect(description).toBeTruthy();
+      expect(_meta).toMatchObject({ 'anthropic/alwaysLoad': true });
       expect(outputSchema?.['type']).toBe('object');
       expect(inputSchema['additionalProperties']).toBe(false);
     }

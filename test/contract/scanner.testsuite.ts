@@ -1,0 +1,534 @@
+/**
+ * What stands at a bundle's way out must do this, be it the real pipelock or the allow-list proxy in its place: tried
+ * from a real machine, through a real bundle, against hosts of a world of its own. Where the two differ, and people were
+ * told so, each is held to what was said of it.
+ */
+import { randomBytes, randomUUID } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { BundlePlans, Scanner } from '../../src/core/bundle-plans.ts';
+import { EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SCANNER_LIMITS, SUPERVISE_PORT } from '../../src/core/daemons.ts';
+import { bundleName, machineName } from '../../src/core/names.ts';
+import type { BundleInput, NetworkFacts } from '../../src/core/step-io.ts';
+import { ensureBundle } from '../../src/host/bundle.ts';
+import { type DockerSite, plansOf } from '../support/docker-site.ts';
+import { fullPlans, routeTo } from '../support/full-bundle.ts';
+import { type PlainHost, plainHost } from '../support/plain-host.ts';
+import { runIn } from '../support/run-in-container.ts';
+import type { Recorded, World } from '../support/world.ts';
+
+export interface ScannerSubject {
+  site: DockerSite;
+  /** The bundle's way out leads to it. */
+  world: World;
+}
+
+const MIB = 1024 ** 2;
+
+export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>): void {
+  describe(`scanner ${kind}`, () => {
+    const isPipelock = kind === 'pipelock';
+    const credential = `credential-${randomUUID()}`;
+    let site: DockerSite;
+    let world: World;
+    let plain: PlainHost;
+    let input: BundleInput;
+    let network: NetworkFacts;
+    let bundle: string;
+    let machine: string;
+
+    beforeAll(async () => {
+      ({ site, world } = await setUp());
+      plain = await plainHost(site, world.network.name, [
+        ...['plain.test', 'unlisted.test', 'secretive.test', 'ported.test', 'below.test', 'a.below.test', 'later.test'],
+      ]);
+      const plans: Partial<BundlePlans> = {
+        ...fullPlans({ route: site.secret(credential), repository: site.secret('repository') }),
+        pipelock: {
+          allow: [
+            ...['pkg.test private', 'plain.test private', '*.below.test private', 'ported.test:8080 private'],
+            ...['secretive.test', 'metadata.test private', 'loopback.test'],
+          ],
+        },
+        egress: {
+          routes: [
+            routeTo('echo.test', { auth: { scheme: 'Bearer', secret: site.secret(credential) } }),
+            routeTo('big.test'),
+          ],
+        },
+        ca: world.ca.file,
+      };
+      const home = await site.machine('scanner', plansOf(plans));
+      ({ network } = home);
+      [bundle, machine] = [bundleName(home.bottle.id), machineName(home.bottle.id)];
+      input = site.bundleInput(home.bottle, network, { uplink: world.network.name, scanner: kind, plans });
+      await ensureBundle(site, input, new AbortController().signal);
+      await site.driver.putFiles(home.bottle.id, [{ path: CA_FILE, mode: 0o644, content: Buffer.from(world.ca.cert) }]);
+      // Names that no name server would give away for these addresses, or only a hostile one.
+      const hosts = '127.0.0.2 loopback.test\n169.254.169.254 metadata.test\n';
+      await runIn(site, bundle, ['sh', '-c', 'printf "%s" "$1" >>/etc/hosts', 'sh', hosts]);
+    });
+    afterAll(async () => {
+      await site?.dispose();
+      await world?.dispose();
+    });
+
+    /** As the agent, by the way out that its environment names. */
+    const curl = (...argv: string[]) =>
+      runIn(site, machine, ['curl', '-sS', '--max-time', '60', '--cacert', CA_FILE, ...argv], 'agent');
+    const statusOf = async (...argv: string[]): Promise<string> =>
+      (await curl('-o', '/dev/null', '-w', '%{http_code}', ...argv)).stdout;
+    /** What the scanner answered to the CONNECT that curl makes for an https: address. */
+    const connectStatus = async (url: string): Promise<string> =>
+      (await curl('-o', '/dev/null', '-w', '%{http_connect}', url)).stdout;
+    const node = (script: string, ...argv: string[]) => runIn(site, machine, ['node', '-e', script, ...argv], 'agent');
+    const proxy = (): string => `${network.bundleIp}:${PIPELOCK_PORT}`;
+    const viaEgress = (path: string, ...argv: string[]) => curl(...argv, `${EGRESS_URL}/echo.test${path}`);
+    const echoed = async (marker: string): Promise<Recorded[]> =>
+      (await world.requests()).filter(({ path, headers, body }) =>
+        (path + JSON.stringify(headers) + body).includes(marker),
+      );
+
+    describe('a listed host', () => {
+      test('is reached by CONNECT, with its own certificate', async () => {
+        expect(await curl('https://pkg.test/tiny')).toMatchObject({
+          exitCode: 0,
+          stdout: expect.stringContaining('"tiny"'),
+        });
+      });
+
+      test('is reached in absolute form', async () => {
+        const marker = `/${randomUUID()}`;
+        expect((await curl(`http://plain.test${marker}?q=1`)).stdout).toBe(`plain GET ${marker}?q=1`);
+        const asked = (await plain.asked()).find(({ target }) => target.startsWith(marker));
+        expect(asked).toMatchObject({ port: 80, method: 'GET', headers: { host: 'plain.test' } });
+        for (const name of Object.keys(asked?.headers ?? {})) expect(name).not.toMatch(/^proxy-/);
+      });
+
+      test('is what a request goes to, whatever host it claims to be for', async () => {
+        const marker = `/${randomUUID()}`;
+        await curl('-H', 'Host: unlisted.test', `http://plain.test${marker}`);
+        const asked = (await plain.asked()).filter(({ target }) => target === marker);
+        for (const { headers } of asked) expect(headers['host']).toBe('plain.test');
+      });
+
+      test('is reached in every spelling of its name', async () => {
+        for (const name of ['PLAIN.Test', 'plain.test.']) expect(await statusOf(`http://${name}/`)).toBe('200');
+        expect(await connectStatus('https://PKG.TEST/tiny')).toBe('200');
+      });
+
+      test('is not blamed on the allow-list when it cannot be reached', async () => {
+        expect(await connectStatus('https://plain.test/')).not.toBe('403');
+      });
+    });
+
+    describe('an unlisted host', () => {
+      test('is refused with 403 by CONNECT and in absolute form, and never asked', async () => {
+        const before = (await plain.asked()).length;
+        const requests = (await world.requests()).length;
+        const inAbsoluteForm = await curl('-w', ' %{http_code}', 'http://unlisted.test/');
+        expect(inAbsoluteForm.stdout.replaceAll('\n', '')).toBe('blocked: domain not in allowlist: unlisted.test 403');
+        for (const host of ['unlisted.test', 'big.test', 'model.test']) {
+          expect(await connectStatus(`https://${host}/`)).toBe('403');
+        }
+        // A name that ends in a listed one, and a part of one.
+        for (const host of ['notplain.test', 'test', 'plain.test.unlisted.test', 'x.plain.test']) {
+          expect(await statusOf(`http://${host}/`)).toBe('403');
+        }
+        expect((await plain.asked()).length).toBe(before);
+        expect((await world.requests()).length).toBe(requests);
+      });
+
+      test.each([
+        'GET http://plain.test@unlisted.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n',
+        'GET http://unlisted.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n',
+        'GET http:\\\\unlisted.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n',
+        'GET //unlisted.test/ HTTP/1.1\r\nHost: unlisted.test\r\n\r\n',
+        'GET / HTTP/1.1\r\nHost: unlisted.test\r\n\r\n',
+        'CONNECT unlisted.test:80 HTTP/1.1\r\nHost: plain.test:80\r\n\r\n',
+        'CONNECT plain.test@unlisted.test:80 HTTP/1.1\r\nHost: plain.test:80\r\n\r\n',
+        'CONNECT plain.test:80:unlisted.test:80 HTTP/1.1\r\nHost: plain.test:80\r\n\r\n',
+        'CONNECT unlisted.test\0plain.test:80 HTTP/1.1\r\nHost: plain.test:80\r\n\r\n',
+        'GET ftp://unlisted.test/ HTTP/1.1\r\nHost: plain.test\r\n\r\n',
+        'GET http://plain.test/ HTTP/1.1\r\nHost: plain.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET http://unlisted.test/ HTTP/1.1\r\nHost: unlisted.test\r\n\r\n',
+      ])('is not reached by a trick: %j', async (request) => {
+        const before = (await plain.asked()).filter(({ headers }) => headers['host'] !== 'plain.test').length;
+        await node(RAW, proxy(), request);
+        const after = (await plain.asked()).filter(({ headers }) => headers['host'] !== 'plain.test');
+        expect(after.length).toBe(before);
+      });
+    });
+
+    describe('an address', () => {
+      test.each([
+        ['of the world', () => [world.address, plain.address]],
+        [
+          'of this bundle',
+          () => [network.bundleIp, '127.0.0.1', '127.0.0.2', '0.0.0.0', '[::1]', '[::ffff:127.0.0.2]'],
+        ],
+        [
+          'of this bundle, spelled otherwise',
+          () => ['2130706434', '0x7f000002', '0177.0.0.2', '127.2', 'localhost', '①27.0.0.2'],
+        ],
+        [
+          'of a cloud that tells secrets',
+          () => ['169.254.169.254', '[fd00:ec2::254]', '[::ffff:169.254.169.254]', '2852039166'],
+        ],
+        ['of the internet', () => ['1.1.1.1', '[2606:4700:4700::1111]']],
+      ])('%s is refused, at any port and either way', async (_whose, addresses) => {
+        for (const address of addresses()) {
+          for (const port of [80, 443, 9099]) {
+            const tried = await node(
+              RAW,
+              proxy(),
+              `GET http://${address}:${port}/echo.test/x HTTP/1.1\r\nHost: ${address}\r\n\r\n`,
+            );
+            expect({ address, port, answer: tried.stdout.slice(0, 12) }).toEqual({
+              address,
+              port,
+              answer: expect.stringMatching(/^HTTP\/1\.1 4/),
+            });
+            const tunnel = await node(RAW, proxy(), `CONNECT ${address}:${port} HTTP/1.1\r\nHost: ${address}\r\n\r\n`);
+            expect({ address, port, answer: tunnel.stdout.slice(0, 12) }).toEqual({
+              address,
+              port,
+              answer: expect.stringMatching(/^HTTP\/1\.1 4/),
+            });
+          }
+        }
+      });
+    });
+
+    describe('a name that leads to a private address', () => {
+      test('is refused unless its entry says that it may', async () => {
+        const before = (await plain.asked()).length;
+        expect(await statusOf('http://secretive.test/')).toBe('403');
+        expect(await connectStatus('https://secretive.test/')).toBe('403');
+        expect((await plain.asked()).length).toBe(before);
+        expect(await statusOf('http://plain.test/')).toBe('200');
+      });
+
+      test('of the bundle itself is refused too', async () => {
+        const marker = `/${randomUUID()}`;
+        expect(await statusOf(`http://loopback.test:9099/echo.test${marker}`)).toBe('403');
+        const tunnel = await node(TUNNEL, proxy(), 'loopback.test:9099', getOf(`/echo.test${marker}`));
+        expect(tunnel.stdout).toMatch(/^HTTP\/1\.1 403/);
+        expect(await echoed(marker)).toEqual([]);
+      });
+
+      test('of a cloud that tells secrets is refused, whatever its entry says', async () => {
+        expect(await statusOf('http://metadata.test/latest')).toBe('403');
+        expect((await node(RAW, proxy(), 'CONNECT metadata.test:80 HTTP/1.1\r\nHost: m\r\n\r\n')).stdout).toMatch(
+          /^HTTP\/1\.1 403/,
+        );
+      });
+    });
+
+    describe('egress', () => {
+      test('is reached in absolute form, where the credential is put in the place of whatever the agent sends', async () => {
+        const marker = `/${randomUUID()}`;
+        const { exitCode, stdout } = await viaEgress(marker, '-H', 'Authorization: Bearer mine', '-d', '{"a":1}');
+        expect([exitCode, JSON.parse(stdout)]).toMatchObject([0, { method: 'POST', path: marker, bodyLength: 7 }]);
+        expect((await echoed(marker)).map(({ headers }) => headers['authorization'])).toEqual([`Bearer ${credential}`]);
+        expect(stdout).not.toContain(credential);
+      });
+
+      test('passes server-sent events as they come: the first of a stream that lasts for hours', async () => {
+        const read = await node(FIRST_EVENTS, proxy(), `${EGRESS_URL}/echo.test/slow-sse?n=5000&ms=1000`, '2');
+        expect(read.stdout).toBe('event: tick\ndata: 0\n\nevent: tick\ndata: 1\n\n');
+      });
+
+      test('is not reached directly: its port is closed, on the bundle and in the machine', async () => {
+        for (const host of [network.bundleIp, '127.0.0.1', '127.0.0.2']) {
+          expect((await curl('--noproxy', '*', `http://${host}:9099/`)).stderr).toMatch(/refused/i);
+        }
+      });
+
+      test.each(['egress:9099', 'EGRESS:9099', 'egress.:9099', 'egress:80', 'egress:443'])(
+        'is not reached by a tunnel past whoever looks at requests: CONNECT %s',
+        async (authority) => {
+          const marker = `/${randomUUID()}`;
+          const plainly = await node(TUNNEL, proxy(), authority, getOf(`/echo.test${marker}`));
+          expect(plainly.stdout).not.toMatch(/^HTTP\/1\.1 200 OK/m);
+          expect(plainly.stdout).not.toContain('bodyLength');
+          const byTls = await node(TLS_TUNNEL, proxy(), authority, getOf(`/echo.test${marker}`));
+          expect(byTls.stdout).not.toContain('bodyLength');
+          expect(await echoed(marker)).toEqual([]);
+          expect(await echoed(`"x-leak":"${marker}"`)).toEqual([]);
+        },
+      );
+
+      test.each([80, 443, 22, 9000, PIPELOCK_PORT, SUPERVISE_PORT, GIT_GATE_PORT])(
+        'is all that its name leads to: nothing at http://egress:%i/',
+        async (port) => {
+          const { stdout } = await curl('-w', ' %{http_code}', `http://egress:${port}/health`);
+          expect(stdout.slice(-3)).toMatch(/^(403|502)$/);
+          expect(await statusOf(`http://egress:${port}/app.git/info/refs?service=git-upload-pack`)).toMatch(
+            /^(403|502)$/,
+          );
+        },
+      );
+
+      test('takes no upgrade, and no tunnel inside of a request', async () => {
+        const marker = `/${randomUUID()}`;
+        const upgrade = `GET ${EGRESS_URL}/echo.test${marker} HTTP/1.1\r\nHost: egress:9099\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n`;
+        const { stdout } = await node(RAW, proxy(), upgrade);
+        expect(stdout).not.toMatch(/^HTTP\/1\.1 101/);
+        for (const { headers } of await echoed(marker)) expect(headers['upgrade']).toBeUndefined();
+      });
+
+      test('takes a long upload up to the limit, and what is longer is refused, not cut', async () => {
+        const [fits, exceeds] = [2 * MIB, SCANNER_LIMITS.requestMiB * MIB + 1];
+        const upload = (bytes: number) =>
+          node(UPLOAD, proxy(), `${EGRESS_URL}/echo.test/upload-${bytes}`, String(bytes));
+        expect(JSON.parse((await upload(fits)).stdout)).toEqual({ status: 200, bodyLength: fits });
+        const long = JSON.parse((await upload(exceeds)).stdout) as { status: number; bodyLength?: number };
+        // The allow-list proxy looks at none of it.
+        expect(long).toEqual(isPipelock ? { status: 403 } : { status: 200, bodyLength: exceeds });
+        const seen = await echoed(`/upload-${exceeds}`);
+        expect(seen.map(({ bodyBytes }) => bodyBytes)).toEqual(isPipelock ? [] : [exceeds]);
+      });
+
+      test('gives a long answer whole, and what is longer than the limit not at all', async () => {
+        const download = async (bytes: number): Promise<{ status: string; size: number; code: number }> => {
+          const { exitCode, stdout } = await viaEgress(
+            `/bytes?n=${bytes}`,
+            '-o',
+            '/tmp/download',
+            '-w',
+            '%{http_code}',
+          );
+          const { stdout: size } = await runIn(site, machine, ['stat', '-c', '%s', '/tmp/download']);
+          return { status: stdout, size: Number(size), code: exitCode };
+        };
+        expect(await download(8 * MIB)).toEqual({ status: '200', size: 8 * MIB, code: 0 });
+        const long = await download(SCANNER_LIMITS.responseMiB * MIB + 1);
+        if (isPipelock) expect(long).toMatchObject({ status: '502' });
+        else expect(long).toEqual({ status: '200', size: SCANNER_LIMITS.responseMiB * MIB + 1, code: 0 });
+      });
+    });
+
+    test('a tunnel carries more than any limit, both ways, unchanged', async () => {
+      const { url, sha256 } = world.pkg.file;
+      const bytes = 17 * MIB;
+      const { stdout } = await runIn(
+        site,
+        machine,
+        ['sh', '-c', `curl -sS --cacert ${CA_FILE} "$1" | sha256sum`, 'sh', url],
+        'agent',
+      );
+      expect(stdout.slice(0, 64)).toBe(sha256);
+      const sent = await runIn(
+        site,
+        machine,
+        [
+          'sh',
+          '-c',
+          `head -c ${bytes} /dev/zero | curl -sS --cacert ${CA_FILE} -T - -o /dev/null -w "%{size_upload}" https://pkg.test/upload-${bytes}`,
+        ],
+        'agent',
+      );
+      expect(sent.stdout).toBe(String(bytes));
+      expect((await echoed(`/upload-${bytes}`)).map(({ bodyBytes }) => bodyBytes)).toEqual([bytes]);
+    });
+
+    describe('a change of the allow-list', () => {
+      const ensure = (allow: string[]) =>
+        ensureBundle(site, { ...input, plans: { ...input.plans, pipelock: { allow } } }, new AbortController().signal);
+
+      test('counts at once, both ways, and leaves the rest as it was', async () => {
+        expect(await statusOf('http://later.test/')).toBe('403');
+        await ensure([...input.plans.pipelock.allow, 'later.test private']);
+        expect(await statusOf('http://later.test/')).toBe('200');
+        expect(await statusOf('http://plain.test/')).toBe('200');
+        await ensure(input.plans.pipelock.allow);
+        expect(await statusOf('http://later.test/')).toBe('403');
+        expect(await statusOf('http://unlisted.test/')).toBe('403');
+        expect(await connectStatus('https://pkg.test/tiny')).toBe('200');
+        expect((await viaEgress('/still', '-o', '/dev/null', '-w', '%{http_code}')).stdout).toBe('200');
+      });
+    });
+
+    describe('where the two differ', () => {
+      test('a port in an entry', async () => {
+        expect(await statusOf('http://ported.test:8080/')).toBe('200');
+        // pipelock's list knows names alone.
+        expect(await statusOf('http://ported.test/')).toBe(isPipelock ? '200' : '403');
+        expect(await statusOf('http://plain.test:8080/')).toBe(isPipelock ? '200' : '403');
+      });
+
+      test('a wildcard, and the name that it is below', async () => {
+        expect(await statusOf('http://a.below.test/')).toBe('200');
+        expect(await statusOf('http://below.test/')).toBe(isPipelock ? '200' : '403');
+      });
+
+      test('a secret of the agent in a header, a form or an address', async () => {
+        const [aws, anthropic] = secretsOfAgent();
+        const tries: [string, string[]][] = [
+          [aws, ['-H', `X-Token: ${aws}`]],
+          [anthropic, ['-H', `X-Api-Key: ${anthropic}`]],
+          [aws, ['-d', `note=${aws}`]],
+          [anthropic, ['-d', `note=${anthropic}`]],
+          [anthropic, ['-H', 'Content-Type: text/plain', '--data-binary', `a\nb ${anthropic} c`]],
+          [anthropic, ['-H', 'Content-Type: application/json', '-d', JSON.stringify({ deep: [{ key: anthropic }] })]],
+          [anthropic, ['-H', 'Transfer-Encoding: chunked', '-d', `note=${anthropic}`]],
+          [anthropic, ['-F', `file=@-;filename=${anthropic}`]],
+        ];
+        for (const [secret, argv] of tries) {
+          const marker = `/${randomUUID()}`;
+          const { stdout } = await viaEgress(marker, '-o', '/dev/null', '-w', '%{http_code}', ...argv);
+          expect({ argv, status: stdout }).toEqual({ argv, status: isPipelock ? '403' : '200' });
+          const leaked = (await echoed(marker)).filter((request) => JSON.stringify(request).includes(secret));
+          // The api key's header is not the agent's to send, scanned or not.
+          const expected = isPipelock || argv.join().includes('X-Api-Key') ? 0 : 1;
+          expect({ argv, leaked: leaked.length }).toEqual({ argv, leaked: expected });
+        }
+        const inAddress = await viaEgress(`/${randomUUID()}?key=${anthropic}`, '-o', '/dev/null', '-w', '%{http_code}');
+        expect(inAddress.stdout).toBe(isPipelock ? '403' : '200');
+        expect((await echoed(`key=${anthropic}`)).length).toBe(isPipelock ? 0 : 1);
+      });
+
+      test('a key that was read and is sent as JSON ever after: it is replaced, and the request goes on', async () => {
+        const [aws] = secretsOfAgent();
+        const marker = `/${randomUUID()}`;
+        const body = JSON.stringify({ messages: [{ role: 'user', content: `my key is ${aws}` }] });
+        const { stdout } = await viaEgress(
+          marker,
+          '-o',
+          '/dev/null',
+          '-w',
+          '%{http_code}',
+          '-H',
+          'Content-Type: application/json',
+          '-d',
+          body,
+        );
+        expect(stdout).toBe('200');
+        const [request] = await echoed(marker);
+        expect(request?.body).toContain(isPipelock ? 'my key is <pl:aws-access-key:1>' : `my key is ${aws}`);
+        expect(request?.body.includes(aws)).toBe(!isPipelock);
+      });
+    });
+
+    test('its own answers lead nowhere: not to an unlisted host, not to a credential, not to its settings', async () => {
+      const marker = `/${randomUUID()}`;
+      const before = (await plain.asked()).length;
+      const own = async (path: string, ...argv: string[]) =>
+        (await curl('--noproxy', '*', '-w', ' %{http_code}', ...argv, `http://${proxy()}${path}`)).stdout;
+      const asked = [
+        ...[
+          'http://unlisted.test/',
+          'http://127.0.0.2:9099/echo.test',
+          'http://169.254.169.254/',
+          'file:///etc/passwd',
+        ],
+        ...[
+          'https://big.test/',
+          `http://${network.bundleIp}:9100/mcp`,
+          'http://secretive.test/',
+          'http://metadata.test/',
+        ],
+      ];
+      for (const url of asked) {
+        expect({ url, answer: await own(`/fetch?url=${encodeURIComponent(url + marker)}`) }).toEqual({
+          url,
+          answer: expect.stringMatching(isPipelock ? / 40[0-9]$/ : / 404$/),
+        });
+      }
+      for (const path of [
+        '/ws?url=ws://unlisted.test/',
+        '/api/v1/sessions',
+        '/config',
+        '/debug/pprof/',
+        '/admin',
+        '/mcp',
+      ]) {
+        expect({ path, answer: await own(path) }).toEqual({ path, answer: expect.stringMatching(/ 40[0-9]$/) });
+      }
+      for (const path of ['/stats', '/metrics', '/health']) {
+        const answer = await own(path);
+        for (const secret of [credential, site.owner]) expect(answer).not.toContain(secret);
+      }
+      expect((await plain.asked()).length).toBe(before);
+      expect(await echoed(marker)).toEqual([]);
+    });
+  });
+}
+
+const CA_FILE = '/etc/world-ca.pem';
+
+/** Shaped like what scanners know; made here, so that no scanner takes this file for a leak. */
+function secretsOfAgent(): [aws: string, anthropic: string] {
+  const letters = randomBytes(16)
+    .toString('hex')
+    .toUpperCase()
+    .replace(/[^A-Z2-7]/g, 'Q')
+    .slice(0, 16);
+  return [`AKIA${letters}`, `sk-ant-${'api03'}-${randomBytes(24).toString('hex')}`];
+}
+
+const getOf = (path: string): string =>
+  `GET ${path} HTTP/1.1\r\nHost: egress:9099\r\nX-Leak: ${path}\r\nConnection: close\r\n\r\n`;
+
+/** Sends one thing to a proxy and prints all that comes back, until it ends or nothing more comes. */
+const RAW = `
+const [host, port] = process.argv[1].split(':');
+const socket = require('node:net').connect(port, host, () => socket.write(process.argv[2]));
+socket.setTimeout(1500, () => socket.destroy());
+socket.on('data', (chunk) => process.stdout.write(chunk)).on('error', () => {});`;
+
+/** The same through a tunnel: asks for it, and sends once the proxy has answered. */
+const TUNNEL = `
+const [host, port] = process.argv[1].split(':');
+const socket = require('node:net').connect(port, host, () => socket.write('CONNECT ' + process.argv[2] + ' HTTP/1.1\\r\\nHost: ' + process.argv[2] + '\\r\\n\\r\\n'));
+socket.setTimeout(3000, () => socket.destroy());
+socket.once('data', () => socket.write(process.argv[3]));
+socket.on('data', (chunk) => process.stdout.write(chunk)).on('error', () => {});`;
+
+const TLS_TUNNEL = `
+const [host, port] = process.argv[1].split(':');
+const socket = require('node:net').connect(port, host, () => socket.write('CONNECT ' + process.argv[2] + ' HTTP/1.1\\r\\nHost: ' + process.argv[2] + '\\r\\n\\r\\n'));
+socket.setTimeout(4000, () => socket.destroy());
+socket.once('data', (answer) => {
+  process.stdout.write(answer);
+  const secure = require('node:tls').connect({ socket, servername: 'egress', rejectUnauthorized: false }, () => secure.write(process.argv[3]));
+  secure.on('data', (chunk) => process.stdout.write(chunk)).on('error', () => {});
+});
+socket.on('error', () => {});`;
+
+/** Prints the first so many events of a stream, then leaves. */
+const FIRST_EVENTS = `
+const [host, port] = process.argv[1].split(':');
+require('node:http').get({ host, port, path: process.argv[2], headers: { host: 'egress:9099' } }, (response) => {
+  let read = '';
+  response.setEncoding('utf8').on('data', (text) => {
+    read += text;
+    if (read.split('\\n\\n').length > Number(process.argv[3])) {
+      process.stdout.write(read);
+      process.exit();
+    }
+  });
+});`;
+
+/** Sends so many bytes of text that no scanner finds anything in; prints status and what the other side has counted. */
+const UPLOAD = `
+const [host, port] = process.argv[1].split(':');
+const bytes = Number(process.argv[3]);
+const headers = { host: 'egress:9099', 'content-type': 'text/plain', 'content-length': bytes };
+const request = require('node:http').request({ host, port, method: 'POST', path: process.argv[2], headers }, async (response) => {
+  let text = '';
+  for await (const chunk of response) text += chunk;
+  const { bodyLength } = response.statusCode === 200 ? JSON.parse(text) : {};
+  console.log(JSON.stringify({ status: response.statusCode, bodyLength }));
+  process.exit();
+});
+request.on('error', () => {});
+const line = Buffer.from('The quick brown fox jumps over the lazy dog, again and again.\\n'.repeat(1024));
+let left = bytes;
+(function more() {
+  while (left > 0) {
+    const piece = line.subarray(0, left);
+    left -= piece.length;
+    if (!request.write(piece)) return request.once('drain', more);
+  }
+  request.end();
+})();`;
