@@ -1,10 +1,11 @@
 /** From the manifest to the plan of each daemon. Pure. */
-import { canonicalHost } from './allow-list.ts';
 import type { BundlePlans, EgressRoutePlan, GitKey, GitRepoPlan, RouteAuth } from './bundle-plans.ts';
 import type { BottleManifest } from './manifest.ts';
+import { MODEL_ROUTE, routeIdOf, routeUpstream } from './route-id.ts';
 
-/** The model's own route: its id, and where it leads unless the manifest says otherwise. */
-export const MODEL_ROUTE = 'anthropic';
+export { MODEL_ROUTE };
+
+/** Where the model's route leads unless the manifest says otherwise. */
 const MODEL_URL = 'https://api.anthropic.com';
 const MODEL_HOST = 'api.anthropic.com';
 const MAX_PENDING_REQUESTS = 10;
@@ -54,12 +55,9 @@ function routePlan(
   { host, auth, matches, ca, private: mayBePrivate }: BottleManifest['egress']['routes'][number],
   expandHome: (path: string) => string,
 ): EgressRoutePlan {
-  const [, name = host, port] = /^(.*?)(?::(\d+))?$/.exec(host.trim()) ?? [];
-  const canonical = canonicalHost(name) ?? name;
-  const id = port === undefined || port === '443' ? canonical : `${canonical}:${port}`;
   return {
-    id,
-    upstream: `https://${id}`,
+    id: routeIdOf(host),
+    upstream: routeUpstream(host),
     matches,
     auth: auth === undefined ? null : routeAuth(auth),
     private: mayBePrivate,

@@ -128,7 +128,7 @@ function requestMarkdown({ id, ask }: RequestView): string {
   const what =
     ask.kind === 'question'
       ? `asks: ${escapeMarkdown(ask.question)}${ask.options.length === 0 ? '' : ` (${escapeMarkdown(ask.options.join(' / '))})`}`
-      : `asks for \`${askedRoute(ask)}\`: ${escapeMarkdown(ask.reason)}`;
+      : `asks for ${codeSpan(askedRoute(ask))}: ${escapeMarkdown(ask.reason)}`;
   return `\n**Request \`${id}\`** ${what}\n\nSend the update \`decide\` with \`{"request": "${id}", "decision": "approve"}\` (or "deny"; "note" and "for": "10m" as you like).`;
 }
 
@@ -146,5 +146,12 @@ const refusalMarkdown = ({ route, status, at }: CredentialRefusal): string =>
 
 const duration = (step: StepStatus): string => (step.durationMs === undefined ? '' : `${step.durationMs} ms`);
 
-/** Messages can carry text an agent chose: it is data, not markup. */
-const escapeMarkdown = (text: string): string => text.replace(/[\\`*_[\]<>|#~]/g, '\\$&');
+/** Messages can carry text an agent chose: it is data, not markup, and begins no line, where a dash or digit is markup. */
+const escapeMarkdown = (text: string): string => text.replace(/[\\`*_[\]<>|#~&]/g, '\\$&').replace(/\s+/g, ' ');
+
+/** CommonMark 6.1: a run of backticks that is not in the text; the spaces within are not shown. */
+function codeSpan(text: string): string {
+  const longest = Math.max(0, ...(text.match(/`+/g) ?? []).map(({ length }) => length));
+  const fence = '`'.repeat(longest + 1);
+  return longest === 0 ? fence + text + fence : `${fence} ${text} ${fence}`;
+}

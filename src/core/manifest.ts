@@ -1,6 +1,7 @@
 /** What a person writes, as schemas: an agent file and the bottle file it names. The keys are the original bot-bottle's. */
 import { z } from 'zod';
 import { parseAllowEntry } from './allow-list.ts';
+import { MODEL_ROUTE, routeIdOf } from './route-id.ts';
 import { canonicalSecretRef, parseSecretRef, SECRET_REF_FORMS } from './secret-ref.ts';
 
 /** Stem of an agent or bottle file. */
@@ -10,13 +11,8 @@ const SKILL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
 const name = z
   .string('expected a name')
   .regex(MANIFEST_NAME, 'expected lower-case letters, digits and dashes, a letter first');
-const host = z.string('expected a host name').superRefine((text, context) => {
-  try {
-    parseAllowEntry(text);
-  } catch {
-    const expected = 'expected a host such as api.example.com, *.example.com or example.com:8443';
-    context.addIssue({ code: 'custom', message: expected });
-  }
+const host = z.string('expected a host name').refine(isHost, {
+  error: 'expected a host such as api.example.com, *.example.com or example.com:8443',
 });
 const driver = z.enum(['docker', 'smolvm'], 'expected docker or smolvm');
 
@@ -51,11 +47,16 @@ const headerName = z
   .string('expected a header name')
   .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'expected a header name')
   .refine((name) => !NO_CREDENTIAL_HEADERS.test(name), { error: 'expected a header that can hold a credential' });
-const plainText = z.string('expected text').regex(/^[\x20-\x7e]+$/, 'expected printable text');
+/** In any script, but nothing that ends a line, is not seen, or reorders what is. */
+const plainText = z.string('expected text').regex(/^[^\p{C}\p{Zl}\p{Zp}]+$/u, 'expected printable text');
 const httpsUrl = z
   .url({ protocol: /^https$/, error: 'expected an https URL' })
   .refine((text) => !/[?#@]/.test(text), { error: 'expected an https URL without user, query or fragment' })
-  .transform((text) => text.replace(/\/+$/, ''));
+  .refine((text) => /^https:\/\/[^/\\]/i.test(text), { error: 'expected an https URL' })
+  .transform((text) => {
+    const { origin, pathname } = new URL(text);
+    return origin + pathname.replace(/\/+$/, '');
+  });
 
 /** One host with an optional port: what a route of egress leads to. */
 const routeHost = host.refine((text) => !text.includes('*') && !/\s/.test(text.trim()), {
@@ -140,7 +141,7 @@ const gitRepo = z
   .strictObject({
     url: z
       .string('expected a URL')
-      .regex(/^(https|ssh):\/\/[^\s?#]+\/[^\s?#]+$/, 'expected https://host/path or ssh://user@host/path'),
+      .refine(isRepository, { error: 'expected https://host/path or ssh://user@host/path' }),
     key: gitKey.optional(),
     /** As in a known_hosts line, without the host. */
     host_key: z
@@ -160,6 +161,7 @@ const gitRepo = z
     if (ssh && host_key === undefined) complain('host_key', 'expected the pinned host key, for an ssh:// URL');
     if (!ssh && key?.provider === 'static') complain('key', 'expected provider token, for an https:// URL');
     if (!ssh && /^https:\/\/[^/]*@/.test(url)) complain('url', 'expected no user in an https:// URL');
+    if (ssh && /^ssh:\/\/[^/@]*:[^/]*@/.test(url)) complain('url', 'expected no password in an ssh:// URL');
   });
 
 const REPO_NAME = /^[a-z0-9][a-z0-9._-]*$/;
@@ -198,14 +200,13 @@ export const bottleSchema = z.strictObject({
     .strictObject({ routes: z.array(egressRoute, 'expected a list of routes').default([]) })
     .default({ routes: [] })
     .superRefine(({ routes }, context) => {
-      const hosts = routes.map((route) => route.host.trim().toLowerCase());
-      hosts.forEach((each, at) => {
-        if (hosts.indexOf(each) !== at)
-          context.addIssue({
-            code: 'custom',
-            path: ['routes', at, 'host'],
-            message: `expected one route a host: ${each} has two`,
-          });
+      const ids = routes.map(({ host: name }) => (isHost(name) ? routeIdOf(name) : name));
+      ids.forEach((id, at) => {
+        const complain = (message: string) =>
+          context.addIssue({ code: 'custom', path: ['routes', at, 'host'], message });
+        if (ids.indexOf(id) !== at) complain(`expected one route a host: ${id} has two`);
+        if (id === MODEL_ROUTE)
+          complain(`expected another host: ${id} is the name of the model's route (agent_provider)`);
       });
     }),
   /** Repositories the agent clones from and pushes to, with a key it never sees. */
@@ -227,6 +228,23 @@ export const bottleSchema = z.strictObject({
 
 export type AgentManifest = z.output<typeof agentSchema>;
 export type BottleManifest = z.output<typeof bottleSchema>;
+
+function isHost(text: string): boolean {
+  try {
+    parseAllowEntry(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether it is the address of one repository: a host and a path, neither of which git or a shell takes for an option. */
+function isRepository(text: string): boolean {
+  if (!/^(https|ssh):\/\/[^\s/?#\\]+\/[^\s?#\\]+$/.test(text)) return false;
+  // As https, so that hosts and ports are looked at in either case.
+  const url = URL.parse(text.replace(/^ssh:/, 'https:'));
+  return url !== null && !url.hostname.startsWith('-') && /[^/]/.test(url.pathname.replace(/(\.git)?\/*$/, ''));
+}
 
 function isRegex(text: string): boolean {
   try {

@@ -48,7 +48,8 @@ const REDACTED = ['aws-access-key', 'google-api-key', 'github-token', 'slack-tok
 export function pipelockYaml({ listen, allow, formerlyAllowed, egress }: PipelockYamlInput): string {
   const entries = allow.map(parseAllowEntry);
   const former = formerlyAllowed.map(parseAllowEntry);
-  const known = [...entries, ...former];
+  // In an order of their own: a host that ends being allowed must change nothing but the allow-list.
+  const known = [...entries, ...former].toSorted((one, other) => (pattern(one) < pattern(other) ? -1 : 1));
   const hosts = unique(entries.map(pattern));
   const privateAddresses = known.filter(({ host, private: may }) => may && isAddress(host));
   const config = {

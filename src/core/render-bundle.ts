@@ -20,6 +20,7 @@ import {
 } from './bundle-plans.ts';
 import {
   EGRESS_LISTEN_HOST,
+  EGRESS_NAME,
   EGRESS_PORT,
   EGRESS_URL,
   GIT_GATE_PORT,
@@ -99,13 +100,17 @@ const isWholeHost = ({ methods, pathPrefix }: Grant): boolean => methods.length 
 function pipelockConfig(rendering: BundleRendering, egress: boolean, grants: readonly Grant[]): PipelockConfig {
   const { scanner, plans, bundleIp, requests } = rendering;
   const listen = { host: bundleIp, port: PIPELOCK_PORT };
-  const allow = unique([...plans.pipelock.allow, ...grants.filter(isWholeHost).map(allowEntry)]);
+  const allow = unique([...plans.pipelock.allow, ...grants.filter(isWholeHost).map(allowEntry)]).filter(isNotEgress);
   if (scanner === 'allow-list') return { kind: 'allow-list', listen, allow, egress };
   const formerlyAllowed = grantsOf(requests.filter(hasEnded).map((request) => ({ ...request, state: 'approved' })))
     .filter(isWholeHost)
-    .map(allowEntry);
+    .map(allowEntry)
+    .filter(isNotEgress);
   return { kind: 'pipelock', listen, yaml: pipelockYaml({ listen, allow, formerlyAllowed, egress }) };
 }
+
+/** A tunnel to egress is one past the scanner, with credentials at its end: whatever was written or granted, there is none. */
+const isNotEgress = (entry: string): boolean => parseAllowEntry(entry).host !== EGRESS_NAME;
 
 const allowEntry = ({ host, private: mayBePrivate }: Grant): string => (mayBePrivate ? `${host} private` : host);
 
@@ -171,7 +176,9 @@ function repoConfig(repo: GitRepoPlan, { plans, secrets, certificates }: BundleR
 function gitAuth(key: GitKey, upstream: string, secret: string): GitAuth {
   if (key.kind === 'token') return { kind: 'token', user: key.user, token: secret };
   const { hostname, port } = new URL(upstream);
-  const host = port === '' || port === '22' ? hostname : `[${hostname}]:${port}`;
+  const name = hostname.replace(/^\[|\]$/g, '');
+  // sshd(8): brackets only with a port, around an IPv6 address too.
+  const host = port === '' || port === '22' ? name : `[${name}]:${port}`;
   // OpenSSH insists on the line end after the last line of a key.
   return { kind: 'ssh-key', key: `${secret.trimEnd()}\n`, knownHosts: `${host} ${key.hostKey}\n` };
 }
@@ -199,17 +206,24 @@ function routeView({ id, upstream, matches, auth, expiresAt }: EgressRouteConfig
   return {
     url: `${EGRESS_URL}/${id}`,
     upstream,
-    methods: unique(matches.flatMap(({ methods }) => methods)),
-    paths: matches.flatMap(({ paths }) => paths),
+    methods: unique(union(matches.map(({ methods }) => methods))),
+    paths: union(matches.map(({ paths }) => paths)),
     credential: auth !== null,
     expiresAt,
   };
 }
 
+/** A match that takes any method (or path) has an empty list, and so has the route then. */
+const union = <Value>(lists: readonly Value[][]): Value[] =>
+  lists.some((list) => list.length === 0) ? [] : lists.flat();
+
 function hostView(entry: string, expiresAt: string | null): RouteView {
   const parsed = parseAllowEntry(entry);
   const { host, port } = exampleOf(parsed);
-  const url = `https://${parsed.below ? host.replace(/^any\./, '*.') : host}${port === 80 || port === 443 ? '' : `:${port}`}`;
+  const name = parsed.below ? host.replace(/^any\./, '*.') : host;
+  // Port 80 comes first where none was given: then 443 is allowed as well.
+  const onlyHttp = port === 80 && parsed.ports.length === 1;
+  const url = onlyHttp ? `http://${name}` : `https://${name}${port === 80 || port === 443 ? '' : `:${port}`}`;
   return { url, upstream: url, methods: [], paths: [], credential: false, expiresAt };
 }
 

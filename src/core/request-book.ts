@@ -110,8 +110,11 @@ export class RequestBook {
   }
 }
 
+const isOpen = ({ state, ask }: RequestView): boolean =>
+  state === 'pending' || (state === 'approved' && ask.kind === 'egress-route');
+
 /** Pending ones and grants in force are never given up. */
 function keepNewest(requests: RequestView[]): RequestView[] {
   let excess = requests.length - MOST_KEPT;
-  return requests.filter(({ state }) => !(state !== 'pending' && state !== 'approved' && excess-- > 0));
+  return requests.filter((request) => isOpen(request) || excess-- <= 0);
 }

@@ -36,6 +36,6 @@ function verdictOf({
   const forMs = lasting === undefined || lasting === null ? null : parseDuration(String(lasting));
   if (forMs === undefined) return 'for: expected a time such as 30s, 10m, 2h or 1d';
   if (forMs !== null && decision === 'deny') return 'for: only what is approved lasts for a time';
-  if (mayBePrivate !== undefined && typeof mayBePrivate !== 'boolean') return 'private: expected true or false';
+  if (typeof (mayBePrivate ?? false) !== 'boolean') return 'private: expected true or false';
   return { request, approve: decision === 'approve', note: note || null, forMs, private: mayBePrivate === true };
 }

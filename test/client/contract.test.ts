@@ -2,7 +2,8 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { errorSchema, rowSchema, statusSchema } from '../support/contract-schemas.ts';
+import { callTool } from '../support/call-tool.ts';
+import { errorSchema, requestRowSchema, rowSchema, statusSchema } from '../support/contract-schemas.ts';
 import { docker, type Installation, installation, root, uniqueId } from '../support/installation.ts';
 
 let it: Installation;
@@ -104,6 +105,29 @@ test('exec gives the command its streams and its exit code, 125 for a failure of
   expect((await bottle('exec', 'nobody', '--', 'true')).code).toBe(125);
 });
 
+test('requests: an array of what agents ask; an answer is the request as it is then', async () => {
+  expect(json(await bottle('requests', '--json'))).toEqual([]);
+  it.writeBottle('asking', 'supervise: true');
+  it.writeAgent('asker', 'bottle: asking');
+  expect((await bottle('up', 'asker', '--quiet')).code).toBe(0);
+  await callTool('asker', 'request_egress_route', { host: 'a.test', methods: ['GET'], reason: 'to read' });
+  await callTool('asker', 'ask_operator', { question: 'Which?', options: ['a', 'b'] });
+  await it.waitFor('asker', ({ requests }) => requests.length === 2);
+  const [route, question] = requestRowSchema.array().parse(json(await bottle('requests', 'asker', '--json')));
+  expect([route, question]).toMatchObject([
+    { bottle: 'asker', state: 'pending', ask: { kind: 'egress-route', host: 'a.test', methods: ['GET'] } },
+    { bottle: 'asker', state: 'pending', ask: { kind: 'question', options: ['a', 'b'] } },
+  ]);
+  const approve = await bottle('approve', 'asker', String(route?.id), '--for', '1h', '--json');
+  expect(approve.code).toBe(0);
+  expect(requestRowSchema.parse(json(approve))).toMatchObject({ id: route?.id, state: 'approved' });
+  const deny = await bottle('deny', 'asker', String(question?.id), '--note', 'neither', '--json');
+  expect(requestRowSchema.parse(json(deny))).toMatchObject({ state: 'denied', note: 'neither', expiresAt: null });
+  expect(json(await bottle('requests', '--json'))).toEqual([]);
+  expect(requestRowSchema.array().parse(json(await bottle('requests', '--all', '--json')))).toHaveLength(2);
+  expect((await bottle('down', 'asker')).code).toBe(0);
+});
+
 test('errors are one document with code, message and hint, and the exit codes tell the kinds apart', async () => {
   const cases: [string[], number, string][] = [
     [['status', 'nobody'], 4, 'NO_SUCH_BOTTLE'],
@@ -113,6 +137,12 @@ test('errors are one document with code, message and hint, and the exit codes te
     [['up', 'demo', '--name', 'Not An Id'], 2, 'INVALID_ID'],
     [['up', 'demo', '--name', id], 1, 'BOTTLE_EXISTS'],
     [['up', 'demo', '--driver', 'vmware'], 2, 'USAGE'],
+    [['approve', id, 'nobody-asked'], 4, 'NO_SUCH_REQUEST'],
+    [['deny', id, 'nobody-asked'], 4, 'NO_SUCH_REQUEST'],
+    [['approve', 'nobody', 'x'], 4, 'NO_SUCH_BOTTLE'],
+    [['requests', 'nobody'], 4, 'NO_SUCH_BOTTLE'],
+    [['approve', id, 'x', '--for', 'ever'], 2, 'USAGE'],
+    [['deny', id, 'x', '--for', '1h'], 2, 'USAGE'],
     [['frobnicate'], 2, 'USAGE'],
   ];
   for (const [args, exit, code] of cases) {

@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BundlePlans, Scanner } from '../../src/core/bundle-plans.ts';
 import { EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SCANNER_LIMITS, SUPERVISE_PORT } from '../../src/core/daemons.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
+import type { RequestView } from '../../src/core/requests.ts';
 import type { BundleInput, NetworkFacts } from '../../src/core/step-io.ts';
 import { ensureBundle } from '../../src/host/bundle.ts';
 import { type DockerSite, plansOf } from '../support/docker-site.ts';
@@ -46,12 +47,16 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         pipelock: {
           allow: [
             ...['pkg.test private', 'plain.test private', '*.below.test private', 'ported.test:8080 private'],
-            ...['secretive.test', 'metadata.test private', 'loopback.test'],
+            ...['secretive.test', 'loopback.test', 'metadata.test', 'private-metadata.test private'],
           ],
         },
         egress: {
           routes: [
-            routeTo('echo.test', { auth: { scheme: 'Bearer', secret: site.secret(credential) } }),
+            routeTo('echo.test', {
+              auth: { scheme: 'Bearer', secret: site.secret(credential) },
+              // All but what begins with /closed.
+              matches: [{ methods: [], paths: [{ type: 'regex', value: '/(?!closed).*' }] }],
+            }),
             routeTo('big.test'),
           ],
         },
@@ -64,7 +69,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       await ensureBundle(site, input, new AbortController().signal);
       await site.driver.putFiles(home.bottle.id, [{ path: CA_FILE, mode: 0o644, content: Buffer.from(world.ca.cert) }]);
       // Names that no name server would give away for these addresses, or only a hostile one.
-      const hosts = '127.0.0.2 loopback.test\n169.254.169.254 metadata.test\n';
+      const hosts = `127.0.0.2 loopback.test\n${LINK_LOCAL} metadata.test private-metadata.test\n`;
       await runIn(site, bundle, ['sh', '-c', 'printf "%s" "$1" >>/etc/hosts', 'sh', hosts]);
     });
     afterAll(async () => {
@@ -81,6 +86,8 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
     const connectStatus = async (url: string): Promise<string> =>
       (await curl('-o', '/dev/null', '-w', '%{http_connect}', url)).stdout;
     const node = (script: string, ...argv: string[]) => runIn(site, machine, ['node', '-e', script, ...argv], 'agent');
+    const raw = async (...requests: string[]): Promise<string[]> =>
+      JSON.parse((await node(RAW, proxy(), JSON.stringify(requests))).stdout) as string[];
     const proxy = (): string => `${network.bundleIp}:${PIPELOCK_PORT}`;
     const viaEgress = (path: string, ...argv: string[]) => curl(...argv, `${EGRESS_URL}/echo.test${path}`);
     const echoed = async (marker: string): Promise<Recorded[]> =>
@@ -98,10 +105,14 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
 
       test('is reached in absolute form', async () => {
         const marker = `/${randomUUID()}`;
-        expect((await curl(`http://plain.test${marker}?q=1`)).stdout).toBe(`plain GET ${marker}?q=1`);
+        expect(
+          (await curl('--proxy-header', 'Proxy-Authorization: Basic eDp5', `http://plain.test${marker}?q=1`)).stdout,
+        ).toBe(`plain GET ${marker}?q=1`);
         const asked = (await plain.asked()).find(({ target }) => target.startsWith(marker));
         expect(asked).toMatchObject({ port: 80, method: 'GET', headers: { host: 'plain.test' } });
-        for (const name of Object.keys(asked?.headers ?? {})) expect(name).not.toMatch(/^proxy-/);
+        // What is between the agent and its proxy stays there; pipelock lets one harmless header through.
+        const between = Object.keys(asked?.headers ?? {}).filter((name) => name.startsWith('proxy-'));
+        expect(between).toEqual(isPipelock ? ['proxy-connection'] : []);
       });
 
       test('is what a request goes to, whatever host it claims to be for', async () => {
@@ -152,7 +163,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         'GET http://plain.test/ HTTP/1.1\r\nHost: plain.test\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET http://unlisted.test/ HTTP/1.1\r\nHost: unlisted.test\r\n\r\n',
       ])('is not reached by a trick: %j', async (request) => {
         const before = (await plain.asked()).filter(({ headers }) => headers['host'] !== 'plain.test').length;
-        await node(RAW, proxy(), request);
+        await raw(request);
         const after = (await plain.asked()).filter(({ headers }) => headers['host'] !== 'plain.test');
         expect(after.length).toBe(before);
       });
@@ -175,26 +186,15 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         ],
         ['of the internet', () => ['1.1.1.1', '[2606:4700:4700::1111]']],
       ])('%s is refused, at any port and either way', async (_whose, addresses) => {
-        for (const address of addresses()) {
-          for (const port of [80, 443, 9099]) {
-            const tried = await node(
-              RAW,
-              proxy(),
-              `GET http://${address}:${port}/echo.test/x HTTP/1.1\r\nHost: ${address}\r\n\r\n`,
-            );
-            expect({ address, port, answer: tried.stdout.slice(0, 12) }).toEqual({
-              address,
-              port,
-              answer: expect.stringMatching(/^HTTP\/1\.1 4/),
-            });
-            const tunnel = await node(RAW, proxy(), `CONNECT ${address}:${port} HTTP/1.1\r\nHost: ${address}\r\n\r\n`);
-            expect({ address, port, answer: tunnel.stdout.slice(0, 12) }).toEqual({
-              address,
-              port,
-              answer: expect.stringMatching(/^HTTP\/1\.1 4/),
-            });
-          }
-        }
+        const requests = addresses().flatMap((address) =>
+          [80, 443, 9099].flatMap((port) => [
+            `GET http://${address}:${port}/echo.test/x HTTP/1.1\r\nHost: ${address}\r\n\r\n`,
+            `CONNECT ${address}:${port} HTTP/1.1\r\nHost: ${address}\r\n\r\n`,
+          ]),
+        );
+        const answers = await raw(...requests);
+        const wrong = requests.filter((_, at) => !/^HTTP\/1\.1 4\d\d /.test(answers[at] ?? ''));
+        expect(wrong).toEqual([]);
       });
     });
 
@@ -215,11 +215,10 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         expect(await echoed(marker)).toEqual([]);
       });
 
-      test('of a cloud that tells secrets is refused, whatever its entry says', async () => {
+      test('of the kind that clouds tell secrets at is refused too', async () => {
         expect(await statusOf('http://metadata.test/latest')).toBe('403');
-        expect((await node(RAW, proxy(), 'CONNECT metadata.test:80 HTTP/1.1\r\nHost: m\r\n\r\n')).stdout).toMatch(
-          /^HTTP\/1\.1 403/,
-        );
+        const [answer] = await raw('CONNECT metadata.test:80 HTTP/1.1\r\nHost: metadata.test\r\n\r\n');
+        expect(answer).toMatch(/^HTTP\/1\.1 403/);
       });
     });
 
@@ -239,7 +238,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
 
       test('is not reached directly: its port is closed, on the bundle and in the machine', async () => {
         for (const host of [network.bundleIp, '127.0.0.1', '127.0.0.2']) {
-          expect((await curl('--noproxy', '*', `http://${host}:9099/`)).stderr).toMatch(/refused/i);
+          expect(await curl('--noproxy', '*', `http://${host}:9099/`)).toMatchObject({ exitCode: 7, stdout: '' });
         }
       });
 
@@ -257,6 +256,26 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         },
       );
 
+      test.each(['egress', 'egress:9099', 'EGRESS. private', '*.egress private'])(
+        'is not opened by a grant of its own name either: %s',
+        async (entry) => {
+          const marker = `/${randomUUID()}`;
+          const [host = '', mayBePrivate] = entry.split(' ');
+          const grant: RequestView = {
+            id: 'a1b2c3d4',
+            ask: { kind: 'egress-route', host, methods: [], pathPrefix: null, reason: 'to reach it' },
+            ...{ askedAt: new Date().toISOString(), decidedAt: new Date().toISOString(), state: 'approved' },
+            ...{ note: null, expiresAt: null, private: mayBePrivate !== undefined },
+          };
+          const granted = { ...input, requests: [grant] };
+          await ensureBundle(site, granted, new AbortController().signal).catch(() => undefined);
+          const { stdout } = await node(TUNNEL, proxy(), 'egress:9099', getOf(`/echo.test${marker}`));
+          await ensureBundle(site, input, new AbortController().signal);
+          expect(stdout).not.toContain('bodyLength');
+          expect(await echoed(marker)).toEqual([]);
+        },
+      );
+
       test.each([80, 443, 22, 9000, PIPELOCK_PORT, SUPERVISE_PORT, GIT_GATE_PORT])(
         'is all that its name leads to: nothing at http://egress:%i/',
         async (port) => {
@@ -271,8 +290,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       test('takes no upgrade, and no tunnel inside of a request', async () => {
         const marker = `/${randomUUID()}`;
         const upgrade = `GET ${EGRESS_URL}/echo.test${marker} HTTP/1.1\r\nHost: egress:9099\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n`;
-        const { stdout } = await node(RAW, proxy(), upgrade);
-        expect(stdout).not.toMatch(/^HTTP\/1\.1 101/);
+        expect((await raw(upgrade))[0]).not.toMatch(/^HTTP\/1\.1 101/);
         for (const { headers } of await echoed(marker)) expect(headers['upgrade']).toBeUndefined();
       });
 
@@ -300,7 +318,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
           const { stdout: size } = await runIn(site, machine, ['stat', '-c', '%s', '/tmp/download']);
           return { status: stdout, size: Number(size), code: exitCode };
         };
-        expect(await download(8 * MIB)).toEqual({ status: '200', size: 8 * MIB, code: 0 });
+        expect(await download(MIB)).toEqual({ status: '200', size: MIB, code: 0 });
         const long = await download(SCANNER_LIMITS.responseMiB * MIB + 1);
         if (isPipelock) expect(long).toMatchObject({ status: '502' });
         else expect(long).toEqual({ status: '200', size: SCANNER_LIMITS.responseMiB * MIB + 1, code: 0 });
@@ -317,17 +335,8 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         'agent',
       );
       expect(stdout.slice(0, 64)).toBe(sha256);
-      const sent = await runIn(
-        site,
-        machine,
-        [
-          'sh',
-          '-c',
-          `head -c ${bytes} /dev/zero | curl -sS --cacert ${CA_FILE} -T - -o /dev/null -w "%{size_upload}" https://pkg.test/upload-${bytes}`,
-        ],
-        'agent',
-      );
-      expect(sent.stdout).toBe(String(bytes));
+      const upload = `head -c ${bytes} /dev/zero >/tmp/upload && curl -sS --cacert ${CA_FILE} -T /tmp/upload -o /dev/null "$1"`;
+      await runIn(site, machine, ['sh', '-c', upload, 'sh', `https://pkg.test/upload-${bytes}`], 'agent');
       expect((await echoed(`/upload-${bytes}`)).map(({ bodyBytes }) => bodyBytes)).toEqual([bytes]);
     });
 
@@ -359,6 +368,12 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       test('a wildcard, and the name that it is below', async () => {
         expect(await statusOf('http://a.below.test/')).toBe('200');
         expect(await statusOf('http://below.test/')).toBe(isPipelock ? '200' : '403');
+      });
+
+      test('a private entry whose name leads to the metadata service of a cloud', async () => {
+        // To pipelock an entry is private or not. Nobody is at that address.
+        expect(await statusOf('--max-time', '5', 'http://private-metadata.test/')).not.toBe(isPipelock ? '403' : '000');
+        if (!isPipelock) expect(await statusOf('http://private-metadata.test/')).toBe('403');
       });
 
       test('a secret of the agent in a header, a form or an address', async () => {
@@ -409,6 +424,36 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       });
     });
 
+    test.runIf(isPipelock)(
+      'its /fetch is a GET in another form: no other host, no other rule, nothing unscanned',
+      async () => {
+        const marker = `/${randomUUID()}`;
+        const [, anthropic] = secretsOfAgent();
+        const fetched = async (url: string): Promise<string> => {
+          const address = `http://${proxy()}/fetch?url=${encodeURIComponent(url)}`;
+          return (await curl('--noproxy', '*', '-w', ' %{http_code}', address)).stdout;
+        };
+        const allowed = await fetched(`${EGRESS_URL}/echo.test${marker}`);
+        expect(allowed).toMatch(/ 200$/);
+        expect(allowed).not.toContain(credential);
+        expect((await echoed(marker)).map(({ method }) => method)).toEqual(['GET']);
+        expect(await fetched(`${EGRESS_URL}/echo.test/closed${marker}`)).not.toContain('bodyLength');
+        expect(await fetched(`${EGRESS_URL}/echo.test/?key=${anthropic}`)).toMatch(/ 403$/);
+        const before = (await plain.asked()).length;
+        for (const to of [
+          `http://unlisted.test${marker}`,
+          `http://127.0.0.2:9099/echo.test${marker}`,
+          'http://secretive.test/',
+        ]) {
+          const answer = await fetched(`${EGRESS_URL}/echo.test/redirect?to=${encodeURIComponent(to)}`);
+          expect(answer).not.toMatch(/plain GET|bodyLength/);
+        }
+        expect((await plain.asked()).length).toBe(before);
+        expect((await echoed(marker)).filter(({ path }) => path === marker)).toHaveLength(1);
+        expect(await echoed(anthropic)).toEqual([]);
+      },
+    );
+
     test('its own answers lead nowhere: not to an unlisted host, not to a credential, not to its settings', async () => {
       const marker = `/${randomUUID()}`;
       const before = (await plain.asked()).length;
@@ -454,6 +499,8 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
   });
 }
 
+/** Link-local as the metadata services of clouds are, but with nobody there. */
+const LINK_LOCAL = '169.254.77.77';
 const CA_FILE = '/etc/world-ca.pem';
 
 /** Shaped like what scanners know; made here, so that no scanner takes this file for a leak. */
@@ -469,12 +516,22 @@ function secretsOfAgent(): [aws: string, anthropic: string] {
 const getOf = (path: string): string =>
   `GET ${path} HTTP/1.1\r\nHost: egress:9099\r\nX-Leak: ${path}\r\nConnection: close\r\n\r\n`;
 
-/** Sends one thing to a proxy and prints all that comes back, until it ends or nothing more comes. */
+/** Sends each thing to a proxy on a connection of its own; what came back until it was whole, ended, or nothing came. */
 const RAW = `
 const [host, port] = process.argv[1].split(':');
-const socket = require('node:net').connect(port, host, () => socket.write(process.argv[2]));
-socket.setTimeout(1500, () => socket.destroy());
-socket.on('data', (chunk) => process.stdout.write(chunk)).on('error', () => {});`;
+const ask = (request) => new Promise((resolve) => {
+  let answer = '';
+  const socket = require('node:net').connect(port, host, () => socket.write(request));
+  socket.setTimeout(2500, () => socket.destroy());
+  socket.on('data', (chunk) => {
+    answer += chunk.toString('latin1');
+    const [head, ...body] = answer.split('\\r\\n\\r\\n');
+    const length = /^content-length: (\\d+)/im.exec(head);
+    if (length !== null && body.join('\\r\\n\\r\\n').length >= Number(length[1])) socket.destroy();
+  });
+  socket.on('error', () => {}).on('close', () => resolve(answer));
+});
+Promise.all(JSON.parse(process.argv[2]).map(ask)).then((answers) => console.log(JSON.stringify(answers)));`;
 
 /** The same through a tunnel: asks for it, and sends once the proxy has answered. */
 const TUNNEL = `

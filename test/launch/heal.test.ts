@@ -24,6 +24,8 @@ const ONCE = {
   'machine.start': 1,
   'provision.prompt': 1,
   'provision.skills': 1,
+  'provision.git': 1,
+  'provision.supervise': 1,
   'provision.agent': 1,
   check: 1,
 };
@@ -76,6 +78,8 @@ test('a removed machine is made and provisioned again', async () => {
     'machine.start': 2,
     'provision.prompt': 2,
     'provision.skills': 2,
+    'provision.git': 2,
+    'provision.supervise': 2,
     'provision.agent': 2,
   };
   await down(await heals((id) => docker.getContainer(`bottle-${id}-machine`).remove({ force: true }), again));
