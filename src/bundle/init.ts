@@ -9,10 +9,10 @@
  * Empty lines do not count.
  * Exits 0 after SIGTERM or SIGINT, 64 at once when the environment makes no sense.
  */
-import { createInterface } from 'node:readline';
 import type { Delivery } from '../core/bundle-config.ts';
 import { appliedLine, ConfigError, EXIT_CONFIG } from '../core/daemons.ts';
 import { planDaemons } from './daemon-specs.ts';
+import { eachLine } from './each-line.ts';
 import { statusReporter } from './status-report.ts';
 import { type DaemonSpec, type Supervisor, startSupervisor } from './supervisor.ts';
 
@@ -66,7 +66,7 @@ function supervise(daemons: DaemonSpec[]): void {
 }
 
 function takeDeliveries(daemons: readonly DaemonSpec[], supervisor: Supervisor, tellStates: () => void): void {
-  createInterface({ input: process.stdin }).on('line', (line) => {
+  eachLine(process.stdin, (line) => {
     if (line === '') return;
     let delivery: Delivery;
     try {

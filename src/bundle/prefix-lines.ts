@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 /** What has no line end is passed on in pieces of this many characters, so that a daemon cannot fill the memory. */
 const MAX_LINE = 8192;
 /** Besides the line feed, what some readers (Node's readline among them) take for the end of a line. */
-const OTHER_ENDS = /\r$|[\r\u2028\u2029]/g;
+const OTHER_ENDS = /[\r\u2028\u2029]/g;
 
 /** Calls `write` with each line of `input`, prefixed with `[name] ` and ended, as soon as it is complete. */
 export function prefixLines(input: Readable, name: string, write: (line: string) => void): void {
@@ -25,17 +25,6 @@ export function prefixLines(input: Readable, name: string, write: (line: string)
 
   /** Whoever chose a daemon's words must not begin a line of another's with them. */
   function prefixed(line: string): string {
-    return `[${name}] ${line.replace(OTHER_ENDS, (_end, at: number) => (at === line.length - 1 ? '' : ' '))}\n`;
+    return `[${name}] ${line.replace(/\r$/, '').replace(OTHER_ENDS, ' ')}\n`;
   }
-}
-
-/** Calls `take` with each line of `input`, as soon as its line feed is there, and only that ends one. */
-export function eachLine(input: Readable, take: (line: string) => void): void {
-  let rest = '';
-  input.setEncoding('utf8');
-  input.on('data', (text: string) => {
-    const lines = (rest + text).split('\n');
-    rest = lines.pop() ?? '';
-    lines.forEach(take);
-  });
 }

@@ -101,27 +101,36 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     }
     prepare(daemon).then(
       () => launch(daemon),
-      (error: Error) => {
-        write(`[init] ${daemon.spec.name}: ${error.message}\n`);
-        ended(daemon, 'not started');
-      },
+      (error: Error) => notStarted(daemon, error),
     );
+  }
+
+  function notStarted(daemon: Daemon, error: Error): void {
+    write(`[init] ${daemon.spec.name}: ${error.message}\n`);
+    ended(daemon, 'not started');
   }
 
   function launch(daemon: Daemon): void {
     if (stopping) return;
     const { spec } = daemon;
-    const child = spawn(spec.command, spec.args, {
-      env: spec.env,
-      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      ...(spec.uid === undefined ? {} : { uid: spec.uid, gid: spec.uid }),
-    });
+    let child: ChildProcess;
+    try {
+      child = spawn(spec.command, spec.args, {
+        env: spec.env,
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+        ...(spec.uid === undefined ? {} : { uid: spec.uid, gid: spec.uid }),
+      });
+    } catch (error) {
+      // What the system refuses outright is thrown, what it fails at is an event.
+      notStarted(daemon, error as Error);
+      return;
+    }
     const gone = Promise.withResolvers<void>();
     daemon.child = child;
     daemon.processes.set(child, gone.promise);
     daemon.readyAt = undefined;
-    if (child.stdout !== null) prefixLines(child.stdout, spec.name, write);
-    if (child.stderr !== null) prefixLines(child.stderr, spec.name, write);
+    // Without descriptors to spare, a child that cannot be started has no streams at all.
+    for (const output of [child.stdout, child.stderr]) if (output) prefixLines(output, spec.name, write);
     const over = (how: string): void => {
       afterLastLine(child, () => {
         daemon.processes.delete(child);
@@ -135,7 +144,8 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     });
     child.once('exit', (code, signal) => over(signal ?? `exit code ${code}`));
     set(daemon, { pid: child.pid ?? null });
-    if (daemon.config !== undefined) spec.feed.first(child, daemon.config, takenBy(daemon, child));
+    if (daemon.config !== undefined && child.pid !== undefined)
+      spec.feed.first(child, daemon.config, takenBy(daemon, child));
   }
 
   /** What is prepared must be what the process is then given: a newer configuration may come in meanwhile. */
@@ -163,6 +173,8 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       return;
     }
     const readyMs = daemon.readyAt === undefined ? undefined : Date.now() - daemon.readyAt;
+    // The next one may not even come to be started.
+    daemon.readyAt = undefined;
     daemon.endsInARow = countEnd(backoff, daemon.endsInARow, readyMs);
     const delayMs = backoffDelay(backoff, daemon.endsInARow);
     write(`[init] ${daemon.spec.name} ended (${how}), starting it again in ${delayMs} ms\n`);

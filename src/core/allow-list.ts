@@ -9,6 +9,8 @@
  * - A name that resolves to a private or loopback address is refused when dialled, unless its entry ends in
  *   ` private` (see dial.ts).
  */
+import { EGRESS_NAME, EGRESS_URL } from './daemons.ts';
+
 const DEFAULT_PORTS: readonly number[] = [80, 443];
 const ENTRY = /^(\*\.)?(\[[^\]\s]+\]|[^\s:/\\?#@[\]*]+)(?::(\d{1,5}))?( private)?$/;
 const MAX_NAME_LENGTH = 253;
@@ -35,6 +37,9 @@ export function parseAllowEntry(text: string): AllowEntry {
   const [, wildcard, rawHost, rawPort, mayBePrivate] = ENTRY.exec(text.trim()) ?? [];
   const host = rawHost === undefined ? undefined : canonicalHost(rawHost);
   if (host === undefined) throw new TypeError(`${JSON.stringify(text)} is not a host (host, *.host or host:port)`);
+  // A tunnel to it would pass by whoever looks at requests.
+  if (host === EGRESS_NAME)
+    throw new TypeError(`${JSON.stringify(text)} is the bundle's own, at ${EGRESS_URL}, and cannot be listed`);
   if (wildcard !== undefined && isAddress(host))
     throw new TypeError(`${JSON.stringify(text)} puts *. before an address`);
   const port = rawPort === undefined ? undefined : Number(rawPort);

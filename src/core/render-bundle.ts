@@ -20,7 +20,6 @@ import {
 } from './bundle-plans.ts';
 import {
   EGRESS_LISTEN_HOST,
-  EGRESS_NAME,
   EGRESS_PORT,
   EGRESS_URL,
   GIT_GATE_PORT,
@@ -100,17 +99,13 @@ const isWholeHost = ({ methods, pathPrefix }: Grant): boolean => methods.length 
 function pipelockConfig(rendering: BundleRendering, egress: boolean, grants: readonly Grant[]): PipelockConfig {
   const { scanner, plans, bundleIp, requests } = rendering;
   const listen = { host: bundleIp, port: PIPELOCK_PORT };
-  const allow = unique([...plans.pipelock.allow, ...grants.filter(isWholeHost).map(allowEntry)]).filter(isNotEgress);
+  const allow = unique([...plans.pipelock.allow, ...grants.filter(isWholeHost).map(allowEntry)]);
   if (scanner === 'allow-list') return { kind: 'allow-list', listen, allow, egress };
   const formerlyAllowed = grantsOf(requests.filter(hasEnded).map((request) => ({ ...request, state: 'approved' })))
     .filter(isWholeHost)
-    .map(allowEntry)
-    .filter(isNotEgress);
+    .map(allowEntry);
   return { kind: 'pipelock', listen, yaml: pipelockYaml({ listen, allow, formerlyAllowed, egress }) };
 }
-
-/** A tunnel to egress is one past the scanner, with credentials at its end: whatever was written or granted, there is none. */
-const isNotEgress = (entry: string): boolean => parseAllowEntry(entry).host !== EGRESS_NAME;
 
 const allowEntry = ({ host, private: mayBePrivate }: Grant): string => (mayBePrivate ? `${host} private` : host);
 

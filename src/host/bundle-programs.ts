@@ -5,7 +5,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { constants, copyFile, mkdir, open, rename, stat } from 'node:fs/promises';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type Dockerode from 'dockerode';
@@ -41,7 +41,7 @@ export async function findProgram(
   const path = (env['PATH'] ?? '').split(delimiter).filter((part) => part.startsWith('/'));
   const { version } = (await readPins()).programs[name];
   const places: [FoundProgram['source'], string][] = [
-    ...(env['BOTTLE_TOOLS'] ? [['BOTTLE_TOOLS', join(env['BOTTLE_TOOLS'], name)] as const] : []),
+    ...(env['BOTTLE_TOOLS'] ? [['BOTTLE_TOOLS', resolve(env['BOTTLE_TOOLS'], name)] as const] : []),
     ...path.map((folder) => ['PATH', join(folder, name)] as const),
     ['cache', cached(name, arch, env)],
     // Where the bootstrap builds it.

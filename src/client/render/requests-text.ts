@@ -24,8 +24,9 @@ function askLines({ ask }: RequestView): string[] {
   return [`wants ${whole ? `the host ${ask.host}, whole` : `the route ${askedRoute(ask)}`}`, `because: ${ask.reason}`];
 }
 
-function answerLines({ state, note, expiresAt }: RequestView): string[] {
+function answerLines({ state, note, expiresAt, private: mayBePrivate }: RequestView): string[] {
   return [
+    ...(mayBePrivate ? ['may be at a private address'] : []),
     ...(note === null ? [] : [`note: ${note}`]),
     ...(expiresAt === null ? [] : [`${state === 'expired' ? 'ended' : 'ends'} ${expiresAt}`]),
   ];

@@ -168,6 +168,9 @@ describe('reading entries', () => {
     '*.10.0.0.1',
     '::1',
     'a.test public',
+    'egress',
+    'EGRESS.:9099 private',
+    '*.egress',
   ])('%j is refused and named in the message', (entry) => {
     expect(() => parseAllowEntry(entry)).toThrow(JSON.stringify(entry));
   });

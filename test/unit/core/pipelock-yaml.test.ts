@@ -61,6 +61,13 @@ describe('what a running pipelock takes', () => {
     expect(fixedPart(yaml({ allow: ['a.test'] }))).not.toContain('api_allowlist');
   });
 
+  test('is the end of some hosts among others, in whatever order they were granted', () => {
+    const before = yaml({ allow: ['z.test', 'a.test private', 'm.test', '10.0.0.9 private'] });
+    const after = yaml({ allow: ['m.test', 'z.test'], formerlyAllowed: ['10.0.0.9 private', 'a.test private'] });
+    expect(fixedPart(after)).toBe(fixedPart(before));
+    expect(parse(after).api_allowlist).toEqual(['m.test', 'z.test']);
+  });
+
   test.each<[string, Partial<PipelockYamlInput>]>([
     ['a host it never knew, whose tunnels it would look into', { allow: ['a.test', 'new.test'] }],
     ['a name that may be private', { allow: ['a.test private'] }],
@@ -90,8 +97,17 @@ describe('the configuration', () => {
     expect(classes).toContain('aws-access-key');
   });
 
+  test('is said in one way for one input, whatever stands twice in it', () => {
+    const twice = yaml({ allow: ['a.test', 'A.test.', 'a.test:8443', 'a.test'], formerlyAllowed: ['a.test'] });
+    expect(twice).toBe(yaml({ allow: ['a.test'] }));
+  });
+
+  test('reaches a host again that ended once', () => {
+    expect(config({ allow: ['a.test'], formerlyAllowed: ['a.test'] }).api_allowlist).toEqual(['a.test']);
+  });
+
   test('lets a private address through only where it is named as one', () => {
-    expect(config({ allow: ['10.1.2.3 private', 'fd00::1 private'.replace('fd00::1', '[fd00::1]')] }).ssrf).toEqual({
+    expect(config({ allow: ['10.1.2.3 private', '[fd00::1] private'] }).ssrf).toEqual({
       ip_allowlist: ['10.1.2.3/32', 'fd00::1/128'],
     });
     expect(config({ allow: ['93.184.216.34'] }).ssrf).toBeUndefined();

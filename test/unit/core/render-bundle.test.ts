@@ -205,6 +205,37 @@ describe('a grant', () => {
   });
 });
 
+describe('what the agent is told of a route', () => {
+  const told = (change: Partial<BundleRendering>) => render(change).supervise?.routes ?? [];
+  const rule = (methods: string[], ...values: string[]) => ({
+    methods,
+    paths: values.map((value) => ({ type: 'prefix' as const, value })),
+  });
+
+  test.each([
+    [[], [], []],
+    [[rule(['GET'], '/a'), rule(['GET', 'POST'], '/b')], ['GET', 'POST'], ['/a', '/b']],
+    [[rule(['GET'], '/a'), rule([], '/b')], [], ['/a', '/b']],
+    [[rule(['GET'], '/a'), rule(['POST'])], ['GET', 'POST'], []],
+  ])('with the rules %j leaves out no method and no path that may be used', (matches, methods, values) => {
+    const plans = { ...FULL, egress: { routes: [route({ matches })] } };
+    expect(told({ plans })[0]).toMatchObject({ methods, paths: values.map((value) => ({ type: 'prefix', value })) });
+  });
+
+  test.each([
+    ['x.test', 'https://x.test'],
+    ['x.test private', 'https://x.test'],
+    ['x.test:80', 'http://x.test'],
+    ['x.test:443', 'https://x.test'],
+    ['*.x.test:8443', 'https://*.x.test:8443'],
+    ['[2001:db8::7]:8443', 'https://[2001:db8::7]:8443'],
+  ])('with the entry %s is %s', (entry, url) => {
+    expect(told({ plans: { ...NONE, pipelock: { allow: [entry] }, supervise: { maxPending: 1 } } })).toMatchObject([
+      { url, upstream: url, credential: false },
+    ]);
+  });
+});
+
 test('the agent is told of every way out, and of no credential', () => {
   const requests = [granted('a', 'whole.test', { expiresAt: '2026-11-24T11:00:00.000Z' })];
   expect(render({ requests }).supervise).toEqual({
