@@ -24,20 +24,22 @@ export function runDaemon<Config>(daemon: Daemon<Config>): void {
   process.on('disconnect', end); // init is gone
   let last: Config | undefined;
   let taking = Promise.resolve();
-  const take = (config: Config) => {
+  const take = (config: Config, then: () => void) => {
     last = config;
     // One after the other: a newer configuration must not be overtaken by an older one.
     taking = taking.then(async () => {
       await daemon.configure(config);
-      process.send?.(READY_MESSAGE);
+      then();
     });
     taking.catch((error: unknown) => {
       process.stderr.write(`error: ${error instanceof Error ? error.message : String(error)}\n`);
       process.exit(1);
     });
   };
-  process.on('message', (message: ConfigMessage<Config>) => take(message.config));
+  const tellReady = () => process.send?.(READY_MESSAGE);
+  process.on('message', (message: ConfigMessage<Config>) => take(message.config, tellReady));
   process.on('SIGHUP', () => {
-    if (last !== undefined) take(last);
+    // Nothing is told: init would take it for the answer to what it sent meanwhile.
+    if (last !== undefined) take(last, () => {});
   });
 }

@@ -207,7 +207,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
     daemon.given += 1;
     const { child, spec } = daemon;
     // Not running: whoever starts it takes the newest.
-    if (child === undefined) return;
+    if (child?.pid === undefined) return;
     const taken = takenBy(daemon, child);
     const again = (): void => {
       if (!stopping && daemon.child === child) replace(daemon);

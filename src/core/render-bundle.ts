@@ -29,6 +29,7 @@ import {
 } from './daemons.ts';
 import { pipelockYaml } from './pipelock-yaml.ts';
 import { type Grant, grantsOf, hasEnded, type RequestView } from './requests.ts';
+import { routeIdOf, routeUpstream } from './route-id.ts';
 import type { SecretRef } from './secret-ref.ts';
 
 export interface BundleRendering {
@@ -147,8 +148,8 @@ function grantedRoute(
 ): EgressRouteConfig {
   const paths = pathPrefix === null ? [] : [{ type: 'prefix' as const, value: pathPrefix }];
   return {
-    id: host,
-    upstream: `https://${host}`,
+    id: routeIdOf(host),
+    upstream: routeUpstream(host),
     matches: [{ methods, paths }],
     auth: null,
     secrets: [],

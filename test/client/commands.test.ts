@@ -1,6 +1,6 @@
 /** A person's way through the command, from nothing: what it prints, what it gives back, what is left. */
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { uniqueId } from '../support/installation.ts';
@@ -189,6 +189,39 @@ describe('in a ready bottle', () => {
     for (const name of ['Temporal server', 'worker', 'BOTTLE_STATE']) {
       expect(checks).toContainEqual(expect.objectContaining({ name, state: 'ok' }));
     }
+  });
+
+  test('the doctor says where the programs of the bundle come from, or what is missed without them', async () => {
+    const programs = async (env: NodeJS.ProcessEnv): Promise<unknown> => {
+      const { stdout } = await it.bottle(['doctor', '--json'], { env });
+      const { checks } = JSON.parse(stdout) as { checks: { name: string }[] };
+      return checks.filter(({ name }) => name === 'pipelock' || name === 'gitleaks');
+    };
+    const elf = path.join(it.state, 'tools');
+    mkdirSync(elf);
+    // The beginning of a Linux program, which is all that is looked at.
+    const head = Buffer.alloc(64);
+    head.writeUInt32BE(0x7f454c46, 0);
+    head.writeUInt16LE(process.arch === 'arm64' ? 0xb7 : 0x3e, 18);
+    for (const name of ['pipelock', 'gitleaks']) writeFileSync(path.join(elf, name), head);
+    expect(await programs({ BOTTLE_TOOLS: elf })).toEqual([
+      { name: 'pipelock', state: 'ok', found: `in the bundle, from ${elf}/pipelock (BOTTLE_TOOLS)` },
+      { name: 'gitleaks', state: 'ok', found: `in the bundle, from ${elf}/gitleaks (BOTTLE_TOOLS)` },
+    ]);
+    expect(await programs({ BOTTLE_CACHE: '/nowhere', PATH: '/nowhere' })).toEqual([
+      {
+        name: 'pipelock',
+        state: 'warn',
+        found: expect.stringMatching(/^not found; /),
+        hint: expect.stringContaining('BOTTLE_PIPELOCK_IMAGE'),
+      },
+      {
+        name: 'gitleaks',
+        state: 'warn',
+        found: expect.stringMatching(/^not found; no push gate/),
+        hint: expect.stringContaining('BOTTLE_TOOLS'),
+      },
+    ]);
   });
 });
 

@@ -1,11 +1,14 @@
+import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { asActivity } from '../../src/activities/as-activity.ts';
 import { BottleError } from '../../src/core/errors.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
+import { findProgram } from '../../src/host/bundle-programs.ts';
+import { imageTags } from '../../src/host/images.ts';
 import { type ActivitySite, activityEnvironment, activitySite } from '../support/activity-site.ts';
 
 let site: ActivitySite;
@@ -13,6 +16,7 @@ beforeAll(async () => {
   site = await activitySite();
 });
 afterAll(() => site?.dispose());
+afterEach(() => vi.unstubAllEnvs());
 beforeEach(() => rmSync(site.settings.home, { recursive: true, force: true }));
 
 const prepare = (bottle: BottleRef = site.bottle(), agent = 'demo') => site.step('prepare', { bottle, agent });
@@ -67,6 +71,68 @@ supervise: true
     ]);
     expect(plan.bundle.gitGate?.repos[0]?.key?.secret).toBe('env:GIT');
     expect(plan.git.user).toEqual({ name: 'Agent', email: 'a@example.com' });
+  });
+
+  test('reads no secret: none is in the plan or beside it, and one that is missing is no concern of it', async () => {
+    const secrets = [`of-a-variable-${randomUUID()}`, `of-a-file-${randomUUID()}`] as const;
+    vi.stubEnv('BOTTLE_TEST_KEY', secrets[0]);
+    const file = site.write('token', secrets[1], 0o600);
+    site.write('agents/demo.md', '---\nbottle: dev\n---\n');
+    site.write(
+      'bottles/dev.md',
+      `---
+agent_provider: {auth_token: BOTTLE_TEST_KEY}
+egress:
+  routes:
+    - {host: one.example.com, auth: {scheme: Bearer, token_ref: 'file:${file}'}}
+    - {host: two.example.com, auth: {scheme: Bearer, token_ref: 'file:/no/such-secret'}}
+---
+`,
+    );
+    const bottle = site.bottle();
+    const result = JSON.stringify(await prepare(bottle));
+    const kept = readdirSync(stateOf(bottle)).map((name) => readFileSync(path.join(stateOf(bottle), name), 'utf8'));
+    for (const text of [result, ...kept]) {
+      for (const secret of secrets) expect(text).not.toContain(secret);
+    }
+    expect(result).toContain(`file:${file}`);
+  });
+
+  test.each([
+    ['of the manifest', 'agent_provider: {api_key: sk-ant-in-the-open}'],
+    ['of a route', "egress: {routes: [{host: a.example.com, auth: {scheme: Bearer, token_ref: 'ghp 123'}}]}"],
+  ])('refuses a secret %s that is written out, and does not repeat it', async (_where, frontMatter) => {
+    site.write('agents/demo.md', '---\nbottle: dev\n---\n');
+    site.write('bottles/dev.md', `---\n${frontMatter}\n---\n`);
+    const failure = await prepare().then(
+      () => expect.unreachable(),
+      (error: ApplicationFailure) => error,
+    );
+    expect(failure).toMatchObject({
+      type: 'MANIFEST_INVALID',
+      message: expect.stringContaining('not the secret itself'),
+    });
+    expect(JSON.stringify(failure.details) + failure.message).not.toMatch(/in-the-open|ghp 123/);
+  });
+
+  test('with repositories, and a bundle without gitleaks, is for a person to mend', async () => {
+    const repos = "git-gate: {repos: {app: {url: 'https://git.example.com/app'}}}";
+    site.write('agents/demo.md', '---\nbottle: dev\n---\n');
+    site.write('bottles/dev.md', `---\n${repos}\n---\n`);
+    if ((await findProgram('gitleaks')) !== undefined) await prepare();
+    // As on a computer that has neither of the programs, and whose images were built so.
+    for (const [name, value] of Object.entries({ BOTTLE_TOOLS: '', PATH: '/nowhere', BOTTLE_CACHE: '/nowhere' })) {
+      vi.stubEnv(name, value);
+    }
+    const untag = await standIn((await imageTags()).bundle);
+    try {
+      const hint = expect.stringMatching(/gitleaks.*BOTTLE_TOOLS/);
+      await expect(prepare()).rejects.toMatchObject({ type: 'TOOL_MISSING', nonRetryable: true, details: [{ hint }] });
+      site.write('bottles/dev.md', '---\nallow: [a.example.com]\n---\n');
+      expect((await prepare()).plan.scanner).toBe('allow-list');
+    } finally {
+      await untag();
+    }
   });
 
   test('puts no word of the prompt into what a history keeps', async () => {
@@ -126,6 +192,21 @@ supervise: true
     expect([existsSync(stateOf(bottle)), existsSync(stateOf(other))]).toEqual([false, true]);
   });
 });
+
+/** Makes sure that there is an image of that tag, be it another one; what it returns takes back what it did. */
+async function standIn(image: string): Promise<() => Promise<void>> {
+  const there = await site.docker
+    .getImage(image)
+    .inspect()
+    .then(
+      () => true,
+      () => false,
+    );
+  if (there) return async () => undefined;
+  const [repo = '', tag = ''] = image.split(':');
+  await site.docker.getImage(site.images.bundle).tag({ repo, tag });
+  return () => site.docker.getImage(image).remove();
+}
 
 describe('a step as an activity', () => {
   const run = (step: Parameters<typeof asActivity>[0], environment = activityEnvironment()) =>

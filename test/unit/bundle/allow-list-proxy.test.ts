@@ -27,11 +27,13 @@ afterEach(async () => {
 
 /** A proxy with these entries, whose names resolve as given (to loopback unless told otherwise). */
 async function proxyFor(allow: string[], names: Record<string, Address[]> = {}, egress = false): Promise<number> {
+  // What it tells of after its test is no other's business.
+  const own = records;
   const proxy = await startAllowListProxy({
     host: '127.0.0.1',
     port: 0,
     policy: () => ({ allow: allow.map(parseAllowEntry), egress }),
-    onRequest: (record) => records.push(record),
+    onRequest: (record) => own.push(record),
     resolve: async (name) => {
       lookups.push(name);
       return names[name] ?? [LOOPBACK];
@@ -265,6 +267,72 @@ describe('an unlisted host', () => {
       `GET http://ok.test:${upstream}/1 HTTP/1.1\r\nHost: x\r\n\r\nGET http://evil.test/2 HTTP/1.1\r\nHost: x\r\n\r\n`,
     );
     expect(answer).toContain('blocked: domain not in allowlist: evil.test');
+  });
+});
+
+describe('egress', () => {
+  const EGRESS = { host: '127.0.0.2', port: 9099, verdict: 'allow' } as const;
+
+  test.each(['http://egress:9099/', 'http://EGRESS:9099/anthropic/v1/messages?x=1'])(
+    'is reached in absolute form, at its own address and without a lookup: %s',
+    async (url) => {
+      await get(await proxyFor(['ok.test'], {}, true), url);
+      expect(records).toMatchObject([{ method: 'GET', ...EGRESS }]);
+      expect(lookups).toEqual([]);
+    },
+  );
+
+  test('is refused where it does not run', async () => {
+    expect(statusOf(await get(await proxyFor(['ok.test']), 'http://egress:9099/'))).toBe(403);
+    expect(records).toMatchObject([{ host: 'egress', port: 9099, verdict: 'deny' }]);
+  });
+
+  test('is refused to a tunnel, which would be one past whoever looks at requests', async () => {
+    const port = await proxyFor(['ok.test', '*.ok.test'], {}, true);
+    for (const target of [
+      'egress:9099',
+      'EGRESS:9099',
+      'egress.:9099',
+      'egress:443',
+      '127.0.0.2:9099',
+      '[::ffff:127.0.0.2]:9099',
+    ]) {
+      expect([target, statusOf(await connectTo(port, target))]).toEqual([target, 403]);
+    }
+    expect(records.map(({ verdict }) => verdict)).toEqual(Array(6).fill('deny'));
+    expect(lookups).toEqual([]);
+  });
+
+  test('is the only thing there is behind that name: no other port, no other spelling of the place', async () => {
+    const port = await proxyFor(['ok.test'], {}, true);
+    const others = ['egress/', 'egress:80/', 'egress:8888/', 'egress:9098/', 'x.egress:9099/', 'egress.x:9099/'];
+    const places = [
+      '127.0.0.2:9099/',
+      '127.0.0.1:9099/',
+      '2130706434:9099/',
+      '0x7f.2:9099/',
+      '[::ffff:127.0.0.2]:9099/',
+    ];
+    for (const rest of [...others, ...places]) {
+      expect([rest, statusOf(await get(port, `http://${rest}`))]).toEqual([rest, 403]);
+    }
+    expect(statusOf(await get(port, 'http://user@egress:9099/'))).toBe(400);
+    expect(records.filter(({ verdict }) => verdict === 'allow')).toEqual([]);
+  });
+
+  test('is refused again as soon as the policy says so', async () => {
+    let egress = true;
+    const proxy = await startAllowListProxy({
+      host: '127.0.0.1',
+      port: 0,
+      policy: () => ({ allow: [], egress }),
+      onRequest: (record) => records.push(record),
+    });
+    cleanUp.push(() => proxy.close());
+    await get(proxy.port, 'http://egress:9099/');
+    egress = false;
+    await get(proxy.port, 'http://egress:9099/');
+    expect(records.map(({ verdict }) => verdict)).toEqual(['allow', 'deny']);
   });
 });
 

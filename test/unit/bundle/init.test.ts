@@ -148,6 +148,19 @@ describe('with the allow-list proxy', () => {
     expect(log).not.toContain('secret');
   });
 
+  test('a delivery may hold any text, and come in any pieces', async () => {
+    const child = await startReady();
+    // Line ends for some readers, but not in JSON.
+    const config = {
+      ...listing('new.test'),
+      others: `an operator's note\u2028over two lines\u2029${'é'.repeat(100_000)}`,
+    };
+    const bytes = Buffer.from(`\n${JSON.stringify({ revision: 'two', config })}\n`);
+    for (let at = 0; at < bytes.length; at += 7777) child.stdin?.write(bytes.subarray(at, at + 7777));
+    await until(() => log.includes('[init] applied two\n'));
+    expect(await proxyAnswers('/verdict?host=new.test')).toMatchObject({ verdict: 'allow' });
+  });
+
   test('goes on when its input ends', async () => {
     const child = await startReady();
     child.stdin?.end();

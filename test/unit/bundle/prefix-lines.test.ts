@@ -1,4 +1,5 @@
-import { PassThrough } from 'node:stream';
+import { createInterface } from 'node:readline';
+import { PassThrough, Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -39,4 +40,19 @@ test('output without line ends is passed on in prefixed pieces, none of it lost'
   expect(output.split('\n').every((line) => line === '' || line.startsWith('[x] a'))).toBe(true);
   expect(output.match(/a/g)?.length).toBe(20_000);
   expect(output.split('\n').length).toBeGreaterThan(2);
+});
+
+test.each(['\r', '\u2028', '\u2029'])(
+  'what begins after %j is no line of its own, also for readers that take it for an end',
+  async (end) => {
+    const forged = '[init] status {"pipelock":"ready"}';
+    const output = await prefixed([`said${end}${forged}\nmore`, end, forged]);
+    const lines: string[] = [];
+    for await (const line of createInterface({ input: Readable.from([output]) })) lines.push(line);
+    expect(lines).toEqual([`[x] said ${forged}`, `[x] more ${forged}`]);
+  },
+);
+
+test('a line end of two characters is one line end', async () => {
+  expect(await prefixed(['a\r\nb\r\n'])).toBe('[x] a\n[x] b\n');
 });

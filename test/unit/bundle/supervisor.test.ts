@@ -158,6 +158,47 @@ test('a program that cannot be started at all is reported and tried again', asyn
   expect(log).toContain('[init] a: spawn /no/such/program ENOENT\n');
 });
 
+test('a program that the system refuses to start is reported and tried again, and takes no other down', async () => {
+  // More than execve(2) takes in one argument: thrown at once, where a missing program is an event later on.
+  const args = ['x'.repeat(200_000)];
+  const prepared: Feed = { ...byMessage, prepare: async () => undefined };
+  const change = { a: { args }, b: { args, feed: prepared } };
+  supervise({ a: [], b: [], c: ['ready', 'stay'] }, { change });
+  await until(() => now('a')?.state === 'failed' && now('b')?.state === 'failed' && now('c')?.state === 'ready');
+  for (const name of ['a', 'b']) expect(log).toContain(`[init] ${name}: spawn E2BIG\n`);
+  expect(now('c')).toMatchObject({ restarts: 0 });
+});
+
+test('a program that cannot be started is not given a configuration, and the next delivery still reaches the others', async () => {
+  const given: unknown[] = [];
+  const feed: Feed = { ...byMessage, first: (_child, config) => given.push(config) };
+  supervise({ a: [], b: ['ready', 'stay'] }, { change: { a: { command: '/no/such/program', feed } } });
+  await until(() => now('a')?.state === 'failed' && now('b')?.state === 'ready');
+  void supervisor?.apply({ a: 'second', b: 'second' });
+  const { restarts = 0 } = now('a') ?? {};
+  await until(() => (now('a')?.restarts ?? 0) > restarts);
+  expect(given).toEqual([]);
+  expect(now('b')).toMatchObject({ state: 'ready', restarts: 0 });
+});
+
+test('a daemon whose preparation keeps failing is failed, also after it has run healthy once', async () => {
+  let fails = false;
+  const feed: Feed = {
+    ...byMessage,
+    prepare: async () => {
+      if (fails) throw new Error('no room');
+    },
+  };
+  supervise({ a: ['ready', 'stay'] }, { change: { a: { feed } }, backoff: { ...QUICK, healthyMs: 0 } });
+  await until(() => now('a')?.state === 'ready');
+  fails = true;
+  process.kill(now('a')?.pid as number, 'SIGKILL');
+  await until(() => now('a')?.state === 'failed');
+  expect(log).toContain('[init] a: no room\n[init] a ended (not started), starting it again in 4 ms\n');
+  fails = false;
+  await until(() => now('a')?.state === 'ready');
+});
+
 test('stop ends every daemon, lets each say its last word, and none comes back', async () => {
   supervise({ a: ['orderly', 'ready', 'stay'], b: ['crash'], c: ['stay'] });
   await until(() => now('a')?.state === 'ready' && now('b')?.state === 'failed');
@@ -170,6 +211,28 @@ test('stop ends every daemon, lets each say its last word, and none comes back',
     ['stopped', null],
     ['stopped', null],
   ]);
+});
+
+test('stop ends a process that was replaced and has not ended yet, too', async () => {
+  const feed: Feed = { ...byMessage, next: () => false };
+  supervise({ a: ['stubborn', 'ready', 'stay'] }, { change: { a: { feed } }, graceMs: 50 });
+  await until(() => now('a')?.state === 'ready');
+  const old = now('a')?.pid as number;
+  await supervisor?.apply({ a: 'second' });
+  const pids = [old, now('a')?.pid as number];
+  expect(() => process.kill(old, 0)).not.toThrow();
+  await supervisor?.stop();
+  for (const pid of pids) expect(() => process.kill(pid, 0)).toThrow('ESRCH');
+});
+
+test('a daemon that was being prepared when all were stopped is not started any more', async () => {
+  const gate = Promise.withResolvers<void>();
+  const feed: Feed = { ...byMessage, prepare: () => gate.promise };
+  supervise({ a: ['speak', 'stay'] }, { change: { a: { feed } } });
+  await supervisor?.stop();
+  gate.resolve();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(now('a')).toMatchObject({ state: 'stopped', pid: null });
 });
 
 test('a daemon that ignores SIGTERM is killed once the grace is over', async () => {
@@ -234,6 +297,53 @@ describe('another configuration', () => {
     expect(now('a')?.pid).not.toBe(pid);
     expect(prepared).toEqual(['first', 'second']);
     await until(() => log.includes('[a] bye\n'));
+  });
+
+  test('that the running process refuses after a while gets a new one', async () => {
+    const feed: Feed = {
+      ...byMessage,
+      next: (_child, _config, _taken, refused) => {
+        setImmediate(refused);
+        return true;
+      },
+    };
+    supervise({ a: ['ready', 'tell', 'stay'] }, { change: { a: { feed } } });
+    await until(() => now('a')?.state === 'ready');
+    const pid = now('a')?.pid;
+    await supervisor?.apply({ a: 'second' });
+    expect(now('a')).toMatchObject({ state: 'ready', restarts: 0 });
+    expect(now('a')?.pid).not.toBe(pid);
+    await until(() => log.includes('[a] config "second"\n'));
+  });
+
+  test('that comes in quick succession is answered for each, the newest in force at the end', async () => {
+    supervise({ a: ['ready', 'tell', 'stay'] });
+    const applied = [1, 2, 3, 4, 5].map((config) => supervisor?.apply({ a: config }));
+    await Promise.all(applied);
+    await until(() => log.includes('config 5\n'));
+    const told = [...log.matchAll(/config (\S+)/g)].map(([, config]) => config);
+    expect(told).toEqual(['"first"', '1', '2', '3', '4', '5']);
+    expect(now('a')).toMatchObject({ state: 'ready', restarts: 0 });
+  });
+
+  test('equal to the one before is none, however deep; a change deep inside is one', async () => {
+    const config = (last: number) => ({ routes: [{ id: 'x', matches: [{ methods: ['GET'], last }] }] });
+    supervise({ a: ['ready', 'tell', 'stay'] }, { config: config(1) });
+    await supervisor?.apply({ a: config(1) });
+    await supervisor?.apply({ a: config(2) });
+    await until(() => log.split('config {').length === 3);
+    expect(log).toContain('"last":2');
+  });
+
+  test('that comes in while a daemon waits to be started again is the one that it gets', async () => {
+    supervise({ a: ['tell', 'ready', 'stay'] }, { backoff: { ...QUICK, firstMs: 100 } });
+    await until(() => now('a')?.state === 'ready' && log.includes('"first"'));
+    process.kill(now('a')?.pid as number, 'SIGKILL');
+    await until(() => now('a')?.state === 'backoff');
+    log = '';
+    await Promise.all([supervisor?.apply({ a: 'second' }), supervisor?.apply({ a: 'third' })]);
+    await until(() => log.includes('config'));
+    expect(log).not.toMatch(/"first"|"second"/);
   });
 
   test('that comes in while the first is being prepared is the one that is prepared and given', async () => {

@@ -53,8 +53,17 @@ describe('wrong usage', () => {
     [['down'], 'error[USAGE]: which bottle? name one, or say --all\n'],
     [['down', 'demo', '--all'], 'error[USAGE]: name bottles or say --all, not both\n'],
     [['serve', '--detach', '--stop'], 'error[USAGE]: --detach and --stop exclude each other\n'],
+    [['approve', 'demo'], "error[USAGE]: missing required argument 'request'\nhint: see: bottle help\n"],
+    [['deny'], "error[USAGE]: missing required argument 'id'\nhint: see: bottle help\n"],
+    [['deny', 'demo', 'r', '--for', '1h'], "error[USAGE]: unknown option '--for'\nhint: see: bottle help\n"],
+    [['deny', 'demo', 'r', '--private'], "error[USAGE]: unknown option '--private'\nhint: see: bottle help\n"],
+    [
+      ['approve', 'demo', 'r', '--for', 'soon'],
+      'error[USAGE]: --for is "soon", expected a time such as 30s, 10m, 2h or 1d\n',
+    ],
+    [['requests', 'demo', 'more'], expect.stringMatching(/^error\[USAGE\]: too many arguments/)],
     [['up', 'demo', '--driver', 'vm'], 'error[USAGE]: --driver is "vm", expected docker or smolvm\n'],
-  ])('%j is told on stderr with exit code 2', async (args, stderr) => {
+  ] as [string[], unknown][])('%j is told on stderr with exit code 2', async (args, stderr) => {
     expect(await bottle(args)).toEqual({ code: 2, stdout: '', stderr });
   });
 
@@ -99,7 +108,10 @@ describe('help and version', () => {
 
   test('name every command of this version', async () => {
     const { stdout } = await bottle(['--help']);
-    const commands = 'up ls status retry skip abort down exec claude logs serve ui doctor hosts image'.split(' ');
+    const commands =
+      'up ls status retry skip abort down exec claude logs requests approve deny serve ui doctor hosts image'.split(
+        ' ',
+      );
     for (const command of commands) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
   });
 });
@@ -129,6 +141,10 @@ describe('before anything is started', () => {
     [['status', 'no--bottle'], 'TEMPORAL_UNREACHABLE', 5],
     [['ls'], 'TEMPORAL_UNREACHABLE', 5],
     [['retry', 'demo'], 'TEMPORAL_UNREACHABLE', 5],
+    [['requests'], 'TEMPORAL_UNREACHABLE', 5],
+    [['requests', 'demo', '--all'], 'TEMPORAL_UNREACHABLE', 5],
+    [['approve', 'demo', 'deadbeef', '--for', '10m', '--note', 'x', '--private'], 'TEMPORAL_UNREACHABLE', 5],
+    [['deny', 'demo', 'deadbeef', '--note', 'no'], 'TEMPORAL_UNREACHABLE', 5],
   ])('%j ends with %s and exit code %i, and leaves no trace', async (args, error, exitCode) => {
     const { code, stdout, stderr } = await bottle([...args, '--json']);
     expect(JSON.parse(stdout)).toMatchObject({ error: { code: error, message: expect.any(String) } });

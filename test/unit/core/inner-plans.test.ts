@@ -43,7 +43,14 @@ describe('the model', () => {
 });
 
 test('a route is called by its host, in one spelling, with the port where it is not the usual one', () => {
-  const hosts = ['API.Example.com', 'api.example.com:08443', 'x.test.:443', 'y.test:80', 'MÜNCHEN.test', '[FD00::1]:8443'];
+  const hosts = [
+    'API.Example.com',
+    'api.example.com:08443',
+    'x.test.:443',
+    'y.test:80',
+    'MÜNCHEN.test',
+    '[FD00::1]:8443',
+  ];
   const routes = hosts.map((host) => ({ host }));
   const made = plans({ egress: { routes } }).egress?.routes ?? [];
   expect(made.map(({ id, upstream }) => [id, upstream])).toEqual([
@@ -170,10 +177,7 @@ describe('what makes no sense is told with its key', () => {
     [{ agent_provider: { base_url: 'https:x.test' } }, 'agent_provider.base_url: expected an https URL'],
     [{ agent_provider: { base_url: 'https:///x.test' } }, 'agent_provider.base_url: expected an https URL'],
     [{ agent_provider: { ca: 'corp.pem' } }, expect.stringMatching(/^agent_provider\.ca: expected an absolute path/)],
-    [
-      repo({ url: 'ssh://git:pw@git.test/app' }),
-      'git-gate.repos.app.url: expected no password in an ssh:// URL',
-    ],
+    [repo({ url: 'ssh://git:pw@git.test/app' }), 'git-gate.repos.app.url: expected no password in an ssh:// URL'],
     [
       repo({ url: 'ssh://git@git.test/app', key: { provider: 'static', path: '/k' } }),
       'git-gate.repos.app.host_key: expected the pinned host key, for an ssh:// URL',

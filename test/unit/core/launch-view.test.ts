@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { type GraphPorts, GraphRunner, type StepOutcome } from '../../../src/core/graph-runner.ts';
 import { detailsMarkdown, statusDocument } from '../../../src/core/launch-view.ts';
+import { Observation } from '../../../src/core/observation.ts';
+import type { Ask, AskedRequest } from '../../../src/core/requests.ts';
 import { LAUNCH_STEPS } from '../../../src/core/steps.ts';
 import { networkFacts } from '../../../src/core/subnet.ts';
 
@@ -172,5 +174,96 @@ describe('the details for the Temporal UI', () => {
     const details = await detailsOf({ bundle: failed('<b>x</b> [a](javascript:b) `c` **d** | e', '# f') });
     expect(details).toContain('\\<b\\>x\\</b\\> \\[a\\](javascript:b) \\`c\\` \\*\\*d\\*\\* \\| e');
     expect(details).toContain('Hint: \\# f');
+  });
+});
+
+describe('what was heard of a bottle', () => {
+  const route = (change: Partial<Extract<Ask, { kind: 'egress-route' }>> = {}): Ask => ({
+    kind: 'egress-route',
+    host: 'api.test',
+    methods: ['GET', 'POST'],
+    pathPrefix: '/v1',
+    reason: 'to read',
+    ...change,
+  });
+  const asked = (id: string, ask: Ask): AskedRequest => ({ id, ask, askedAt: '2026-11-23T10:05:00.000Z' });
+  const refused = [{ route: 'anthropic', status: 401, at: '2026-11-23T10:06:00.000Z' }];
+
+  async function shown(asks: Ask[], change: (observed: Observation) => void = () => undefined) {
+    const { runner, settle } = launch();
+    await settle();
+    const observed = new Observation();
+    observed.bundleReady({ container: 'bottle-demo-bundle', daemons: { pipelock: 'ready' } }, true);
+    observed.take({
+      steps: [],
+      daemons: { pipelock: 'ready', egress: 'backoff' },
+      asked: asks.map((ask, at) => asked(`id${at}`, ask)),
+      refused,
+      cursor: null,
+    });
+    change(observed);
+    const status = statusDocument(identity, runner, observed);
+    return { status, details: detailsMarkdown(status) };
+  }
+
+  test('is in the status document: daemons as they are now, refused credentials, every request', async () => {
+    const { status } = await shown(
+      [route(), { kind: 'question', question: 'Which?', options: ['a', 'b'] }],
+      ({ book }) => {
+        const verdict = { request: 'id0', approve: true, note: 'fine', forMs: 60_000, private: false };
+        book.decide(verdict, Date.parse('2026-11-23T10:07:00Z'));
+      },
+    );
+    expect(status.bundle).toMatchObject({ daemons: { pipelock: 'ready', egress: 'backoff' }, refused });
+    expect(status.requests).toEqual([
+      {
+        ...asked('id0', route()),
+        state: 'approved',
+        decidedAt: '2026-11-23T10:07:00.000Z',
+        note: 'fine',
+        expiresAt: '2026-11-23T10:08:00.000Z',
+        private: false,
+      },
+      {
+        ...asked('id1', { kind: 'question', question: 'Which?', options: ['a', 'b'] }),
+        state: 'pending',
+        decidedAt: null,
+        note: null,
+        expiresAt: null,
+        private: false,
+      },
+    ]);
+    expect(JSON.parse(JSON.stringify(status))).toEqual(status);
+  });
+
+  test('is in the details: what waits for an answer, and which update gives it', async () => {
+    const question: Ask = { kind: 'question', question: 'Which?', options: ['this', 'that'] };
+    const { details } = await shown([route(), question, route({ methods: [], pathPrefix: null, reason: 'all of it' })]);
+    expect(details).toContain('**Request `id0`** asks for `GET,POST api.test/v1`: to read');
+    expect(details).toContain('**Request `id1`** asks: Which? (this / that)');
+    expect(details).toContain('**Request `id2`** asks for `api.test`: all of it');
+    expect(details).toContain('Send the update `decide` with `{"request": "id0", "decision": "approve"}`');
+    expect(details).toContain('**The credential of `anthropic` was refused** by the upstream (401)');
+  });
+
+  test('and answered is no longer in the details', async () => {
+    const { details } = await shown([route()], ({ book }) => {
+      book.decide({ request: 'id0', approve: false, note: null, forMs: null, private: false }, 0);
+    });
+    expect(details).not.toContain('Request');
+  });
+
+  test('is the text of an agent: it opens no markup, in words or in a path, and begins no line', async () => {
+    const words = '# a\n\n- b\n1. c\n---\n<img src=x> ![d](e) &lt;f&gt; `g` | h';
+    const path = '/`<img/src=//evil.test>![x](//evil.test)``';
+    const { details } = await shown([
+      route({ pathPrefix: path, reason: words }),
+      { kind: 'question', question: words, options: [words] },
+    ]);
+    const told = details.split('\n').filter((line) => line.includes('Request'));
+    expect(told).toHaveLength(2);
+    const safe = '\\# a - b 1. c --- \\<img src=x\\> !\\[d\\](e) \\&lt;f\\&gt; \\`g\\` \\| h';
+    expect(told[0]).toBe(`**Request \`id0\`** asks for \`\`\` GET,POST api.test${path} \`\`\`: ${safe}`);
+    expect(told[1]).toBe(`**Request \`id1\`** asks: ${safe} (${safe})`);
   });
 });

@@ -102,6 +102,19 @@ describe('a secret', () => {
 
   test('that was not resolved is an error that names it', () => {
     expect(() => render({ secrets: new Map() })).toThrow('env:TOKEN was not resolved');
+    expect(() => render({ certificates: new Map() })).toThrow('/etc/company.pem was not resolved');
+  });
+
+  test('that is itself in two words is known by the last one too, as it stands after a scheme', () => {
+    const secrets = new Map([['env:TOKEN', 'Bearer inner-token']]);
+    const auth = { scheme: 'header', header: 'X-Auth', secret: 'env:TOKEN' } as const;
+    const [made] = render({ secrets, plans: { ...FULL, egress: { routes: [route({ auth })] } } }).egress?.routes ?? [];
+    expect(made?.secrets).toEqual(['Bearer inner-token', 'inner-token']);
+  });
+
+  test('of nobody: a route without a credential has none', () => {
+    const [made] = render({ plans: { ...FULL, egress: { routes: [route({ auth: null })] } } }).egress?.routes ?? [];
+    expect([made?.auth, made?.secrets]).toEqual([null, []]);
   });
 
   test('is found in the plans, each once', () => {
@@ -141,6 +154,22 @@ describe('git-gate', () => {
     });
     expect(only(key, 'ssh://git@git.test:2222/app.git')?.auth).toMatchObject({
       knownHosts: '[git.test]:2222 ssh-ed25519 AAAA\n',
+    });
+    expect(only(key, 'ssh://git@git.test:22/app.git')?.auth).toMatchObject({
+      knownHosts: 'git.test ssh-ed25519 AAAA\n',
+    });
+    expect(only(key, 'ssh://git@[fd00::1]/app')?.auth).toMatchObject({ knownHosts: 'fd00::1 ssh-ed25519 AAAA\n' });
+    expect(only(key, 'ssh://git@[fd00::1]:2222/app')?.auth).toMatchObject({
+      knownHosts: '[fd00::1]:2222 ssh-ed25519 AAAA\n',
+    });
+  });
+
+  test('gets a key with one line end, however many it came with', () => {
+    const secrets = new Map([['env:TOKEN', '-----BEGIN-----\nabc\n-----END-----\r\n\n']]);
+    const key = { kind: 'ssh-key', secret: 'env:TOKEN', hostKey: 'ssh-ed25519 AAAA' } as const;
+    const plans = { ...NONE, gitGate: { repos: [repo({ key, upstream: 'ssh://git@git.test/app' })] } };
+    expect(render({ plans, secrets })['git-gate']?.repos[0]?.auth).toMatchObject({
+      key: '-----BEGIN-----\nabc\n-----END-----\n',
     });
   });
 
@@ -188,6 +217,35 @@ describe('a grant', () => {
     expect(render({ requests }).egress?.routes[0]?.matches).toEqual([]);
   });
 
+  test('for the port that routes have anyway is for the same route', () => {
+    const requests = [
+      granted('a', 'api.test:443', { methods: ['POST'] }),
+      granted('b', 'api.test:8443', { methods: ['GET'] }),
+    ];
+    const routes = render({ requests }).egress?.routes ?? [];
+    expect(routes.map(({ id, upstream, auth }) => [id, upstream, auth === null])).toEqual([
+      ['api.test', 'https://api.test', false],
+      ['api.test:8443', 'https://api.test:8443', true],
+    ]);
+  });
+
+  test('beside another for the same host makes one route, which lasts as long as the longer one', () => {
+    const at = (hour: number) => `2026-11-24T${hour}:00:00.000Z`;
+    const first = granted('a', 'new.test', { methods: ['GET'], expiresAt: at(12) });
+    const second = granted('b', 'new.test', { pathPrefix: '/v1', expiresAt: at(11), private: true });
+    for (const requests of [
+      [first, second],
+      [second, first],
+    ]) {
+      const [, made, ...others] = render({ requests }).egress?.routes ?? [];
+      expect(others).toEqual([]);
+      expect(made).toMatchObject({ id: 'new.test', expiresAt: at(12), private: true });
+      expect(made?.matches).toHaveLength(2);
+    }
+    const forGood = { ...second, expiresAt: null };
+    expect(render({ requests: [first, forGood] }).egress?.routes[1]?.expiresAt).toBeNull();
+  });
+
   test.each(['pending', 'denied', 'expired'] as const)('that is %s opens nothing', (state) => {
     const requests = [granted('a', 'new.test', { state }), granted('b', 'new.test', { state, methods: ['GET'] })];
     expect(render({ requests }).pipelock).toEqual(render().pipelock);
@@ -214,7 +272,11 @@ describe('what the agent is told of a route', () => {
 
   test.each([
     [[], [], []],
-    [[rule(['GET'], '/a'), rule(['GET', 'POST'], '/b')], ['GET', 'POST'], ['/a', '/b']],
+    [
+      [rule(['GET'], '/a'), rule(['GET', 'POST'], '/b')],
+      ['GET', 'POST'],
+      ['/a', '/b'],
+    ],
     [[rule(['GET'], '/a'), rule([], '/b')], [], ['/a', '/b']],
     [[rule(['GET'], '/a'), rule(['POST'])], ['GET', 'POST'], []],
   ])('with the rules %j leaves out no method and no path that may be used', (matches, methods, values) => {

@@ -108,6 +108,77 @@ test('what waits and what is granted is never given up for what is new; the olde
   expect(kept).not.toContain('denied');
 });
 
+test('questions give way once they are answered, however they were', () => {
+  book.add([question('first')]);
+  book.decide(verdict('first', { note: 'this one' }), NOW);
+  for (let n = 0; n < 150; n += 1) {
+    book.add([question(`q${n}`)]);
+    book.decide(verdict(`q${n}`, { approve: n % 2 === 0 }), NOW);
+  }
+  expect(book.view()).toHaveLength(100);
+  expect(book.view().map(({ id }) => id)).not.toContain('first');
+  expect(book.view().at(-1)?.id).toBe('q149');
+});
+
+test('what is shown is not changed afterwards', () => {
+  book.add([route('a')]);
+  const before = book.view();
+  const text = JSON.stringify(before);
+  book.decide(verdict('a', { forMs: 1 }), NOW);
+  book.expire(NOW + 1);
+  book.add([route('b')]);
+  expect(JSON.stringify(before)).toBe(text);
+});
+
+test('a verdict that is refused changes nothing, and says why as it did when it was asked', () => {
+  book.add([question('q')]);
+  book.decide(verdict('q'), NOW);
+  const before = [JSON.stringify(book.view()), book.answers];
+  for (const said of [verdict('none'), verdict('q', { approve: false }), verdict('q', { forMs: 1 })]) {
+    expect(() => book.decide(said, NOW)).toThrow(book.refusal(said));
+  }
+  expect([JSON.stringify(book.view()), book.answers]).toEqual(before);
+});
+
+test('whatever happens, what waits is never lost, and the next end is the earliest of the grants', () => {
+  const id = fc.integer({ min: 0, max: 300 }).map((n) => `r${n}`);
+  const step = fc.oneof(
+    fc
+      .array(id, { minLength: 1, maxLength: 40 })
+      .map((ids) => (to: RequestBook) => void to.add(ids.map((each) => route(each)))),
+    fc.tuple(id, fc.boolean(), fc.option(fc.integer({ min: 1, max: 50 }))).map(([name, approve, forMs]) => {
+      return (to: RequestBook, now: number) => {
+        const said = verdict(name, { approve, forMs: approve ? forMs : null });
+        if (to.refusal(said) === undefined) to.decide(said, now);
+      };
+    }),
+    fc.constant((to: RequestBook, now: number) => void to.expire(now)),
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const any = new RequestBook();
+      steps.forEach((run, at) => {
+        const open = [
+          ...any.pending().map((request) => request.id),
+          ...any
+            .view()
+            .filter(({ state }) => state === 'approved')
+            .map((request) => request.id),
+        ];
+        const now = NOW + at * 10;
+        run(any, now);
+        const known = new Set(any.view().map((request) => request.id));
+        expect(open.filter((each) => !known.has(each))).toEqual([]);
+        for (const { state, decidedAt } of any.view()) expect(decidedAt === null).toBe(state === 'pending');
+        const ends = grantsOf(any.view()).flatMap(({ expiresAt }) => (expiresAt === null ? [] : Date.parse(expiresAt)));
+        expect(any.nextEnd()).toBe(ends.length === 0 ? undefined : Math.min(...ends));
+        const next = any.nextEnd();
+        if (next !== undefined && next > now) expect(any.expire(next - 1)).toBe(false);
+      });
+    }),
+  );
+});
+
 test('whatever happens, ids stay unique, grants are approved, and every change of them is counted', () => {
   const id = fc.constantFrom('a', 'b', 'c');
   const step = fc.oneof(

@@ -43,6 +43,37 @@ describe('resolving', () => {
     expect([...secrets.values()]).toEqual(['from a variable', 'from a file', 'two\nlines']);
   });
 
+  test('takes one line end off a file, and nothing else', async () => {
+    writeFileSync(at('spaces'), ' a b \n\n');
+    writeFileSync(at('bare'), 'x');
+    const secrets = await resolveSecrets([`file:${at('spaces')}`, `file:${at('bare')}`], {});
+    expect([...secrets.values()]).toEqual([' a b \n', 'x']);
+  });
+
+  test("finds ~ in the home directory of the worker's user", async () => {
+    const home = process.env['HOME'];
+    process.env['HOME'] = directory;
+    try {
+      expect(await resolveSecrets(['file:~/key'])).toEqual(new Map([['file:~/key', 'from a file']]));
+    } finally {
+      if (home === undefined) delete process.env['HOME'];
+      else process.env['HOME'] = home;
+    }
+  });
+
+  test('of nothing is nothing, and the same reference twice is one', async () => {
+    expect(await resolveSecrets([], {})).toEqual(new Map());
+    expect((await resolveSecrets(['env:A', 'env:A'], { A: '1' })).size).toBe(1);
+  });
+
+  test('of what is no reference says what one looks like, and does not tell it apart from a secret', async () => {
+    const error = await resolveSecrets([`file:${directory}`, 'relative/path'], {}).catch((caught: unknown) => caught);
+    expect(error).toMatchObject({
+      message: `no secret at file:${directory} (EISDIR), relative/path (expected NAME, env:NAME or file:/path)`,
+      hint: 'put the secret there, readable by you alone, then retry',
+    });
+  });
+
   test('names every one that is missing and why, and what to do, without any value', async () => {
     const references = [
       'env:NO',

@@ -38,6 +38,15 @@ resources: { cpus: 1.5, memoryMiB: 4096 }
   });
 });
 
+it('has the defaults of what is not said of the network', () => {
+  expect(config('network: { uplink: company_net-1.2 }').network).toEqual({
+    pool: '10.214.0.0/16',
+    uplink: 'company_net-1.2',
+  });
+  expect(config('network: { pool: 10.0.0.0/8 }').network.uplink).toBe('bridge');
+  expect(config('network: {}').network).toEqual(defaults.network);
+});
+
 it('takes pools from /8 to /28', () => {
   expect(config('network: { pool: 10.0.0.0/8 }').network.pool).toBe('10.0.0.0/8');
   expect(config('network: { pool: 10.214.3.16/28 }').network.pool).toBe('10.214.3.16/28');
@@ -52,6 +61,15 @@ it.each([
   ['network: { pool: 10.214.0.0 }', 'network.pool: expected an IPv4 network'],
   ['network: { pool: 12 }', 'network.pool: expected a network'],
   ['network: 10.214.0.0/16', 'network: expected a mapping'],
+  ['network: { uplink: "" }', 'network.uplink: expected the name of a Docker network'],
+  ['network: { uplink: 7 }', 'network.uplink: expected the name of a Docker network'],
+  ['network: { uplink: -rm }', 'network.uplink: expected the name of a Docker network'],
+  ['network: { uplink: "a/b" }', 'network.uplink: expected the name of a Docker network'],
+  ['network: { uplink: "a\\nb" }', 'network.uplink: expected the name of a Docker network'],
+  ['network: { ca: company.pem }', 'network.ca: expected an absolute path, or one below ~/'],
+  ['network: { ca: ~/ }', 'network.ca: expected an absolute path, or one below ~/'],
+  ['network: { ca: 1 }', 'network.ca: expected a PEM file'],
+  ['network: { dns: x }', 'unknown key network.dns'],
   ['temporal: { ui: "temporal.example" }', 'temporal.ui: expected an http or https URL'],
   ['temporal: { ui: "javascript:alert(1)" }', 'temporal.ui: expected an http or https URL'],
   ['resources: { cpus: 0 }', 'resources.cpus: expected more than 0 CPUs'],
