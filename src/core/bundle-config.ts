@@ -22,6 +22,8 @@ export interface RouteMatch {
   /** Upper case. */
   methods: string[];
   paths: PathMatch[];
+  /** ISO 8601: of a grant that widens a route for a time; fits nothing from then on. */
+  expiresAt?: string;
 }
 
 export interface EgressRouteConfig {

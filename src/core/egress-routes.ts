@@ -46,7 +46,7 @@ export function decideEgress<Route extends EgressRouteConfig>(
     return refuse(403, `route ${id} to ${host} has expired`);
   }
   // TRACE would have the upstream send the credential back.
-  if (method !== 'TRACE' && allows(route.matches, method, path || '/'))
+  if (method !== 'TRACE' && allows(route.matches, method, path || '/', now))
     return { verdict: 'forward', route, path, query };
   return refuse(403, `${method} ${host}${shown(path)} fits no rule of route ${id} (${describe(route.matches)})`);
 }
@@ -79,10 +79,14 @@ export function normalPath(raw: string): string | undefined {
 
 const isPlain = (text: string): boolean => /^[\x21-\x7e]*$/.test(text) && !text.includes('#');
 
-/** Whether a method (in any case) on a normal path fits one of `matches`, or there are none. */
-export function allows(matches: readonly RouteMatch[], method: string, path: string): boolean {
+/**
+ * Whether a method (in any case) on a normal path fits one of `matches` whose time is not over, or there are none.
+ * @param now milliseconds since 1970
+ */
+export function allows(matches: readonly RouteMatch[], method: string, path: string, now: number): boolean {
   const asked = method.toUpperCase();
-  const fits = ({ methods, paths }: RouteMatch) =>
+  const fits = ({ methods, paths, expiresAt }: RouteMatch) =>
+    (expiresAt === undefined || Date.parse(expiresAt) > now) &&
     (methods.length === 0 || methods.some((name) => name.toUpperCase() === asked)) &&
     (paths.length === 0 || paths.some((rule) => pathFits(rule, path)));
   return matches.length === 0 || matches.some(fits);

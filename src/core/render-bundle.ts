@@ -21,12 +21,12 @@ import {
 import {
   EGRESS_LISTEN_HOST,
   EGRESS_PORT,
-  EGRESS_URL,
   GIT_GATE_PORT,
   PIPELOCK_PORT,
   SCANNER_LIMITS,
   SUPERVISE_PORT,
 } from './daemons.ts';
+import { viewRoute } from './egress-routes.ts';
 import { pipelockYaml } from './pipelock-yaml.ts';
 import { type Grant, grantsOf, hasEnded, type RequestView } from './requests.ts';
 import { routeIdOf, routeUpstream } from './route-id.ts';
@@ -88,7 +88,7 @@ function egressRoutes(rendering: BundleRendering, grants: readonly Grant[]): Egr
 function widened(known: EgressRouteConfig, granted: EgressRouteConfig): EgressRouteConfig {
   // No matches at all already means every request.
   const matches = known.matches.length === 0 ? [] : [...known.matches, ...granted.matches];
-  // The one that ends first is taken away by the host; here, the last one counts.
+  // Each match ends when its own grant does; the route, when the last of them does.
   const ends = [known.expiresAt, granted.expiresAt];
   const expiresAt = ends.includes(null) ? null : (ends.toSorted().at(-1) ?? null);
   return { ...known, matches, private: known.private || granted.private, expiresAt };
@@ -150,7 +150,7 @@ function grantedRoute(
   return {
     id: routeIdOf(host),
     upstream: routeUpstream(host),
-    matches: [{ methods, paths }],
+    matches: [{ methods, paths, ...(expiresAt === null ? {} : { expiresAt }) }],
     auth: null,
     secrets: [],
     private: mayBePrivate,
@@ -198,20 +198,10 @@ function superviseConfig(
   };
 }
 
-function routeView({ id, upstream, matches, auth, expiresAt }: EgressRouteConfig): RouteView {
-  return {
-    url: `${EGRESS_URL}/${id}`,
-    upstream,
-    methods: unique(union(matches.map(({ methods }) => methods))),
-    paths: union(matches.map(({ paths }) => paths)),
-    credential: auth !== null,
-    expiresAt,
-  };
+function routeView(route: EgressRouteConfig): RouteView {
+  const { id: _id, ...view } = viewRoute(route, EGRESS_PORT);
+  return { ...view, upstream: route.upstream };
 }
-
-/** A match that takes any method (or path) has an empty list, and so has the route then. */
-const union = <Value>(lists: readonly Value[][]): Value[] =>
-  lists.some((list) => list.length === 0) ? [] : lists.flat();
 
 function hostView(entry: string, expiresAt: string | null): RouteView {
   const parsed = parseAllowEntry(entry);

@@ -121,18 +121,27 @@ describe('a rule', () => {
     ['regex', '/a|/b', ['/a', '/b'], ['/ab', '/a/b', '/bx', '/xa']],
     ['regex', '/v1', ['/v1'], ['/v1\n', '/v1x']],
   ])('%s %s', (type, value, fitting, others) => {
-    for (const one of fitting) expect(allows(path(type, value), 'GET', one), one).toBe(true);
-    for (const one of others) expect(allows(path(type, value), 'GET', one), one).toBe(false);
+    for (const one of fitting) expect(allows(path(type, value), 'GET', one, 0), one).toBe(true);
+    for (const one of others) expect(allows(path(type, value), 'GET', one, 0), one).toBe(false);
   });
 
   test('of methods does not mind case; no methods, no paths and no matches mean any', () => {
     const post: RouteMatch[] = [{ methods: ['POST'], paths: [] }];
-    expect(allows(post, 'post', '/x')).toBe(true);
-    expect(allows([{ methods: ['post'], paths: [] }], 'POST', '/x')).toBe(true);
-    expect(allows(post, 'GET', '/x')).toBe(false);
-    expect(allows(post, 'POSTX', '/x')).toBe(false);
-    expect(allows([{ methods: [], paths: [] }], 'GET', '/x')).toBe(true);
-    expect(allows([], 'DELETE', '/x')).toBe(true);
+    expect(allows(post, 'post', '/x', 0)).toBe(true);
+    expect(allows([{ methods: ['post'], paths: [] }], 'POST', '/x', 0)).toBe(true);
+    expect(allows(post, 'GET', '/x', 0)).toBe(false);
+    expect(allows(post, 'POSTX', '/x', 0)).toBe(false);
+    expect(allows([{ methods: [], paths: [] }], 'GET', '/x', 0)).toBe(true);
+    expect(allows([], 'DELETE', '/x', 0)).toBe(true);
+  });
+
+  test('fits a match for a time until that is over, and then falls back on the others, never on any', () => {
+    const brief = { methods: ['GET'], paths: [], expiresAt: '1970-01-01T00:00:01.000Z' };
+    expect(allows([brief], 'GET', '/x', 999)).toBe(true);
+    expect(allows([brief], 'GET', '/x', 1000)).toBe(false);
+    expect(allows([brief, { methods: ['POST'], paths: [] }], 'GET', '/x', 1000)).toBe(false);
+    expect(allows([brief, { methods: ['POST'], paths: [] }], 'POST', '/x', 1000)).toBe(true);
+    expect(allows([{ ...brief, expiresAt: 'no date' }], 'GET', '/x', 0)).toBe(false);
   });
 
   test('keeps its methods to its paths', () => {
@@ -140,10 +149,10 @@ describe('a rule', () => {
       { methods: ['GET'], paths: [{ type: 'prefix', value: '/a' }] },
       { methods: ['POST'], paths: [{ type: 'prefix', value: '/b' }] },
     ];
-    expect(allows(matches, 'GET', '/a')).toBe(true);
-    expect(allows(matches, 'POST', '/b')).toBe(true);
-    expect(allows(matches, 'POST', '/a')).toBe(false);
-    expect(allows(matches, 'GET', '/b')).toBe(false);
+    expect(allows(matches, 'GET', '/a', 0)).toBe(true);
+    expect(allows(matches, 'POST', '/b', 0)).toBe(true);
+    expect(allows(matches, 'POST', '/a', 0)).toBe(false);
+    expect(allows(matches, 'GET', '/b', 0)).toBe(false);
   });
 
   test('that is no pattern by itself is refused, also when brackets would make it one', () => {

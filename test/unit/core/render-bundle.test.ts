@@ -195,7 +195,7 @@ describe('a grant', () => {
     expect(render({ requests }).egress?.routes[1]).toEqual({
       id: 'new.test',
       upstream: 'https://new.test',
-      matches: [{ methods: ['GET'], paths: [{ type: 'prefix', value: '/v1' }] }],
+      matches: [{ methods: ['GET'], paths: [{ type: 'prefix', value: '/v1' }], expiresAt }],
       auth: null,
       secrets: [],
       private: false,
@@ -244,6 +244,15 @@ describe('a grant', () => {
     }
     const forGood = { ...second, expiresAt: null };
     expect(render({ requests: [first, forGood] }).egress?.routes[1]?.expiresAt).toBeNull();
+  });
+
+  test('for a time, on a route that has none, ends by itself, and the route goes on', () => {
+    const expiresAt = '2026-11-24T11:00:00.000Z';
+    const requests = [granted('a', 'api.test', { methods: ['POST'], pathPrefix: '/v2', expiresAt })];
+    const limited = { ...FULL, egress: { routes: [route({ matches: [{ methods: ['GET'], paths: [] }] })] } };
+    const [widened] = render({ plans: limited, requests }).egress?.routes ?? [];
+    expect(widened?.expiresAt).toBeNull();
+    expect(widened?.matches[1]).toMatchObject({ methods: ['POST'], expiresAt });
   });
 
   test.each(['pending', 'denied', 'expired'] as const)('that is %s opens nothing', (state) => {
