@@ -1,7 +1,7 @@
 /** The environment every process of a machine starts with: the way out through the bundle, and quiet switches. */
 import { EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from './daemons.ts';
-import { MODEL_ROUTE } from './inner-plans.ts';
 import { GUEST, type Plan } from './plan.ts';
+import { MODEL_ROUTE } from './route-id.ts';
 import type { NetworkFacts } from './step-io.ts';
 
 /**

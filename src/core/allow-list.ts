@@ -59,24 +59,6 @@ export function exampleOf({ host, below, ports }: AllowEntry): { host: string; p
 }
 
 /**
- * Reads the JSON array of entries that the host passes in `BOTTLE_ALLOW`.
- * @throws TypeError with one line that says what is wrong
- */
-export function parseAllowList(json: string): AllowEntry[] {
-  let value: unknown;
-  try {
-    value = JSON.parse(json);
-  } catch {
-    throw new TypeError('not JSON');
-  }
-  if (!Array.isArray(value)) throw new TypeError('not a JSON array');
-  return value.map((entry) => {
-    if (typeof entry !== 'string') throw new TypeError(`${JSON.stringify(entry)} is not a string`);
-    return parseAllowEntry(entry);
-  });
-}
-
-/**
  * Whether `host:port` may be reached, by name alone: nothing is resolved or dialled.
  * @param rawHost as it came in; an IPv6 address in brackets
  */

@@ -3,8 +3,6 @@ import type { BundlePlans, EgressRoutePlan, GitKey, GitRepoPlan, RouteAuth } fro
 import type { BottleManifest } from './manifest.ts';
 import { MODEL_ROUTE, routeIdOf, routeUpstream } from './route-id.ts';
 
-export { MODEL_ROUTE };
-
 /** Where the model's route leads unless the manifest says otherwise. */
 const MODEL_URL = 'https://api.anthropic.com';
 const MODEL_HOST = 'api.anthropic.com';
