@@ -6,14 +6,16 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { inspect } from 'node:util';
 import { DefaultLogger, type LogLevel, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
-import { type Logger, pino } from 'pino';
+import { type Logger, pino, stdSerializers } from 'pino';
 import { createActivities } from './activities/index.ts';
 import { BottleError, errorView } from './core/errors.ts';
 import { isBottleId, taskQueueOf } from './core/names.ts';
 import { connectDocker } from './host/docker.ts';
 import { writePidFile } from './host/process-file.ts';
 import { reap } from './host/reap.ts';
+import { scrub } from './host/scrub.ts';
 import { settings as readSettings, type Settings, stateDirectory } from './host/settings.ts';
 import { takeOver } from './host/takeover.ts';
 import {
@@ -40,7 +42,7 @@ export interface WorkerRun {
  * @throws BottleError `WORKER_LOCKED`, `TEMPORAL_UNREACHABLE`, `WORKER_FAILED`
  */
 export async function runWorker({ settings = readSettings(), interceptors = {} }: WorkerRun = {}): Promise<void> {
-  const log = pino({ base: { pid: process.pid, host: settings.host } }, pino.destination({ dest: 2, sync: true }));
+  const log = openLog(settings);
   const lock = await takeWorkerLock(settings);
   const files = runFiles(settings);
   writePidFile(files.pid, process.pid);
@@ -129,6 +131,17 @@ function bottlesWithState(settings: Settings): string[] {
   return readdirSync(stateDirectory(settings, 'bottles')).filter(isBottleId);
 }
 
+/** Whatever a line is made of, it holds no secret of this process when it is written. */
+function openLog(settings: Settings): Logger {
+  const options = {
+    base: { pid: process.pid, host: settings.host },
+    hooks: { streamWrite: scrub },
+    // Under this name Temporal's SDK tells of errors, of which JSON alone would keep nothing.
+    serializers: { error: (error: unknown) => (error instanceof Error ? stdSerializers.err(error) : error) },
+  };
+  return pino(options, pino.destination({ dest: 2, sync: true }));
+}
+
 function installRuntime(log: Logger): void {
   const level: Record<LogLevel, 'trace' | 'debug' | 'info' | 'warn' | 'error'> = {
     TRACE: 'trace',
@@ -140,16 +153,23 @@ function installRuntime(log: Logger): void {
   Runtime.install({
     logger: new DefaultLogger('INFO', ({ level: of, message, meta }) => log[level[of]](meta ?? {}, message)),
     shutdownSignals: SHUTDOWN_SIGNALS,
+    // Otherwise the native core writes to the terminal by itself, past the log.
+    telemetryOptions: { logging: { forward: {} } },
   });
 }
 
 const startedAs = process.argv[1];
 if (startedAs !== undefined && realpathSync(startedAs) === fileURLToPath(import.meta.url)) {
+  // In place of Node's own report, which would write whatever is in the error.
+  process.on('uncaughtException', (error) => {
+    process.stderr.write(scrub(`${inspect(error)}\n`));
+    process.exit(1);
+  });
   runWorker().catch((error: unknown) => {
     const { code, message, hint } = BottleError.is(error)
       ? error.view()
       : { code: 'WORKER_FAILED', message: error instanceof Error ? error.message : String(error), hint: undefined };
-    process.stderr.write(`error[${code}]: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`);
+    process.stderr.write(scrub(`error[${code}]: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`));
     process.exitCode = 1;
   });
 }

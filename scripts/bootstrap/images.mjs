@@ -1,4 +1,4 @@
-// The images: base, guest and bundle, under tags that say what they were made from (src/host/image-tags.ts).
+// The images: base, guest, codex and bundle, under tags that say what they were made from (src/host/image-tags.ts).
 import { connect } from './docker-engine.mjs';
 import { node24Path } from './places.mjs';
 import { run } from './processes.mjs';
@@ -12,7 +12,7 @@ export const images = {
     const tags = new Set(present.flatMap((image) => image.RepoTags ?? []));
     return wanted.every((tag) => tags.has(tag)) ? wanted.map(shortName).join(', ') : undefined;
   },
-  plan: 'what is missing of base, guest and bundle; all three take about a minute',
+  plan: 'what is missing of base, guest, codex and bundle; all of them take about a minute',
   provide: async (say) => void (await run(node24Path, ['scripts/images.mjs'], { onLine: say })),
 };
 

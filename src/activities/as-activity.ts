@@ -2,6 +2,7 @@
 import { ApplicationFailure, activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
 import { BottleError, errorView } from '../core/errors.ts';
 import type { StepReturn } from '../core/step-io.ts';
+import { scrub } from '../host/scrub.ts';
 
 const STEP_HEARTBEAT_MS = 1000;
 
@@ -32,8 +33,10 @@ export function asActivity<Input, Result>(
   };
 }
 
+/** What a history keeps for ever of it, so without any secret that this worker has read. */
 function asFailure(error: unknown, attempt: number): ApplicationFailure {
-  const view = errorView(error);
+  const { code, message, hint } = errorView(error);
+  const view = { code, message: scrub(message), ...(hint === undefined ? {} : { hint: scrub(hint) }) };
   return ApplicationFailure.create({
     type: view.code,
     message: view.message,

@@ -44,7 +44,7 @@ const BELONGINGS = '--belongings--';
  * ("Connection refused": that host can be reached) from nobody being there.
  */
 const PROBES = `
-bundle=$1 listed=$2 gateway=$3 daemons=" $4 " proxy=$1:${PIPELOCK_PORT}
+bundle=$1 listed=$2 gateway=$3 daemons=" $4 " program=$5 proxy=$1:${PIPELOCK_PORT}
 see() { printf '%s\\t%s\\n' "$1" "$2"; }
 status() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@"; }
 dial() { curl -sv --noproxy '*' -o /dev/null --connect-timeout 2 --max-time 3 "$1" 2>&1 | grep -Ei 'connected to|refused|no route|unreachable|timed out|timeout' | head -n 1; }
@@ -55,7 +55,7 @@ has() { case $daemons in *" $1 "*) return 0 ;; esac; return 1; }
 (see direct "$(dial "http://${PUBLIC_ADDRESS}/")") &
 (see gateway "$(dial "http://$gateway/")") &
 (see networks "$(ip -o -4 address show scope global | awk '{ printf "%s ", $4 }')") &
-(see agent "$(claude --version 2>&1 | head -n 1)") &
+(see agent "$("$program" --version 2>&1 | head -n 1)") &
 if [ -n "$listed" ]; then (see listed "$(curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed")") & fi
 if has egress; then
   (see egress "$(status -x "http://$proxy" ${EGRESS_URL}/)") &
@@ -69,11 +69,11 @@ echo ${BELONGINGS}
 cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
 find ${GUEST.home} -path '${GUEST.home}/.*' -type f -size -256k -exec cat {} + 2>/dev/null`;
 
-function probeArgv({ network, daemons, scanner, allow }: CheckInput): string[] {
+function probeArgv({ network, daemons, scanner, template, allow }: CheckInput): string[] {
   const [first] = allow;
   // Only the allow-list proxy can be asked; of pipelock, egress behind it shows that it lets through what it should.
   const listed = scanner === 'allow-list' && first !== undefined ? verdictQuery(first) : '';
-  return ['sh', '-c', PROBES, 'sh', network.bundleIp, listed, network.gateway, daemons.join(' ')];
+  return ['sh', '-c', PROBES, 'sh', network.bundleIp, listed, network.gateway, daemons.join(' '), template];
 }
 
 /** An allow-list entry as the proxy's `/verdict` takes it. */

@@ -1,4 +1,5 @@
 /** Every activity of a worker, by the names of contract.md: one a step, one a compensation. */
+import type { RereadInput, RereadResult } from '../core/plan-change.ts';
 import type { StepIo, StepReturn, UndoIo, WatchInput, WatchNews } from '../core/step-io.ts';
 import { ensureBundle, removeBundle } from '../host/bundle.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
@@ -7,7 +8,16 @@ import type { ActivityHost } from './activity-host.ts';
 import { asActivity, type Step } from './as-activity.ts';
 import { check } from './check.ts';
 import { prepare, removeState } from './prepare.ts';
-import { provisionAgent, provisionGit, provisionPrompt, provisionSkills, provisionSupervise } from './provision.ts';
+import {
+  provisionAgent,
+  provisionGit,
+  provisionPrompt,
+  provisionSkills,
+  provisionSupervise,
+  provisionWorkspace,
+} from './provision.ts';
+import { provisionCa } from './provision-ca.ts';
+import { reread } from './reread.ts';
 import { watch } from './watch.ts';
 
 const WATCH_HEARTBEAT_MS = 10_000;
@@ -26,11 +36,13 @@ export function stepFunctions(host: ActivityHost): StepFunctions {
     bundle: (input, signal) => ensureBundle(host, input, signal),
     'machine.create': ({ bottle, driver, ...spec }) => done(machineDriver(driver, host).create(bottle, spec)),
     'machine.start': ({ bottle, driver }) => done(machineDriver(driver, host).start(bottle)),
+    'provision.ca': (input, signal) => provisionCa(host, input, signal),
     'provision.prompt': (input, signal) => provisionPrompt(host, input, signal),
     'provision.skills': (input, signal) => provisionSkills(host, input, signal),
     'provision.git': (input, signal) => provisionGit(host, input, signal),
     'provision.supervise': (input, signal) => provisionSupervise(host, input, signal),
     'provision.agent': (input, signal) => provisionAgent(host, input, signal),
+    'provision.workspace': (input, signal) => provisionWorkspace(host, input, signal),
     check: (input, signal) => check(host, input, signal),
 
     'machine.stop': ({ bottle, driver }) => done(machineDriver(driver, host).stop(bottle.id)),
@@ -41,7 +53,10 @@ export function stepFunctions(host: ActivityHost): StepFunctions {
   };
 }
 
-export type Activities = Record<keyof StepFunctions | 'watch', (input: never) => Promise<StepReturn<unknown>>>;
+export type Activities = Record<
+  keyof StepFunctions | 'watch' | 'reread',
+  (input: never) => Promise<StepReturn<unknown>>
+>;
 
 export function createActivities(host: ActivityHost): Activities {
   const wrapped = Object.entries(stepFunctions(host)).map(([name, step]) => [
@@ -50,7 +65,8 @@ export function createActivities(host: ActivityHost): Activities {
   ]);
   // It lasts for days and nothing waits for its cancellation, so a beat now and then is enough.
   const watching = asActivity<WatchInput, WatchNews>((input, signal) => watch(host, input, signal), WATCH_HEARTBEAT_MS);
-  return { ...Object.fromEntries(wrapped), watch: watching } as Activities;
+  const rereading = asActivity<RereadInput, RereadResult>((input) => reread(host, input));
+  return { ...Object.fromEntries(wrapped), watch: watching, reread: rereading } as Activities;
 }
 
 /** Results are JSON, which has no `undefined`. */

@@ -1,21 +1,45 @@
+import { BottleError } from '../core/errors.ts';
+import type { Plan } from '../core/plan.ts';
 import type { PrepareInput, PrepareResult } from '../core/step-io.ts';
-import { removeBottleState, writeBottleState } from '../host/bottle-state.ts';
+import { removeBottleState, takeAnswers, writeBottleState } from '../host/bottle-state.ts';
+import { ensureCustomImage, guestTag } from '../host/custom-image.ts';
 import { assertGitleaks, assertImages } from '../host/images.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { makePlan } from '../host/planning.ts';
+import { assertWorkspaceFolder } from '../host/workspace.ts';
 import type { ActivityHost } from './activity-host.ts';
 
 /** Reads the manifest as it is on disk now, and keeps plan and prompt in the bottle's state directory. */
-export async function prepare(host: ActivityHost, input: PrepareInput): Promise<PrepareResult> {
+export async function prepare(host: ActivityHost, { bottle, ...launch }: PrepareInput): Promise<PrepareResult> {
   const { settings } = host;
-  const { plan, prompt } = await makePlan({ settings, agent: input.agent, driver: input.driver });
-  // Found out now rather than half-way: no driver and no image is nothing another step can mend.
-  machineDriver(plan.driver, host);
-  await assertImages(host.docker, Object.values(plan.images));
-  if (plan.bundle.gitGate !== null) await assertGitleaks();
-  await writeBottleState(settings, input.bottle.id, plan, prompt);
-  return { plan, uiUrl: host.uiUrl(input.bottle.id, input.bottle.runId) };
+  // First of all: what is in the bottle's own directory goes with it, whatever becomes of the rest.
+  if (launch.answers !== undefined) await takeAnswers(settings, bottle.id, launch.answers);
+  const { plan, prompt } = await makePlan({ settings, launch });
+  await assertPossible(host, plan);
+  await writeBottleState(settings, bottle.id, plan, prompt);
+  return { plan, uiUrl: host.uiUrl(bottle.id, bottle.runId) };
 }
+
+/** Found out now rather than half-way: no driver and no image is nothing another step can mend. */
+export async function assertPossible(host: ActivityHost, plan: Plan): Promise<void> {
+  machineDriver(plan.driver, host);
+  if (plan.workspace !== null) await assertWorkspaceFolder(plan.workspace.folder);
+  if (plan.dockerfile !== null) {
+    const base = await guestTag(plan.provider.template);
+    await assertImages(host.docker, [base]);
+    const custom = { dockerfile: plan.dockerfile, tag: plan.images.guest, base };
+    await ensureCustomImage(host.docker, custom, { report: () => undefined });
+  }
+  await assertImages(host.docker, Object.values(plan.images));
+  if (plan.bundle.pipelock.intercept && plan.scanner !== 'pipelock') throw interceptsNothing();
+  if (plan.bundle.gitGate !== null) await assertGitleaks();
+}
+
+/** Nobody should believe that their traffic is read when it is not. */
+const interceptsNothing = (): BottleError =>
+  new BottleError('TOOL_MISSING', 'intercept needs pipelock, which is not in the image of the bundle', {
+    hint: 'bottle doctor says where it is looked for; or write intercept: false',
+  });
 
 export async function removeState({ settings }: ActivityHost, id: string): Promise<void> {
   await removeBottleState(settings, id);

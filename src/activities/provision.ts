@@ -3,12 +3,23 @@ import path from 'node:path';
 import { GIT_GATE_PORT } from '../core/daemons.ts';
 import { gitConfig } from '../core/git-config.ts';
 import { GUEST } from '../core/plan.ts';
-import type { AgentInput, GitInput, MachineInput, SkillsInput, SuperviseInput } from '../core/step-io.ts';
-import { readPrompt } from '../host/bottle-state.ts';
+import { mcpServers } from '../core/providers/mcp.ts';
+import { PROVIDERS } from '../core/providers/providers.ts';
+import type {
+  AgentInput,
+  GitInput,
+  PromptInput,
+  SkillsInput,
+  SuperviseInput,
+  WorkspaceInput,
+} from '../core/step-io.ts';
+import { readAnswers, readPrompt } from '../host/bottle-state.ts';
 import { deliver, incomingName } from '../host/machine/deliver.ts';
 import type { GuestFile } from '../host/machine/driver.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
+import { privateValues, shellExports } from '../host/private-env.ts';
 import { findSkills, readSkill, skillFolders } from '../host/skills.ts';
+import { copyWorkspace } from '../host/workspace.ts';
 import type { ActivityHost } from './activity-host.ts';
 
 const directory = (at: string): GuestFile => ({ path: at, mode: 0o755 });
@@ -16,7 +27,7 @@ const directory = (at: string): GuestFile => ({ path: at, mode: 0o755 });
 /** Always copied, also when it is empty: whether the agent is pointed at it is the plan's business. */
 export async function provisionPrompt(
   host: ActivityHost,
-  { bottle, driver }: MachineInput,
+  { bottle, driver }: PromptInput,
   signal: AbortSignal,
 ): Promise<null> {
   const prompt = await readPrompt(host.settings, bottle.id);
@@ -63,6 +74,17 @@ export async function provisionGit(
   return null;
 }
 
+/** The person's working folder, as it is on the host now, in place of an empty workspace. */
+export async function provisionWorkspace(
+  host: ActivityHost,
+  input: WorkspaceInput,
+  signal: AbortSignal,
+): Promise<null> {
+  const { bottle, driver, folder, gitignore } = input;
+  await copyWorkspace(machineDriver(driver, host), bottle.id, folder, { gitignore }, signal);
+  return null;
+}
+
 /** The MCP configuration of its own, for an agent that is started with `--mcp-config`. */
 export async function provisionSupervise(
   host: ActivityHost,
@@ -78,32 +100,37 @@ export async function provisionSupervise(
   return null;
 }
 
-/** What lets Claude Code start unattended: no onboarding, no trust dialog, no question about permissions. */
-export async function provisionAgent(
-  host: ActivityHost,
-  { bottle, driver, url, apiKey }: AgentInput,
-  signal: AbortSignal,
-): Promise<null> {
-  const seeds = {
-    hasCompletedOnboarding: true,
-    theme: 'dark',
-    bypassPermissionsModeAccepted: true,
-    // It asks whether to use a key that it finds in its environment, and knows a key by its last 20 characters.
-    ...(apiKey === null ? {} : { customApiKeyResponses: { approved: [apiKey.slice(-20)], rejected: [] } }),
-    projects: { [GUEST.workspace]: { hasTrustDialogAccepted: true } },
-    ...(url === null ? {} : mcpServers(url)),
-  };
-  const settings = { skipDangerousModePermissionPrompt: true };
-  const files = [
-    directory(`${GUEST.home}/.claude`),
-    { path: `${GUEST.home}/.claude.json`, mode: 0o600, content: json(seeds) },
-    { path: `${GUEST.home}/.claude/settings.json`, mode: 0o600, content: json(settings) },
+/** What lets the agent start unattended, and the variables that only its own processes may know. */
+export async function provisionAgent(host: ActivityHost, input: AgentInput, signal: AbortSignal): Promise<null> {
+  const { bottle, driver, template, context, privateEnv, message } = input;
+  const own = PROVIDERS[template].files(context).map(({ path: at, mode, text }) => file(at, mode, text));
+  const answers = await readAnswers(host.settings, bottle.id);
+  const values = privateValues(privateEnv, process.env, answers, bottle.id);
+  const bottleFiles = [
+    ...(Object.keys(values).length === 0
+      ? []
+      : [file(GUEST.privateEnvFile, 0o600, shellExports(values)), file(GUEST.withEnvFile, 0o755, WITH_ENV)]),
+    ...(message === null ? [] : [file(GUEST.messageFile, 0o600, message)]),
   ];
-  await deliver(machineDriver(driver, host), bottle.id, { files }, signal);
+  const files = [...own, ...bottleFiles];
+  await deliver(machineDriver(driver, host), bottle.id, { files: [...directoriesOf(files), ...files] }, signal);
   return null;
 }
 
-const mcpServers = (url: string) => ({ mcpServers: { supervise: { type: 'http', url } } });
+/** The variables are files in the machine, so that neither a plan nor `docker inspect` shows them. */
+const WITH_ENV = `#!/bin/sh
+# Runs a command with the variables that came from the host or the operator.
+. ${GUEST.privateEnvFile}
+exec "$@"
+`;
+
+const file = (at: string, mode: number, text: string): GuestFile => ({ path: at, mode, content: Buffer.from(text) });
+
+/** Every directory that the files are in, below the agent's home, each once and before what is in it. */
+function directoriesOf(files: readonly GuestFile[]): GuestFile[] {
+  const all = files.flatMap(({ path: at }) => parents(path.posix.dirname(at)));
+  return [...new Map(all.map((each) => [each.path, each])).values()];
+}
 
 const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
 

@@ -7,10 +7,11 @@ import { bundleNews } from '../host/bundle-news.ts';
 import { containerEvents } from '../host/container-events.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import type { ActivityHost } from './activity-host.ts';
+import { untilIdle } from './idleness.ts';
 
 /**
  * Waits for the first thing that happens in a ready bottle: bundle or machine die, a daemon changes its state, the agent
- * asks something, an upstream refuses a credential.
+ * asks something, an upstream refuses a credential, nothing runs any more.
  * @throws BottleError `DOCKER_UNREACHABLE` when the Engine goes away, `WORKER_LOST` when the worker stops: in either
  *   case the next attempt looks again
  */
@@ -18,7 +19,7 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
   const over = new AbortController();
   const ended = AbortSignal.any([signal, host.stopping, over.signal]);
   try {
-    return await Promise.race([deaths(host, input, ended), news(host, input, ended)]);
+    return await Promise.race([deaths(host, input, ended), news(host, input, ended), idleness(host, input, ended)]);
   } catch (error) {
     signal.throwIfAborted();
     if (host.stopping.aborted) throw new BottleError('WORKER_LOST', 'the worker stops; the next one watches on');
@@ -55,6 +56,12 @@ async function news(
 ): Promise<WatchNews> {
   const heard = await bundleNews(host, bottle.id, { daemons, cursor }, ended);
   return heard === undefined ? new Promise(() => undefined) : { steps: [], ...heard };
+}
+
+async function idleness(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
+  if (input.idleMs === null) return new Promise(() => undefined);
+  await untilIdle(host, input, input.idleMs, ended);
+  return { steps: [], daemons: null, asked: [], refused: [], cursor: input.cursor, idle: true };
 }
 
 async function lost(host: ActivityHost, { bottle, driver }: MachineInput): Promise<string[]> {

@@ -4,11 +4,11 @@
  * connection is opened here first (dial.ts), so that what was checked is what is used and a failure is a plain 502.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { BlockList, isIPv6, type Socket } from 'node:net';
 import { type PrepareRequestFunctionOpts, type PrepareRequestFunctionResult, RequestError, Server } from 'proxy-chain';
 import { type AllowEntry, type Decision, decide } from '../core/allow-list.ts';
-import { EGRESS_LISTEN_HOST, EGRESS_NAME, EGRESS_PORT } from '../core/daemons.ts';
-import { DialError, dial, type Resolve, resolveBySystem } from './dial.ts';
+import { EGRESS_NAME, EGRESS_PORT } from '../core/daemons.ts';
+import { type Address, DialError, dial, type Resolve, resolveBySystem } from './dial.ts';
 import { answerOwn } from './own-answers.ts';
 import { agentOf, cleanHeaders, correctAnswer, hasUnframedBody, tunnelTo } from './proxy-chain-glue.ts';
 import { absoluteTarget, connectTarget, type RequestTarget } from './request-target.ts';
@@ -28,8 +28,8 @@ export interface AllowListProxyOptions {
   /** The address to listen on: the bundle's own, never all of them. */
   host: string;
   port: number;
-  /** Asked for each request, so that it may change. `egress`: whether requests for that name are passed to egress. */
-  policy: () => { allow: readonly AllowEntry[]; egress: boolean };
+  /** Asked for each request, so that it may change. `egress`: the address that this name leads to; null: it is refused. */
+  policy: () => { allow: readonly AllowEntry[]; egress: string | null };
   /** Told when a request was refused, has failed, or is over. */
   onRequest?: (record: RequestRecord) => void;
   resolve?: Resolve;
@@ -50,10 +50,16 @@ export async function startAllowListProxy(options: AllowListProxyOptions): Promi
   /** Egress is reached in absolute form only: a tunnel to it would be one past whoever looks at requests. */
   function judge(target: RequestTarget, isHttp: boolean): Decision {
     const { allow, egress } = policy();
-    const reachesEgress = egress && isHttp && target.host === EGRESS_NAME && target.port === EGRESS_PORT;
-    // An address that was named needs no further look.
-    if (reachesEgress) return { verdict: 'allow', host: EGRESS_LISTEN_HOST, private: true };
+    const reachesEgress = egress !== null && isHttp && target.host === EGRESS_NAME && target.port === EGRESS_PORT;
+    if (reachesEgress) return { verdict: 'allow', host: EGRESS_NAME, private: true };
     return decide(allow, target.host, target.port);
+  }
+
+  /** Its own name, and no other, leads to egress; whatever else a name may lead to is the dialler's to judge. */
+  async function lookUp(name: string): Promise<readonly Address[]> {
+    const { egress } = policy();
+    if (name === EGRESS_NAME) return egress === null ? [] : [{ address: egress, family: 4 }];
+    return withoutAddress(egress, await resolve(name));
   }
 
   /** Decides and dials, before proxy-chain does anything. What it throws is the answer. */
@@ -71,7 +77,7 @@ export async function startAllowListProxy(options: AllowListProxyOptions): Promi
 
     if (decision.verdict === 'deny') throw refuse(403, `blocked: ${decision.reason}: ${decision.host}`, 'deny');
     if (isHttp && hasUnframedBody(request)) throw refuse(411, 'refused: a body without Content-Length', 'deny');
-    const upstream = await dial(decision.host, target.port, { mayBePrivate: decision.private, resolve }).catch(
+    const upstream = await dial(decision.host, target.port, { mayBePrivate: decision.private, resolve: lookUp }).catch(
       (error: unknown) => {
         if (!(error instanceof DialError)) throw error;
         throw error.kind === 'refused'
@@ -127,6 +133,14 @@ export async function startAllowListProxy(options: AllowListProxyOptions): Promi
   server.server.keepAliveTimeout = 60_000;
   await server.listen();
   return { port: server.port, close: () => server.close(true) };
+}
+
+/** An IPv4 address is taken away in its IPv6 spelling too. */
+function withoutAddress(unwanted: string | null, addresses: readonly Address[]): readonly Address[] {
+  if (unwanted === null) return addresses;
+  const list = new BlockList();
+  list.addAddress(unwanted);
+  return addresses.filter(({ address }) => !list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4'));
 }
 
 function targetOf(request: IncomingMessage): RequestTarget | undefined {

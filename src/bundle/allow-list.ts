@@ -5,7 +5,7 @@ import { startAllowListProxy } from './allow-list-proxy.ts';
 import { runDaemon } from './daemon-process.ts';
 
 export function runAllowList(): void {
-  let policy: { allow: ReturnType<typeof parseAllowEntry>[]; egress: boolean } = { allow: [], egress: false };
+  let policy: { allow: ReturnType<typeof parseAllowEntry>[]; egress: string | null } = { allow: [], egress: null };
   let listening = false;
   runDaemon<Extract<PipelockConfig, { kind: 'allow-list' }>>({
     async configure({ listen, allow, egress }) {

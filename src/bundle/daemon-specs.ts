@@ -1,5 +1,5 @@
 /** From the container's environment to the processes to run: each with its own user, and only the variables it needs. */
-import { ConfigError, DAEMON_USERS, type DaemonName, parseDaemons } from '../core/daemons.ts';
+import { ConfigError, DAEMON_USERS, type DaemonName, PIPELOCK_FILES, parseDaemons } from '../core/daemons.ts';
 import { byMessage } from './feed.ts';
 import { PIPELOCK_ARGV, pipelockFeed } from './pipelock.ts';
 import type { DaemonSpec } from './supervisor.ts';
@@ -19,13 +19,16 @@ export function planDaemons(env: Environment): DaemonSpec[] {
     throw new ConfigError(`BOTTLE_SCANNER is ${JSON.stringify(scanner)} (known: pipelock, allow-list)`);
   }
   const names = parseDaemons(env['BOTTLE_DAEMONS'] ?? '');
-  return names.map((name) => ({
-    name,
-    ...(name === 'pipelock' && scanner === 'pipelock' ? realPipelock(env) : ownProgram(name, env)),
-    ...(env['BOTTLE_SEPARATE_USERS'] === '1' ? { uid: DAEMON_USERS[name] } : {}),
-    // The way out opens when what is behind it stands.
-    ...(name === 'pipelock' && names.includes('egress') ? { after: ['egress'] } : {}),
-  }));
+  return names.map((name) => {
+    const user = env['BOTTLE_SEPARATE_USERS'] === '1' ? { uid: DAEMON_USERS[name] } : {};
+    return {
+      name,
+      ...(name === 'pipelock' && scanner === 'pipelock' ? realPipelock(env, user) : ownProgram(name, env)),
+      ...user,
+      // The way out opens when what is behind it stands.
+      ...(name === 'pipelock' && names.includes('egress') ? { after: ['egress'] } : {}),
+    };
+  });
 }
 
 type Program = Pick<DaemonSpec, 'command' | 'args' | 'env' | 'feed'>;
@@ -40,9 +43,15 @@ function ownProgram(name: DaemonName, env: Environment): Program {
 }
 
 /** It scans its own environment for secrets to look for, so there is none in it. */
-function realPipelock(env: Environment): Program {
+function realPipelock(env: Environment, user: { uid?: number }): Program {
   const [command, ...args] = PIPELOCK_ARGV;
-  return { command, args, env: { ...pathOf(env), HOME: '/nonexistent' }, feed: pipelockFeed };
+  return {
+    command,
+    args,
+    // Go adds the certificates of /etc/ssl/certs to those of SSL_CERT_FILE, and does not mind when there is no such file.
+    env: { ...pathOf(env), HOME: '/nonexistent', SSL_CERT_FILE: PIPELOCK_FILES.upstreamCa },
+    feed: pipelockFeed({ ...user, path: env['PATH'] ?? '' }),
+  };
 }
 
 const pathOf = (env: Environment): Record<string, string> => ({ PATH: env['PATH'] ?? '' });

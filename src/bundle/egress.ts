@@ -78,8 +78,8 @@ export function startEgress(options: EgressOptions): Egress {
   const port = () => (server.address() as AddressInfo).port;
 
   function judge(request: IncomingMessage): EgressDecision<Route> {
-    const { method = '', url: target = '' } = request;
-    const decision = decideEgress(routes, method, target, now());
+    const { method = '', url: target = '', headers } = request;
+    const decision = decideEgress(routes, method, target, now(), headers);
     if (decision.verdict === 'refuse') return decision;
     const problem = framingProblem(request);
     if (problem === undefined) return decision;

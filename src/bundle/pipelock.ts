@@ -5,24 +5,22 @@ import { get } from 'node:http';
 import { connect } from 'node:net';
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Listen, PipelockConfig } from '../core/bundle-config.ts';
 import { PIPELOCK_DIRECTORY } from '../core/daemons.ts';
 import { fixedPart } from '../core/pipelock-yaml.ts';
 import type { Feed } from './feed.ts';
+import { type PipelockUser, writePipelockFiles } from './pipelock-files.ts';
 
 /** Beside its own directory, and only init's to write: pipelock itself may read it. */
 const CONFIG_FILE = `${dirname(PIPELOCK_DIRECTORY)}/pipelock.yaml`;
 
-/**
- * It makes itself a CA (which no machine is told to trust: it closes raw tunnels to egress, see pipelock-yaml.ts),
- * has its configuration checked, and becomes pipelock.
- */
+/** It has its configuration checked, and becomes pipelock. */
 export const PIPELOCK_ARGV = [
   'sh',
   '-c',
-  'umask 077 && pipelock tls init --force --out "$1" >/dev/null && pipelock check --config "$2" >/dev/null && exec pipelock run --config "$2"',
+  'umask 077 && pipelock check --config "$1" >/dev/null && exec pipelock run --config "$1"',
   'sh',
-  PIPELOCK_DIRECTORY,
   CONFIG_FILE,
 ] as const;
 
@@ -37,10 +35,11 @@ type Real = Extract<PipelockConfig, { kind: 'pipelock' }>;
 
 const running = new WeakMap<ChildProcess, Real>();
 
-export const pipelockFeed: Feed = {
+export const pipelockFeed = (user: PipelockUser): Feed => ({
   async prepare(config) {
-    const { yaml, listen } = config as Real;
+    const { yaml, listen, ...certificates } = config as Real;
     writeFileSync(CONFIG_FILE, yaml, { mode: 0o644 });
+    await writePipelockFiles(user, certificates);
     const end = Date.now() + DOOR_MS;
     while ((await isOpen(listen)) && Date.now() < end) await sleep(POLL_MS);
   },
@@ -60,7 +59,7 @@ export const pipelockFeed: Feed = {
   next(child, config, taken, refused) {
     const before = running.get(child);
     const after = config as Real;
-    if (before === undefined || fixedPart(before.yaml) !== fixedPart(after.yaml)) return false;
+    if (before === undefined || !isDeepStrictEqual(fixed(before), fixed(after))) return false;
     running.set(child, after);
     const done = (outcome: () => void): void => {
       clearTimeout(timer);
@@ -78,7 +77,10 @@ export const pipelockFeed: Feed = {
     child.kill('SIGHUP');
     return true;
   },
-};
+});
+
+/** What a process keeps until its end: it reads certificates once. */
+const fixed = (config: Real) => ({ ...config, yaml: fixedPart(config.yaml) });
 
 function isOpen({ host, port }: Listen): Promise<boolean> {
   return new Promise((resolve) => {

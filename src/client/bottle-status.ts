@@ -151,6 +151,7 @@ function bareStatus(description: WorkflowExecutionDescription): StatusDocument {
     uiUrl: null,
     startedAt: description.startTime.toISOString(),
     readyAt: null,
+    stoppedBy: null,
     network: null,
     bundle: null,
     machine: null,

@@ -15,10 +15,13 @@ export function exitCodeOf({ kind }: Settled, goal: Goal): number {
   return kind === (goal === 'ready' ? 'ready' : 'closed') ? 0 : FAILED;
 }
 
-/** One line of result for people; held and failed launches are told on stderr by {@link tellTrouble}. */
-export function resultLine({ kind, status }: Settled, goal: Goal): string {
+/**
+ * One line of result for people; held and failed launches are told on stderr by {@link tellTrouble}.
+ * @param since when the wait began, in milliseconds since the epoch: a bottle that was ready before then is just that
+ */
+export function resultLine({ kind, status }: Settled, goal: Goal, since = 0): string {
   const id = clean(status.id);
-  if (kind === 'ready') return `${id} is ready${tookText(status)}`;
+  if (kind === 'ready') return `${id} is ready${tookText(status, since)}`;
   return kind === 'closed' && goal === 'gone' ? `${id} is gone` : '';
 }
 
@@ -38,12 +41,14 @@ export function tellTrouble(settled: Settled, goal: Goal, output: Output): void 
 }
 
 /** Result and trouble of one bottle, and its exit code. */
-export function conclude(settled: Settled, goal: Goal, output: Output): number {
+export function conclude(settled: Settled, goal: Goal, output: Output, since?: number): number {
   tellTrouble(settled, goal, output);
-  output.result(settled.status, resultLine(settled, goal));
+  output.result(settled.status, resultLine(settled, goal, since));
   return exitCodeOf(settled, goal);
 }
 
-function tookText({ readyAt, startedAt }: StatusDocument): string {
-  return readyAt === null ? '' : ` after ${duration(Date.parse(readyAt) - Date.parse(startedAt))}`;
+function tookText({ readyAt, startedAt }: StatusDocument, since: number): string {
+  return readyAt === null || Date.parse(readyAt) < since
+    ? ''
+    : ` after ${duration(Date.parse(readyAt) - Date.parse(startedAt))}`;
 }

@@ -6,7 +6,7 @@ import { type BundleProgram, findProgram, PROGRAM_HINTS } from '../host/bundle-p
 import { readConfig } from '../host/config-file.ts';
 import { connectDocker, engine } from '../host/docker.ts';
 import { imageTags, listImages } from '../host/images.ts';
-import { agentNames } from '../host/planning.ts';
+import { agentFiles, inspectManifest } from '../host/manifest/library.ts';
 import type { Settings } from '../host/settings.ts';
 import { clusterOwner } from '../host/temporal-connection.ts';
 import { temporalTarget } from '../host/temporal-target.ts';
@@ -61,6 +61,9 @@ async function images(): Promise<Finding> {
   const here = new Set((await engine('list images', () => listImages(connectDocker()))).map(({ tag }) => tag));
   const missing = wanted.filter(([, tag]) => !here.has(tag));
   if (missing.length === 0) return { state: 'ok', found: wanted.map(([, tag]) => tag).join(', ') };
+  // Only who runs Codex needs its image.
+  if (missing.every(([kind]) => kind === 'codex'))
+    return { state: 'ok', found: `${wanted.map(([, tag]) => tag).join(', ')} (that of codex not built)` };
   return {
     state: 'fail',
     found: `missing: ${missing.map(([, tag]) => tag).join(', ')}`,
@@ -151,13 +154,19 @@ async function worker(settings: Settings): Promise<Finding> {
 async function bottleHome(settings: Settings): Promise<Finding> {
   readConfig(settings);
   readdirSync(settings.home);
-  const agents = await agentNames(settings);
-  if (agents.length > 0) return { state: 'ok', found: `${settings.home}, agents: ${agents.join(', ')}` };
-  return {
-    state: 'warn',
-    found: `${settings.home}, no agents`,
-    hint: `write ${path.join(settings.home, 'agents', 'demo.md')}: a prompt, with YAML front matter if you like`,
-  };
+  const agents = await agentFiles(settings);
+  const names = agents.map(({ name }) => name);
+  const broken = await Promise.all(
+    names.map(async (agent) => ((await inspectManifest({ settings, agent })).manifest === undefined ? [agent] : [])),
+  );
+  if (broken.flat().length > 0)
+    return {
+      state: 'warn',
+      found: `${settings.home}, agents with problems: ${broken.flat().join(', ')}`,
+      hint: 'bottle check',
+    };
+  if (names.length > 0) return { state: 'ok', found: `${settings.home}, agents: ${names.join(', ')}` };
+  return { state: 'warn', found: `${settings.home}, no agents`, hint: 'bottle init writes a first one' };
 }
 
 function bottleState(settings: Settings): Finding {

@@ -37,8 +37,8 @@ export async function startLaunch(session: Session, request: LaunchRequest): Pro
 /** @returns undefined when an open bottle has that id */
 async function tryStart(session: Session, request: LaunchRequest, id: string): Promise<BottleRun | undefined> {
   assertBottleId(id);
-  const { agent, driver, host } = request;
-  const input: LaunchInput = driver === undefined ? { agent } : { agent, driver };
+  const { host, name: _name, ...input } = request;
+  const { agent, driver } = input;
   const memo: LaunchMemo = { agent, driver: driver ?? null, heldSteps: [] };
   try {
     const handle = await session.client.workflow.start(BOTTLE_LAUNCH, {

@@ -16,7 +16,9 @@ export interface Program {
 }
 
 const PRINTED = ['--help', '-h', '--version'];
-const EXEC_COMMANDS = ['exec', 'claude'];
+/** What the scripts of `bottle completion` call. */
+const COMPLETE = 'complete';
+const EXEC_COMMANDS = ['exec', 'claude', 'agent'];
 
 export function buildProgram(runner: Runner): Program {
   const program = new Command('bottle')
@@ -52,8 +54,13 @@ export function buildProgram(runner: Runner): Program {
       .option('--name <id>', "the bottle's id (default: the agent's name, then -2, -3, ...)")
       .option('--host <host>', 'launch it on another host')
       .option('--driver <driver>', 'docker or smolvm')
+      .option('--bottle <name>', "a bottle file in place of the agent's own; repeatable, later ones win", collect)
+      .option('--cwd', "copy the working folder into the machine's workspace")
+      .option('--gitignore', 'with --cwd: leave out what git ignores')
+      .option('--prompt <text>', "the first message of the agent's first conversation")
+      .option('--replace', 'take an open bottle of that id down first')
       .option('--no-wait', 'return as soon as the launch has begun')
-      .option('--dry-run', 'print the plan and touch nothing'),
+      .option('--dry-run', 'print the merged manifest and the plan, and touch nothing'),
     async (context, agent: string, options: import('./commands/up.ts').UpOptions) =>
       (await import('./commands/up.ts')).run(context, agent, options),
   );
@@ -73,6 +80,11 @@ export function buildProgram(runner: Runner): Program {
       add(decision, description).argument('<id>').argument('[step]', 'one held step (default: all of them)'),
       async (context, id: string, step: string | undefined) =>
         (await import('./commands/decide.ts')).run(context, decision, id, step),
+    );
+  }
+  for (const [change, description] of CHANGES) {
+    acts(add(change, description).argument('<id>'), async (context, id: string) =>
+      (await import('./commands/change.ts')).run(context, change, id),
     );
   }
   acts(
@@ -97,6 +109,7 @@ export function buildProgram(runner: Runner): Program {
   );
   acts(
     add('claude', 'the agent itself, in the machine')
+      .alias('agent')
       .usage('<id> [-- arguments...]')
       .argument('<id>')
       .argument('[arguments...]', 'for claude'),
@@ -146,13 +159,38 @@ export function buildProgram(runner: Runner): Program {
     (await import('./commands/hosts.ts')).run(context),
   );
   acts(
+    add('check', 'what you have written, looked at without touching anything; all of it, or one agent whole')
+      .argument('[agent]')
+      .option('--bottle <name>', "a bottle file in place of the agent's own; repeatable", collect),
+    async (context, agent: string | undefined, options: { bottle?: string[] }) =>
+      (await import('./commands/check.ts')).run(context, agent, options),
+  );
+  acts(
+    add('init', 'write a first agent and its bottle').argument('[name]', 'what both are called (default: assistant)'),
+    async (context, name: string | undefined) => (await import('./commands/init.ts')).run(context, name),
+  );
+  acts(
+    add('schema', 'JSON Schema of what you write, for editors').argument('[kind]', 'agent, bottle or config'),
+    async (context, kind: string | undefined) => (await import('./commands/schema.ts')).run(context, kind),
+  );
+  acts(
+    add('completion', 'the script with which your shell completes bottle').argument(
+      '<shell>',
+      'bash, zsh, fish, powershell',
+    ),
+    async (context, shell: string) => (await import('./commands/completion.ts')).run(context, program, shell),
+  );
+  acts(
     add('gc', 'remove what terminated launches left behind').option('--dry-run', 'say what it would remove'),
     async (context, options: { dryRun?: boolean }) => (await import('./commands/gc.ts')).run(context, options),
   );
   const image = add('image', 'the images bottles are made from');
   acts(
-    withFlags(image.command('build').description('build what is missing')).option('--force', 'build all of them anew'),
-    async (context, options: { force?: boolean }) => (await import('./commands/image.ts')).build(context, options),
+    withFlags(image.command('build').description('build what is missing'))
+      .argument('[agent]', "just what this agent needs, with its own Dockerfile's image")
+      .option('--force', 'build anew'),
+    async (context, agent: string | undefined, options: { force?: boolean }) =>
+      (await import('./commands/image.ts')).build(context, agent, options),
   );
   acts(withFlags(image.command('ls').description('images on this host')), async (context) =>
     (await import('./commands/image.ts')).ls(context),
@@ -161,6 +199,7 @@ export function buildProgram(runner: Runner): Program {
   return {
     parse: async (args) => {
       const at = commandIndex(args);
+      if (args[at] === COMPLETE) await (await import('./completion.ts')).withCompletions(program);
       // Who reads JSON gets no help text; for all others Commander shows it when no command is named.
       if (at === -1 && args.includes('--json') && !args.some((word) => PRINTED.includes(word))) {
         throw new BottleError('USAGE', 'no command was named', { hint: 'see: bottle help' });
@@ -177,6 +216,11 @@ const DECISIONS = [
   ['retry', 'run a held step again, in place, then wait as up does'],
   ['skip', 'treat a held step as done, then wait as up does'],
   ['abort', 'give a held launch up: undo everything'],
+] as const;
+
+const CHANGES = [
+  ['reload', 'read the secrets again and hand them to the daemons; the machine is not touched'],
+  ['apply', 'take over what has changed in the manifest: just the steps whose part changed run again'],
 ] as const;
 
 const ANSWERS = [

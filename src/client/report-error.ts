@@ -13,9 +13,11 @@ export function reportError(thrown: unknown, output: Output): number {
 }
 
 /** `error[CODE]: message`, then `hint: ...` where there is one. */
-export function errorLines({ code, message, hint }: ErrorView): string[] {
-  const error = `error[${clean(code)}]: ${clean(message)}`;
-  return hint === undefined ? [error] : [error, `hint: ${clean(hint)}`];
+export function errorLines({ code, message, hint, problems = [] }: ErrorView): string[] {
+  const several = problems.length > 1;
+  const error = `error[${clean(code)}]: ${several ? `${problems.length} problems, listed above` : clean(message)}`;
+  const lines = [...(several ? problems.map(clean) : []), error];
+  return hint === undefined ? lines : [...lines, `hint: ${clean(hint)}`];
 }
 
 /** Any thrown value in the words of the error table. */

@@ -1,7 +1,7 @@
 /** Sends one update to a launch and gives its short answer, with refusals as errors of ours. */
 import { randomUUID } from 'node:crypto';
 import type { UpdateDefinition } from '@temporalio/common';
-import { BottleError } from '../core/errors.ts';
+import { BottleError, ERROR_CODES, type ErrorCode, type ErrorView } from '../core/errors.ts';
 import { FAILURE } from '../workflows/messages.ts';
 import { type BottleRun, grpcCode, noSuchBottle, queryStatus, within } from './bottle-status.ts';
 import { commands, heldSteps } from './render/held.ts';
@@ -36,9 +36,18 @@ export async function sendUpdate(
   }
 }
 
+/** What the workflow refused with an error of the table. */
+function refusal(detail: unknown, cause: Error): BottleError {
+  const { code = 'INTERNAL', message = '', hint, problems } = (detail ?? {}) as Partial<ErrorView>;
+  const known = code in ERROR_CODES ? (code as ErrorCode) : 'INTERNAL';
+  return new BottleError(known, clean(message), { hint, cause, ...(problems === undefined ? {} : { problems }) });
+}
+
 async function explain(session: Session, run: BottleRun, error: unknown): Promise<unknown> {
   if (!(error instanceof Error)) return error;
-  const cause = error.cause as { type?: string; message?: string } | undefined;
+  const cause = error.cause as { type?: string; message?: string; details?: unknown[] } | undefined;
+  if (error.name === 'WorkflowUpdateFailedError' && cause?.type === FAILURE.refused)
+    return refusal(cause.details?.[0], error);
   if (error.name === 'WorkflowUpdateFailedError' && cause?.type === FAILURE.notHeld) {
     const held = await queryStatus(session, run).then((status) => (status === undefined ? [] : heldSteps(status)));
     const [first] = commands(run.id, held);

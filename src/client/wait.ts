@@ -15,10 +15,11 @@ export async function waitFor(
   output: Output,
   { joining = false }: { joining?: boolean } = {},
 ): Promise<number> {
+  const since = Date.now();
   return stoppable(output, comeBack(run.id), async (signal) => {
     const progress = await progressFor(output, joining);
     const settled = await untilSettled(session, run, goal, signal, progress.show).finally(progress.done);
-    return conclude(settled, goal, output);
+    return conclude(settled, goal, output, since);
   });
 }
 

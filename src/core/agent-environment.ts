@@ -1,44 +1,34 @@
-/** The environment every process of a machine starts with: the way out through the bundle, and quiet switches. */
+/** The environment every process of a machine starts with: the way out through the bundle, and what the agent needs. */
+import { caEnvironment } from './ca-environment.ts';
 import { EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from './daemons.ts';
 import { GUEST, type Plan } from './plan.ts';
-import { MODEL_ROUTE } from './route-id.ts';
+import type { ProviderContext } from './providers/provider.ts';
+import { PROVIDERS } from './providers/providers.ts';
 import type { NetworkFacts } from './step-io.ts';
 
-/**
- * What an agent holds in place of its credential; egress replaces it on the way. It must not look like one: the scanner
- * refuses whatever begins like a real key.
- */
-export const PLACEHOLDER = {
-  api_key: 'placeholder-injected-by-egress',
-  auth_token: 'placeholder-oauth-token',
-} as const;
+type PlanSlice = Pick<Plan, 'env' | 'daemons' | 'bundle' | 'provider' | 'prompt'>;
 
 /**
  * @param network the bottle's addresses
  * @param plan its own variables win over ours, except for the ways out: those are the only ones
  */
-export function agentEnvironment(
-  network: Pick<NetworkFacts, 'bundleIp'>,
-  { env, daemons, bundle, provider }: Pick<Plan, 'env' | 'daemons' | 'bundle' | 'provider'>,
-): Record<string, string> {
-  const at = (port: number): string => `http://${network.bundleIp}:${port}`;
-  const proxy = at(PIPELOCK_PORT);
+export function agentEnvironment(network: Pick<NetworkFacts, 'bundleIp'>, plan: PlanSlice): Record<string, string> {
+  const { env, daemons, bundle } = plan;
+  const provider = PROVIDERS[plan.provider.template];
+  const proxy = at(network, PIPELOCK_PORT);
   const direct = `${network.bundleIp},localhost,127.0.0.1`;
-  const model = bundle.egress?.routes.some(({ id }) => id === MODEL_ROUTE) === true;
+  const supervise = superviseUrl(network, plan);
   return {
-    // Measured with Claude Code 2.1: no update or telemetry connections that an allow-list would only refuse.
-    CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC: '1',
-    DISABLE_AUTOUPDATER: '1',
-    IS_SANDBOX: '1',
+    ...provider.defaults,
     LANG: 'C.UTF-8',
     // Read before the agent's own ~/.gitconfig, which it may write.
     GIT_CONFIG_SYSTEM: GUEST.gitConfigFile,
+    ...(bundle.pipelock.intercept ? caEnvironment() : {}),
     ...env,
-    ...(model ? { ANTHROPIC_BASE_URL: `${EGRESS_URL}/${MODEL_ROUTE}` } : {}),
-    ...(model ? credentialPlaceholder(provider.credential) : {}),
+    ...provider.environment(providerContext(network, plan)),
     ...(daemons.includes('egress') ? { EGRESS_URL } : {}),
-    ...(daemons.includes('git-gate') ? { GIT_GATE_URL: at(GIT_GATE_PORT) } : {}),
-    ...(daemons.includes('supervise') ? { MCP_SUPERVISE_URL: `${at(SUPERVISE_PORT)}/mcp` } : {}),
+    ...(daemons.includes('git-gate') ? { GIT_GATE_URL: at(network, GIT_GATE_PORT) } : {}),
+    ...(supervise === null ? {} : { MCP_SUPERVISE_URL: supervise }),
     HTTP_PROXY: proxy,
     HTTPS_PROXY: proxy,
     http_proxy: proxy,
@@ -48,9 +38,25 @@ export function agentEnvironment(
   };
 }
 
-/** Without a credential of ours the model may need none, but the agent would not start without one. */
-function credentialPlaceholder(credential: Plan['provider']['credential']): Record<string, string> {
-  return credential === 'auth_token'
-    ? { CLAUDE_CODE_OAUTH_TOKEN: PLACEHOLDER.auth_token }
-    : { ANTHROPIC_API_KEY: PLACEHOLDER.api_key };
+/** MCP endpoint of the bottle's supervise daemon; null where there is none. */
+export function superviseUrl(
+  network: Pick<NetworkFacts, 'bundleIp'>,
+  { daemons }: Pick<Plan, 'daemons'>,
+): string | null {
+  return daemons.includes('supervise') ? `${at(network, SUPERVISE_PORT)}/mcp` : null;
 }
+
+/** What the agent's own configuration is made from. */
+export function providerContext(network: Pick<NetworkFacts, 'bundleIp'>, plan: PlanSlice): ProviderContext {
+  const { route } = PROVIDERS[plan.provider.template];
+  const routed = plan.bundle.egress?.routes.some(({ id }) => id === route) === true;
+  return {
+    modelUrl: routed ? `${EGRESS_URL}/${route}` : null,
+    credential: plan.provider.credential,
+    superviseUrl: superviseUrl(network, plan),
+    promptEmpty: plan.prompt.empty,
+    caBundle: plan.bundle.pipelock.intercept ? GUEST.caBundle : null,
+  };
+}
+
+const at = ({ bundleIp }: Pick<NetworkFacts, 'bundleIp'>, port: number): string => `http://${bundleIp}:${port}`;

@@ -1,18 +1,21 @@
 /**
  * Which hosts a bottle may reach. One pure decision, used for plain HTTP, for CONNECT and for `/verdict` alike.
  *
- * An entry is `host`, `host:port`, or either followed by ` private`:
+ * An entry is `host` or `host:port`, and after it, in any order, ` private` and ` tunnel`:
  * - `example.com` is that name alone, `*.example.com` every name below it (not itself). Case, a trailing dot and
  *   the spelling of international names do not matter.
  * - Without a port, 80 and 443 are meant; with one, only that.
  * - An address is reached only by an entry that is this very address (`192.0.2.7`, `[2001:db8::7]:8080`).
  * - A name that resolves to a private or loopback address is refused when dialled, unless its entry ends in
  *   ` private` (see dial.ts).
+ * - HTTPS to a host whose entry ends in ` tunnel` is passed as it is, also where the bottle's scanner reads the rest of it
+ *   (pipelock-yaml.ts): for clients that trust one certificate alone, for client certificates, and for what is large.
  */
 import { EGRESS_NAME, EGRESS_URL } from './daemons.ts';
 
 const DEFAULT_PORTS: readonly number[] = [80, 443];
-const ENTRY = /^(\*\.)?(\[[^\]\s]+\]|[^\s:/\\?#@[\]*]+)(?::(\d{1,5}))?( private)?$/;
+const ENTRY =
+  /^(\*\.)?(\[[^\]\s]+\]|[^\s:/\\?#@[\]*]+)(?::(\d{1,5}))?( private| tunnel| private tunnel| tunnel private)?$/;
 const MAX_NAME_LENGTH = 253;
 
 export interface AllowEntry {
@@ -23,6 +26,8 @@ export interface AllowEntry {
   ports: readonly number[];
   /** The name may resolve to a private or loopback address. */
   private: boolean;
+  /** Never read on the way, whatever the scanner does with other hosts. */
+  tunnel: boolean;
 }
 
 export type Decision =
@@ -34,7 +39,7 @@ export type Decision =
  * @throws TypeError with one line that says what is wrong with it
  */
 export function parseAllowEntry(text: string): AllowEntry {
-  const [, wildcard, rawHost, rawPort, mayBePrivate] = ENTRY.exec(text.trim()) ?? [];
+  const [, wildcard, rawHost, rawPort, words = ''] = ENTRY.exec(text.trim()) ?? [];
   const host = rawHost === undefined ? undefined : canonicalHost(rawHost);
   if (host === undefined) throw new TypeError(`${JSON.stringify(text)} is not a host (host, *.host or host:port)`);
   // A tunnel to it would pass by whoever looks at requests.
@@ -49,7 +54,8 @@ export function parseAllowEntry(text: string): AllowEntry {
     host,
     below: wildcard !== undefined,
     ports: port === undefined ? DEFAULT_PORTS : [port],
-    private: mayBePrivate !== undefined,
+    private: words.includes(' private'),
+    tunnel: words.includes(' tunnel'),
   };
 }
 

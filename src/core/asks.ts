@@ -136,7 +136,7 @@ function textOf(what: 'reason' | 'question' | 'option', raw: string): string {
 /** No address: one is dialled without asking whether it is private, as whoever wrote it into an allow-list meant it. */
 function hostOf(raw: string): string {
   const entry = raw.length > ASK_LIMITS.host ? undefined : entryOf(raw);
-  if (entry === undefined || entry.below || entry.private || isAddress(entry.host)) {
+  if (entry === undefined || entry.below || entry.private || entry.tunnel || isAddress(entry.host)) {
     throw new AskRefused('host is not one host name: give api.example.com or api.example.com:8443, nothing around it');
   }
   return entry.ports.length === 1 ? `${entry.host}:${entry.ports[0]}` : entry.host;

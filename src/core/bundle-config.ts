@@ -17,11 +17,20 @@ export interface PathMatch {
   value: string;
 }
 
+export interface HeaderMatch {
+  type: 'exact' | 'regex';
+  /** Lower case. */
+  name: string;
+  value: string;
+}
+
 /** A request must fit at least one; an empty list of methods or paths means any. */
 export interface RouteMatch {
   /** Upper case. */
   methods: string[];
   paths: PathMatch[];
+  /** All of them must fit. */
+  headers?: HeaderMatch[];
   /** ISO 8601: of a grant that widens a route for a time; fits nothing from then on. */
   expiresAt?: string;
 }
@@ -99,8 +108,23 @@ export interface SuperviseConfig {
 
 /** The scanner in front: the real pipelock with its configuration file, or the allow-list proxy in its place. */
 export type PipelockConfig =
-  | { kind: 'pipelock'; listen: Listen; yaml: string }
-  | { kind: 'allow-list'; listen: Listen /** Entries of allow-list.ts. */; allow: string[]; egress: boolean };
+  | {
+      kind: 'pipelock';
+      listen: Listen;
+      yaml: string;
+      /** The bottle's own, PEM, to read HTTPS with; null: it makes itself one that no machine trusts. */
+      ca: { cert: string; key: string } | null;
+      /** PEM of a CA that upstreams may have, added to the usual ones; null for none. */
+      upstreamCa: string | null;
+    }
+  | {
+      kind: 'allow-list';
+      listen: Listen;
+      /** Entries of allow-list.ts. */
+      allow: string[];
+      /** Egress' own address; null where it does not run. */
+      egress: string | null;
+    };
 
 /** A daemon that is absent is not started. */
 export interface BundleConfig {

@@ -14,6 +14,8 @@ export type Scanner = 'pipelock' | 'allow-list';
 export interface PipelockPlan {
   /** Hosts that may be reached without a credential, as entries of allow-list.ts. */
   allow: string[];
+  /** Whether it reads HTTPS to these hosts, with a CA of the bottle's own, instead of tunnelling it. */
+  intercept: boolean;
 }
 
 /** How a credential is put on a request. */

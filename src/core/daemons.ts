@@ -28,19 +28,24 @@ export const SUPERVISE_PORT = 9100;
 
 /** The name by which egress is asked for; only the scanner, inside the bundle, can resolve it. */
 export const EGRESS_NAME = 'egress';
-/**
- * Where egress listens behind the scanner. Not 127.0.0.1: pipelock's allow-list knows names but no ports, and whatever
- * else listens on the address of that name could be reached by it.
- */
-export const EGRESS_LISTEN_HOST = '127.0.0.2';
+/** On an address of its own (egress-address.ts). */
 export const EGRESS_PORT = 9099;
 export const EGRESS_URL = `http://${EGRESS_NAME}:${EGRESS_PORT}`;
 
-/** Where pipelock keeps the CA that it makes for itself; in the bundle, nobody else's. */
+/** Where pipelock keeps the CA that it signs with: in the bundle, nobody else's. */
 export const PIPELOCK_DIRECTORY = '/run/bottle/pipelock';
+/** Files in that directory, PEM: the CA's certificate and key, and who may have issued an upstream's. */
+export const PIPELOCK_FILES = {
+  caCert: `${PIPELOCK_DIRECTORY}/ca.pem`,
+  caKey: `${PIPELOCK_DIRECTORY}/ca-key.pem`,
+  upstreamCa: `${PIPELOCK_DIRECTORY}/upstream-ca.pem`,
+} as const;
 
-/** What the scanner lets through of one request. Egress refuses an answer that the scanner would cut. */
-export const SCANNER_LIMITS = { requestMiB: 16, responseMiB: 64, requestSeconds: 3600 } as const;
+/**
+ * What the scanner lets through of one request. Egress refuses an answer that the scanner would cut; of an intercepted
+ * host the scanner itself refuses one that is longer than `interceptedMiB`, with 403.
+ */
+export const SCANNER_LIMITS = { requestMiB: 16, responseMiB: 64, interceptedMiB: 32, requestSeconds: 3600 } as const;
 
 /** What init exits with when its environment makes no sense (EX_USAGE of sysexits): trying again cannot help. */
 export const EXIT_CONFIG = 64;

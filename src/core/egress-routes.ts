@@ -3,7 +3,7 @@
  * is looked at. A route's address is `/<id>/<rest>`; rules see `<rest>` in one spelling, which is also what is sent on,
  * so that the upstream cannot read another path than the one that was judged.
  */
-import type { EgressRouteConfig, PathMatch, RouteMatch, RouteView } from './bundle-config.ts';
+import type { EgressRouteConfig, HeaderMatch, PathMatch, RouteMatch, RouteView } from './bundle-config.ts';
 
 const MAX_PATH_LENGTH = 8192;
 const MAX_SHOWN_LENGTH = 256;
@@ -21,12 +21,14 @@ export type EgressDecision<Route> =
 /**
  * @param target a request's target in origin form, with its query
  * @param now milliseconds since 1970
+ * @param headers names in lower case
  */
 export function decideEgress<Route extends EgressRouteConfig>(
   routes: ReadonlyMap<string, Route>,
   method: string,
   target: string,
   now: number,
+  headers: RequestHeaders = {},
 ): EgressDecision<Route> {
   const queryAt = target.search(/\?|$/);
   const query = target.slice(queryAt);
@@ -46,7 +48,7 @@ export function decideEgress<Route extends EgressRouteConfig>(
     return refuse(403, `route ${id} to ${host} has expired`);
   }
   // TRACE would have the upstream send the credential back.
-  if (method !== 'TRACE' && allows(route.matches, method, path || '/', now))
+  if (method !== 'TRACE' && allows(route.matches, method, path || '/', now, headers))
     return { verdict: 'forward', route, path, query };
   return refuse(403, `${method} ${host}${shown(path)} fits no rule of route ${id} (${describe(route.matches)})`);
 }
@@ -83,13 +85,29 @@ const isPlain = (text: string): boolean => /^[\x21-\x7e]*$/.test(text) && !text.
  * Whether a method (in any case) on a normal path fits one of `matches` whose time is not over, or there are none.
  * @param now milliseconds since 1970
  */
-export function allows(matches: readonly RouteMatch[], method: string, path: string, now: number): boolean {
+export function allows(
+  matches: readonly RouteMatch[],
+  method: string,
+  path: string,
+  now: number,
+  headers: RequestHeaders = {},
+): boolean {
   const asked = method.toUpperCase();
-  const fits = ({ methods, paths, expiresAt }: RouteMatch) =>
+  const fits = ({ methods, paths, headers: wanted = [], expiresAt }: RouteMatch) =>
     (expiresAt === undefined || Date.parse(expiresAt) > now) &&
     (methods.length === 0 || methods.some((name) => name.toUpperCase() === asked)) &&
-    (paths.length === 0 || paths.some((rule) => pathFits(rule, path)));
+    (paths.length === 0 || paths.some((rule) => pathFits(rule, path))) &&
+    wanted.every((rule) => headerFits(rule, headers[rule.name]));
   return matches.length === 0 || matches.some(fits);
+}
+
+/** As an HTTP server holds them: one that came several times is a list, or one text. */
+export type RequestHeaders = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** One that came several times fits nothing: which of them the upstream takes is for it to say. */
+function headerFits({ type, value: wanted }: HeaderMatch, value: string | readonly string[] | undefined): boolean {
+  if (typeof value !== 'string') return false;
+  return type === 'exact' ? value === wanted : wholePath(wanted).test(value);
 }
 
 function pathFits({ type, value }: PathMatch, path: string): boolean {
@@ -110,8 +128,10 @@ export function wholePath(value: string): RegExp {
 }
 
 function describe(matches: readonly RouteMatch[]): string {
-  const rules = matches.map(({ methods, paths }) => {
-    return `${methods.join(',') || 'any method'} ${paths.map(({ type, value }) => `${type} ${value}`).join(', ') || 'any path'}`;
+  const rules = matches.map(({ methods, paths, headers = [] }) => {
+    const where = paths.map(({ type, value }) => `${type} ${value}`).join(', ') || 'any path';
+    const withHeaders = headers.length === 0 ? '' : ` with ${headers.map(({ name }) => name).join(', ')}`;
+    return `${methods.join(',') || 'any method'} ${where}${withHeaders}`;
   });
   return `allowed: ${shown(rules.join('; ') || 'all but TRACE')}`;
 }

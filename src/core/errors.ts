@@ -9,8 +9,17 @@ export const ERROR_CODES = {
   AGENT_NOT_FOUND: { retryable: false, exit: 2, meaning: 'no agent file of that name' },
   BOTTLE_FILE_NOT_FOUND: { retryable: false, exit: 2, meaning: 'the agent names a bottle file that is not there' },
   MANIFEST_INVALID: { retryable: false, exit: 2, meaning: 'an agent, bottle or config file does not fit the schema' },
+  PLAN_CHANGED: {
+    retryable: false,
+    exit: 1,
+    meaning: 'the manifest has changed in what was already made from it',
+  },
   SKILL_NOT_FOUND: { retryable: false, exit: 1, meaning: 'a skill is in none of the skill folders' },
-  ENV_MISSING: { retryable: false, exit: 1, meaning: 'the manifest takes a variable the host does not have' },
+  ENV_MISSING: {
+    retryable: false,
+    exit: 1,
+    meaning: 'a variable of the manifest has no value: the host lacks it, or nobody answered',
+  },
   SECRET_MISSING: { retryable: false, exit: 1, meaning: 'a secret that the manifest refers to cannot be read' },
   INVALID_ID: { retryable: false, exit: 2, meaning: 'a bottle id that breaks the naming rule' },
 
@@ -56,7 +65,12 @@ export interface ErrorView {
   code: string;
   message: string;
   hint?: string;
+  /** Where there are several things to say, each in a line. */
+  problems?: readonly string[];
 }
+
+/** A history keeps every error. */
+const MOST_PROBLEMS = 50;
 
 const brand: unique symbol = Symbol.for('bottleworks.BottleError');
 
@@ -67,21 +81,29 @@ export class BottleError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
   readonly retryable: boolean;
+  readonly problems: readonly string[];
 
   /**
    * @param code one of {@link ERROR_CODES}
    * @param message one line, in plain words, without a full stop and without secrets
-   * @param options `hint`: what the reader can do; `retryable`: overrides the table; `cause`: what was caught
+   * @param options `hint`: what the reader can do; `retryable`: overrides the table; `cause`: what was caught; `problems`:
+   *   several things to say, each in a line
    */
   constructor(
     code: ErrorCode,
     message: string,
-    options: { hint?: string | undefined; retryable?: boolean; cause?: unknown } = {},
+    options: {
+      hint?: string | undefined;
+      retryable?: boolean;
+      cause?: unknown;
+      problems?: readonly string[];
+    } = {},
   ) {
     super(oneLine(message), options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
     this.retryable = options.retryable ?? ERROR_CODES[code].retryable;
+    this.problems = options.problems ?? [];
   }
 
   static is(value: unknown): value is BottleError {
@@ -89,7 +111,12 @@ export class BottleError extends Error {
   }
 
   view(): ErrorView {
-    return { code: this.code, message: this.message, ...(this.hint === undefined ? {} : { hint: this.hint }) };
+    return {
+      code: this.code,
+      message: this.message,
+      ...(this.hint === undefined ? {} : { hint: this.hint }),
+      ...(this.problems.length < 2 ? {} : { problems: this.problems.slice(0, MOST_PROBLEMS) }),
+    };
   }
 }
 

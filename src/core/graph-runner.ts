@@ -185,6 +185,26 @@ export class GraphRunner {
     this.#advance();
   }
 
+  /** Replaces the result of a step, for steps that start from now on. */
+  amend(step: string, value: unknown): void {
+    this.#record(step).value = value;
+  }
+
+  /** Ids of the steps that are done or under way, and of those that were skipped. */
+  built(): string[] {
+    const states: readonly StepState[] = ['done', 'running', 'skipped'];
+    return [...this.#records.values()].flatMap(({ spec, state }) => (states.includes(state) ? [spec.id] : []));
+  }
+
+  isRunning(step: string): boolean {
+    return this.#record(step).state === 'running';
+  }
+
+  /** Whether everything is being undone, or was. */
+  get isEnding(): boolean {
+    return this.#ending !== undefined;
+  }
+
   /** Undoes everything, from any phase. The first reason stands; later calls change nothing. */
   stop(kind: 'stopped' | 'cancelled'): void {
     this.#turnBack({ kind });

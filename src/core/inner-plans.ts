@@ -1,12 +1,17 @@
 /** From the manifest to the plan of each daemon. Pure. */
-import type { BundlePlans, EgressRoutePlan, GitKey, GitRepoPlan, RouteAuth } from './bundle-plans.ts';
-import type { BottleManifest } from './manifest.ts';
-import { MODEL_ROUTE, routeIdOf, routeUpstream } from './route-id.ts';
+import type { BundlePlans, EgressRoutePlan, GitKey, GitRepoPlan, RouteAuth, RouteMatch } from './bundle-plans.ts';
+import type { BottleManifest } from './manifest/bottle-schema.ts';
+import type { EgressRouteManifest } from './manifest/egress-schema.ts';
+import type { GitRepoManifest } from './manifest/git-gate-schema.ts';
+import type { Credential } from './providers/provider.ts';
+import { PROVIDERS } from './providers/providers.ts';
+import { routeIdOf, routeUpstream } from './route-id.ts';
+import type { SecretRef } from './secret-ref.ts';
 
-/** Where the model's route leads unless the manifest says otherwise. */
-const MODEL_URL = 'https://api.anthropic.com';
-const MODEL_HOST = 'api.anthropic.com';
 const MAX_PENDING_REQUESTS = 10;
+/** Where Codex keeps the key that a person gave it (`codex login --with-api-key`). */
+const CODEX_HOST_KEY = 'file:~/.codex/auth.json#OPENAI_API_KEY';
+const DEFAULT_GIT_USER = 'x-access-token';
 
 /**
  * @param expandHome turns `~/...` into an absolute path of the host
@@ -17,75 +22,97 @@ export function innerPlans(
   expandHome: (path: string) => string,
   ca: string | null = null,
 ): BundlePlans {
+  const provider = PROVIDERS[bottle.agent_provider?.template ?? 'claude'];
   const model = modelRoute(bottle, expandHome);
   const routes = [
     ...(model === undefined ? [] : [model]),
-    ...bottle.egress.routes.map((route) => routePlan(route, expandHome)),
+    ...(bottle.egress?.routes ?? []).map((route) => routePlan(route, expandHome)),
   ];
-  const repos = Object.entries(bottle['git-gate'].repos).map(([name, repo]) => repoPlan(name, repo, expandHome));
+  const repos = Object.entries(bottle['git-gate']?.repos ?? {}).map(([name, repo]) => repoPlan(name, repo, expandHome));
   // Without a credential of ours, an agent brings its own and talks to its model directly.
-  const allow = [...(model === undefined ? [MODEL_HOST] : []), ...bottle.allow];
+  const allow = [...(model === undefined ? provider.hosts : []), ...(bottle.allow ?? [])];
   return {
-    pipelock: { allow: [...new Set(allow)] },
+    pipelock: { allow: [...new Set(allow)], intercept: bottle.intercept ?? false },
     egress: routes.length === 0 ? null : { routes },
     gitGate: repos.length === 0 ? null : { repos },
-    supervise: bottle.supervise ? { maxPending: MAX_PENDING_REQUESTS } : null,
+    supervise: bottle.supervise === true ? { maxPending: MAX_PENDING_REQUESTS } : null,
     ca: ca === null ? null : expandHome(ca),
   };
 }
 
-function modelRoute(bottle: BottleManifest, expandHome: (path: string) => string): EgressRoutePlan | undefined {
-  const provider = bottle.agent_provider;
-  if (provider === undefined) return undefined;
-  const { auth_token: token, api_key: key, base_url: upstream = MODEL_URL } = provider;
-  if (token === undefined && key === undefined && provider.base_url === undefined) return undefined;
-  const auth: RouteAuth | null =
-    token !== undefined
-      ? { scheme: 'Bearer', secret: token }
-      : key !== undefined
-        ? { scheme: 'header', header: 'x-api-key', secret: key }
-        : null;
-  const ca = provider.ca === undefined ? null : expandHome(provider.ca);
-  return { id: MODEL_ROUTE, upstream, matches: [], auth, private: provider.private, ca };
+/** What the model is paid with; undefined when the agent brings its own. */
+export function modelCredential({
+  agent_provider: provider,
+}: BottleManifest): { credential: Credential; secret: SecretRef } | undefined {
+  if (provider?.auth_token !== undefined) return { credential: 'auth_token', secret: provider.auth_token };
+  if (provider?.forward_host_credentials === true) return { credential: 'api_key', secret: CODEX_HOST_KEY };
+  return provider?.api_key === undefined ? undefined : { credential: 'api_key', secret: provider.api_key };
 }
 
-function routePlan(
-  { host, auth, matches, ca, private: mayBePrivate }: BottleManifest['egress']['routes'][number],
-  expandHome: (path: string) => string,
-): EgressRoutePlan {
+function modelRoute(bottle: BottleManifest, expandHome: (path: string) => string): EgressRoutePlan | undefined {
+  const { agent_provider: manifest } = bottle;
+  const paid = modelCredential(bottle);
+  if (manifest === undefined || (paid === undefined && manifest.base_url === undefined)) return undefined;
+  const provider = PROVIDERS[manifest.template ?? 'claude'];
+  return {
+    id: provider.route,
+    upstream: manifest.base_url ?? provider.modelUrl,
+    matches: [],
+    auth: paid === undefined ? null : provider.auth(paid.credential, paid.secret),
+    private: manifest.private ?? false,
+    ca: manifest.ca === undefined ? null : expandHome(manifest.ca),
+  };
+}
+
+function routePlan(route: EgressRouteManifest, expandHome: (path: string) => string): EgressRoutePlan {
+  const { host, auth, ca, private: mayBePrivate, pipelock } = route;
   return {
     id: routeIdOf(host),
     upstream: routeUpstream(host),
-    matches,
+    matches: matchesOf(route),
     auth: auth === undefined ? null : routeAuth(auth),
-    private: mayBePrivate,
+    private: mayBePrivate ?? (pipelock?.ssrf_ip_allowlist ?? []).length > 0,
     ca: ca === undefined ? null : expandHome(ca),
   };
 }
 
-type ManifestAuth = NonNullable<BottleManifest['egress']['routes'][number]['auth']>;
+function matchesOf({ matches = [], path_allowlist: prefixes = [] }: EgressRouteManifest): RouteMatch[] {
+  if (prefixes.length > 0)
+    return [{ methods: [], paths: prefixes.map((value) => ({ type: 'prefix' as const, value })) }];
+  return matches.map(({ methods = [], paths = [], headers = [] }) => ({
+    methods: methods.map((method) => method.toUpperCase()),
+    paths,
+    ...(headers.length === 0
+      ? {}
+      : { headers: headers.map(({ type = 'exact', name, value }) => ({ type, name: name.toLowerCase(), value })) }),
+  }));
+}
+
+type ManifestAuth = NonNullable<EgressRouteManifest['auth']>;
 
 function routeAuth({ scheme, token_ref: secret, user = '', header = '' }: ManifestAuth): RouteAuth {
   if (scheme === 'basic') return { scheme, user, secret };
   return scheme === 'header' ? { scheme, header, secret } : { scheme, secret };
 }
 
-type ManifestRepo = BottleManifest['git-gate']['repos'][string];
-
-function repoPlan(name: string, repo: ManifestRepo, expandHome: (path: string) => string): GitRepoPlan {
+function repoPlan(name: string, repo: GitRepoManifest, expandHome: (path: string) => string): GitRepoPlan {
   return {
     name,
     upstream: repo.url,
     key: repo.key === undefined ? null : gitKey(repo.key, repo.host_key ?? '', expandHome),
-    branches: repo.branches,
-    allowForce: repo.allow_force,
-    allowDelete: repo.allow_delete,
+    branches: repo.branches ?? [],
+    allowForce: repo.allow_force ?? false,
+    allowDelete: repo.allow_delete ?? false,
     ca: repo.ca === undefined ? null : expandHome(repo.ca),
   };
 }
 
-function gitKey(key: NonNullable<ManifestRepo['key']>, hostKey: string, expandHome: (path: string) => string): GitKey {
+function gitKey(
+  key: NonNullable<GitRepoManifest['key']>,
+  hostKey: string,
+  expandHome: (path: string) => string,
+): GitKey {
   return key.provider === 'static'
     ? { kind: 'ssh-key', secret: `file:${expandHome(key.path)}`, hostKey }
-    : { kind: 'token', user: key.user, secret: key.token_ref };
+    : { kind: 'token', user: key.user ?? DEFAULT_GIT_USER, secret: key.token_ref };
 }

@@ -8,6 +8,16 @@ export interface LaunchInput {
   agent: string;
   /** Overrides the manifest's driver. */
   driver?: Driver;
+  /** Stems of bottle files in place of the one that the agent names; the later ones win. */
+  bottles?: string[];
+  /** Absolute path of the person's working folder on the host, whose agents count too. */
+  cwd?: string;
+  /** Copies that folder into the machine: `all` of it, or what git does not ignore (`unignored`). */
+  copyCwd?: 'all' | 'unignored';
+  /** The first message of the agent's first conversation. */
+  prompt?: string;
+  /** Where on the host the client has put its answers to the manifest's questions. */
+  answers?: string;
 }
 
 const UNREADABLE = Symbol('unreadable');
@@ -20,7 +30,11 @@ function unreadableEncoding(value: object): string | undefined {
 }
 
 const AGENT_NAME = /^[a-z][a-z0-9-]*$/;
-const FIELDS = ['agent', 'driver'];
+const FIELDS = ['agent', 'driver', 'bottles', 'cwd', 'copyCwd', 'prompt', 'answers'] as const;
+const MOST_BOTTLES = 20;
+const LONGEST_PATH = 4096;
+/** A history has it several times, and a workflow's input may hold 2 MB. */
+export const LONGEST_PROMPT = 32 * 1024;
 
 /**
  * @param id the workflow id, which is the bottle's id
@@ -39,14 +53,47 @@ export function validateLaunch(id: string, taskQueue: string, args: readonly unk
   }
   const encoding = unreadableEncoding(input);
   if (encoding !== undefined) return `input: expected JSON, but it cannot be read (encoding: ${shorten(encoding)})`;
-  const unknown = Object.keys(input).find((key) => !FIELDS.includes(key));
+  const unknown = Object.keys(input).find((key) => !(FIELDS as readonly string[]).includes(key));
   if (unknown !== undefined) return `${shorten(unknown)}: unknown field (known: ${FIELDS.join(', ')})`;
-  const { agent, driver } = input as Record<string, unknown>;
-  if (typeof agent !== 'string' || !AGENT_NAME.test(agent) || agent.length > 100) {
-    return 'agent: expected the name of an agent file (lower-case letters, digits and dashes, a letter first)';
+  const fields = input as Record<(typeof FIELDS)[number], unknown>;
+  for (const field of FIELDS) {
+    const wrong = CHECKS[field](fields[field]);
+    if (wrong !== undefined) return `${field}: ${wrong}`;
   }
-  if (driver !== undefined && driver !== 'docker' && driver !== 'smolvm') return 'driver: expected docker or smolvm';
-  return driver === undefined ? { agent } : { agent, driver };
+  if (fields.copyCwd !== undefined && fields.cwd === undefined) return 'cwd: expected the folder that copyCwd copies';
+  const given = FIELDS.flatMap((field) => (fields[field] === undefined ? [] : [[field, fields[field]]]));
+  return Object.fromEntries(given) as LaunchInput;
 }
+
+const isAgentName = (value: unknown): boolean =>
+  typeof value === 'string' && AGENT_NAME.test(value) && value.length <= 100;
+
+const optional =
+  (fits: (value: unknown) => boolean, expected: string) =>
+  (value: unknown): string | undefined =>
+    value === undefined || fits(value) ? undefined : expected;
+
+/** What is wrong with a field; undefined when nothing is. */
+const CHECKS: Record<(typeof FIELDS)[number], (value: unknown) => string | undefined> = {
+  agent: (value) =>
+    isAgentName(value)
+      ? undefined
+      : 'expected the name of an agent file (lower-case letters, digits and dashes, a letter first)',
+  driver: optional((value) => value === 'docker' || value === 'smolvm', 'expected docker or smolvm'),
+  bottles: optional(
+    (value) => Array.isArray(value) && value.length > 0 && value.length <= MOST_BOTTLES && value.every(isAgentName),
+    `expected a list of 1 to ${MOST_BOTTLES} names of bottle files`,
+  ),
+  cwd: optional(
+    (value) => typeof value === 'string' && /^\/[^\0]*$/.test(value) && value.length <= LONGEST_PATH,
+    'expected an absolute path',
+  ),
+  copyCwd: optional((value) => value === 'all' || value === 'unignored', 'expected all or unignored'),
+  prompt: optional(
+    (value) => typeof value === 'string' && value.trim() !== '' && value.length <= LONGEST_PROMPT,
+    `expected text of at most ${LONGEST_PROMPT} characters`,
+  ),
+  answers: optional((value) => typeof value === 'string' && /^[a-z0-9-]{8,64}$/.test(value), 'expected an id'),
+};
 
 const shorten = (text: string): string => (text.length > 60 ? `${text.slice(0, 59)}…` : text);

@@ -42,6 +42,7 @@ export function statusDocument(
     uiUrl: prepared?.uiUrl ?? null,
     startedAt: launch.startedAt.toISOString(),
     readyAt: runner.readyAt === undefined ? null : new Date(runner.readyAt).toISOString(),
+    stoppedBy: observed.stoppedBy,
     network: networkStatus(runner),
     bundle: bundleStatus(launch.id, runner, prepared?.plan, observed),
     machine: machineStatus(launch.id, steps),

@@ -1,7 +1,7 @@
 /** What a launch has heard of its bottle since it was ready: the states of daemons, refused credentials, the agent's requests. */
 import type { DaemonState } from './daemons.ts';
 import { RequestBook } from './request-book.ts';
-import type { CredentialRefusal } from './status.ts';
+import type { CredentialRefusal, StopReason } from './status.ts';
 import type { BundleResult, WatchInput, WatchNews } from './step-io.ts';
 
 const MOST_REFUSALS = 10;
@@ -15,6 +15,9 @@ export class Observation {
   get daemons(): Record<string, DaemonState> {
     return this.#daemons;
   }
+
+  /** Why the launch ends by itself; null while it does not. */
+  stoppedBy: StopReason | null = null;
 
   /** The newest refusal of each route, oldest first. */
   get refused(): CredentialRefusal[] {

@@ -18,14 +18,8 @@ import {
   type RouteAuth,
   type Scanner,
 } from './bundle-plans.ts';
-import {
-  EGRESS_LISTEN_HOST,
-  EGRESS_PORT,
-  GIT_GATE_PORT,
-  PIPELOCK_PORT,
-  SCANNER_LIMITS,
-  SUPERVISE_PORT,
-} from './daemons.ts';
+import { EGRESS_PORT, GIT_GATE_PORT, PIPELOCK_PORT, SCANNER_LIMITS, SUPERVISE_PORT } from './daemons.ts';
+import { egressListenHost } from './egress-address.ts';
 import { viewRoute } from './egress-routes.ts';
 import { pipelockYaml } from './pipelock-yaml.ts';
 import { type Grant, grantsOf, hasEnded, type RequestView } from './requests.ts';
@@ -35,6 +29,8 @@ import type { SecretRef } from './secret-ref.ts';
 export interface BundleRendering {
   plans: BundlePlans;
   scanner: Scanner;
+  /** Of the launch: where egress listens follows from it. */
+  runId: string;
   /** The bundle's address on the bottle's bridge. */
   bundleIp: string;
   /** Everything the agent has asked so far; approved ones are grants. */
@@ -43,6 +39,8 @@ export interface BundleRendering {
   secrets: ReadonlyMap<SecretRef, string>;
   /** Every PEM file of the plans, read. */
   certificates: ReadonlyMap<string, string>;
+  /** The bottle's own CA, PEM; null where nothing is intercepted. */
+  ca: { cert: string; key: string } | null;
 }
 
 /** The slice of each daemon that the plans need. @throws Error for a reference that was not resolved */
@@ -51,10 +49,11 @@ export function renderBundle(rendering: BundleRendering): BundleConfig {
   const needed = new Set(daemonsOf(plans));
   const grants = grantsOf(requests);
   const routes = egressRoutes(rendering, grants);
+  const listen = { host: egressListenHost(rendering.runId), port: EGRESS_PORT };
   const maxAnswerBytes = rendering.scanner === 'pipelock' ? SCANNER_LIMITS.responseMiB * 1024 ** 2 : null;
   return {
     pipelock: pipelockConfig(rendering, needed.has('egress'), grants),
-    ...(needed.has('egress') ? { egress: { listen: EGRESS_LISTEN, maxAnswerBytes, routes } } : {}),
+    ...(needed.has('egress') ? { egress: { listen, maxAnswerBytes, routes } } : {}),
     ...(plans.gitGate === null
       ? {}
       : {
@@ -66,8 +65,6 @@ export function renderBundle(rendering: BundleRendering): BundleConfig {
     ...(plans.supervise === null ? {} : { supervise: superviseConfig(rendering, routes, grants) }),
   };
 }
-
-const EGRESS_LISTEN = { host: EGRESS_LISTEN_HOST, port: EGRESS_PORT };
 
 /**
  * A grant widens the route that the manifest has to that host, credential and all; to another host it is a route of its
@@ -98,14 +95,28 @@ function widened(known: EgressRouteConfig, granted: EgressRouteConfig): EgressRo
 const isWholeHost = ({ methods, pathPrefix }: Grant): boolean => methods.length === 0 && pathPrefix === null;
 
 function pipelockConfig(rendering: BundleRendering, egress: boolean, grants: readonly Grant[]): PipelockConfig {
-  const { scanner, plans, bundleIp, requests } = rendering;
+  const { scanner, plans, runId, bundleIp, requests } = rendering;
   const listen = { host: bundleIp, port: PIPELOCK_PORT };
   const allow = unique([...plans.pipelock.allow, ...grants.filter(isWholeHost).map(allowEntry)]);
-  if (scanner === 'allow-list') return { kind: 'allow-list', listen, allow, egress };
+  if (scanner === 'allow-list')
+    return { kind: 'allow-list', listen, allow, egress: egress ? egressListenHost(runId) : null };
   const formerlyAllowed = grantsOf(requests.filter(hasEnded).map((request) => ({ ...request, state: 'approved' })))
     .filter(isWholeHost)
     .map(allowEntry);
-  return { kind: 'pipelock', listen, yaml: pipelockYaml({ listen, allow, formerlyAllowed, egress }) };
+  const { intercept } = plans.pipelock;
+  return {
+    kind: 'pipelock',
+    listen,
+    yaml: pipelockYaml({ listen, allow, formerlyAllowed, egress, intercept }),
+    // Without interception it speaks to no upstream by itself.
+    ca: intercept ? ownCa(rendering) : null,
+    upstreamCa: intercept ? certificate(plans.ca, rendering.certificates) : null,
+  };
+}
+
+function ownCa({ ca }: BundleRendering): { cert: string; key: string } {
+  if (ca === null) throw new Error('nothing can be intercepted without a CA');
+  return ca;
 }
 
 const allowEntry = ({ host, private: mayBePrivate }: Grant): string => (mayBePrivate ? `${host} private` : host);

@@ -53,6 +53,9 @@ export interface MachineStatus {
   state: 'created' | 'running' | 'stopped' | 'absent';
 }
 
+/** The limit of its manifest that ends a bottle. */
+export type StopReason = 'lifetime' | 'idle';
+
 export interface StatusDocument {
   id: string;
   agent: string;
@@ -64,6 +67,8 @@ export interface StatusDocument {
   uiUrl: string | null;
   startedAt: string;
   readyAt: string | null;
+  /** Why it ends by itself; null while it does not. */
+  stoppedBy: StopReason | null;
   network: NetworkStatus | null;
   bundle: BundleStatus | null;
   machine: MachineStatus | null;

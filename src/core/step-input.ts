@@ -1,8 +1,7 @@
 /** Cuts each step's input out of the launch: the slice of plan and earlier results that it works from. */
-import { agentEnvironment } from './agent-environment.ts';
+import { agentEnvironment, providerContext, superviseUrl } from './agent-environment.ts';
 import { secretRefsOf } from './bundle-plans.ts';
 import type { LaunchInput } from './launch-input.ts';
-import type { Plan } from './plan.ts';
 import type { RequestView } from './requests.ts';
 import type { BottleRef, MachineInput, NetworkFacts, PrepareResult, StepIo } from './step-io.ts';
 import type { StepId } from './steps.ts';
@@ -37,29 +36,43 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
       const env = agentEnvironment(network, plan);
       return { ...machine, network, image: plan.images.guest, env, resources: plan.resources };
     }
-    case 'provision.skills':
-      return { ...machine, skills: plan.skills, directory: plan.guest.skillsDirectory };
+    case 'provision.ca':
+      return { ...machine, intercept: plan.bundle.pipelock.intercept };
+    case 'provision.prompt':
+      return { ...machine, digest: plan.prompt.digest };
+    case 'provision.skills': {
+      const { skills, skillsDigest: digest, guest } = plan;
+      return { ...machine, skills, digest, directory: guest.skillsDirectory };
+    }
     case 'provision.git': {
       const repos = (plan.bundle.gitGate?.repos ?? []).map(({ name, upstream }) => ({ name, upstream }));
       return { ...machine, network, repos, user: plan.git.user };
     }
     case 'provision.supervise':
-      return { ...machine, url: superviseUrl(plan, network) };
+      return { ...machine, url: superviseUrl(network, plan) };
     case 'provision.agent': {
-      const apiKey = agentEnvironment(network, plan)['ANTHROPIC_API_KEY'] ?? null;
-      return { ...machine, url: superviseUrl(plan, network), apiKey };
+      const { provider, privateEnv, message } = plan;
+      return { ...machine, template: provider.template, context: providerContext(network, plan), privateEnv, message };
     }
+    case 'provision.workspace':
+      return plan.workspace === null ? undefined : { ...machine, ...plan.workspace };
     case 'check': {
-      const { daemons, scanner, bundle } = plan;
-      return { ...machine, network, daemons, scanner, allow: bundle.pipelock.allow, secrets: secretRefsOf(bundle) };
+      const { daemons, scanner, bundle, provider } = plan;
+      const { allow } = bundle.pipelock;
+      return {
+        ...machine,
+        network,
+        daemons,
+        scanner,
+        template: provider.template,
+        allow,
+        secrets: secretRefsOf(bundle),
+      };
     }
     default:
       return machine;
   }
 }
-
-const superviseUrl = (plan: Plan, network: NetworkFacts): string | null =>
-  agentEnvironment(network, plan)['MCP_SUPERVISE_URL'] ?? null;
 
 /** An undo finds things by label, so it needs no result of the step it undoes: that may have been lost. */
 export function undoInput({ bottle, input, result }: LaunchContext): MachineInput {

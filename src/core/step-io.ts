@@ -4,7 +4,9 @@
  */
 import type { BundlePlans, Scanner } from './bundle-plans.ts';
 import type { DaemonName, DaemonState } from './daemons.ts';
-import type { Plan, Resources } from './plan.ts';
+import type { LaunchInput } from './launch-input.ts';
+import type { Plan, PrivateVariable, Resources } from './plan.ts';
+import type { ProviderContext, Template } from './providers/provider.ts';
 import type { AskedRequest, RequestView } from './requests.ts';
 import type { SecretRef } from './secret-ref.ts';
 import type { Driver } from './status.ts';
@@ -27,10 +29,8 @@ export interface NetworkFacts {
   machineIp: string;
 }
 
-export interface PrepareInput {
+export interface PrepareInput extends LaunchInput {
   bottle: BottleRef;
-  agent: string;
-  driver?: Driver;
 }
 
 /** The plan, and where a person can look at the launch. */
@@ -75,8 +75,26 @@ export interface MachineInput {
   driver: Driver;
 }
 
+export interface CaInput extends MachineInput {
+  /** Whether the bundle reads the agent's HTTPS, for which the machine has to trust its CA. */
+  intercept: boolean;
+}
+
+export interface PromptInput extends MachineInput {
+  /** Of the text, which the state directory has. */
+  digest: string;
+}
+
+export interface WorkspaceInput extends MachineInput {
+  /** Absolute path on the host. */
+  folder: string;
+  gitignore: boolean;
+}
+
 export interface SkillsInput extends MachineInput {
   skills: string[];
+  /** Changes with what is in their folders. */
+  digest: string;
   /** Absolute path inside the machine. */
   directory: string;
 }
@@ -92,15 +110,19 @@ export interface SuperviseInput extends MachineInput {
   url: string | null;
 }
 
-export interface AgentInput extends SuperviseInput {
-  /** The key the agent finds in its environment: a placeholder, or the manifest's own; null for none. */
-  apiKey: string | null;
+export interface AgentInput extends MachineInput {
+  template: Template;
+  context: ProviderContext;
+  privateEnv: Record<string, PrivateVariable>;
+  /** The first message of the first conversation; null for none. */
+  message: string | null;
 }
 
 export interface CheckInput extends MachineInput {
   network: NetworkFacts;
   daemons: DaemonName[];
   scanner: Scanner;
+  template: Template;
   /** Hosts the proxy must let through; the check asks for the proxy's verdict on the first. */
   allow: string[];
   /** What must be nowhere in the machine. */
@@ -114,11 +136,13 @@ export interface StepIo {
   bundle: { input: BundleInput; result: BundleResult };
   'machine.create': { input: MachineCreateInput; result: null };
   'machine.start': { input: MachineInput; result: null };
-  'provision.prompt': { input: MachineInput; result: null };
+  'provision.ca': { input: CaInput; result: null };
+  'provision.prompt': { input: PromptInput; result: null };
   'provision.skills': { input: SkillsInput; result: null };
   'provision.git': { input: GitInput; result: null };
   'provision.supervise': { input: SuperviseInput; result: null };
   'provision.agent': { input: AgentInput; result: null };
+  'provision.workspace': { input: WorkspaceInput; result: null };
   check: { input: CheckInput; result: null };
 }
 
@@ -136,6 +160,8 @@ export interface WatchInput extends MachineInput {
   daemons: Record<string, DaemonState>;
   /** Where in the bundle's log the last watch ended, as {@link WatchNews.cursor}; null: from the bundle's start. */
   cursor: string | null;
+  /** The watch ends when no command has run in the machine for so long; null: never for that. */
+  idleMs: number | null;
 }
 
 /** What happened while a bottle was ready. */
@@ -149,6 +175,8 @@ export interface WatchNews {
   /** Routes whose credential the upstream refused. */
   refused: { route: string; status: number; at: string }[];
   cursor: string | null;
+  /** No command has run in the machine for as long as it may. */
+  idle?: true;
 }
 
 /** What an activity gives back: its result, and which attempt it was, which a workflow cannot see otherwise. */

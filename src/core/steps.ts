@@ -1,4 +1,5 @@
 /** The launch as data: its steps, what each needs, and the compensation that undoes it (contract.md: Workflow). */
+import type { LaunchInput } from './launch-input.ts';
 
 export interface StepSpec {
   readonly id: string;
@@ -29,6 +30,7 @@ export const LAUNCH_STEPS = [
   { id: 'bundle', summary: 'Sidecar bundle and its daemons', needs: ['network'], undo: 'bundle.remove' },
   { id: 'machine.create', summary: 'Machine made from the guest image', needs: ['network'], undo: 'machine.delete' },
   { id: 'machine.start', summary: 'Machine started', needs: ['machine.create'], undo: 'machine.stop' },
+  { id: 'provision.ca', summary: "The bottle's CA trusted", needs: PROVISION_NEEDS },
   { id: 'provision.prompt', summary: 'Prompt copied in', needs: PROVISION_NEEDS },
   { id: 'provision.skills', summary: 'Skills copied in', needs: PROVISION_NEEDS },
   { id: 'provision.git', summary: 'Repositories led to the push gate', needs: PROVISION_NEEDS },
@@ -37,8 +39,29 @@ export const LAUNCH_STEPS = [
   {
     id: 'check',
     summary: 'Proof from inside: only the bundle is reachable, the agent runs',
-    needs: ['provision.prompt', 'provision.skills', 'provision.git', 'provision.supervise', 'provision.agent'],
+    needs: [
+      'provision.ca',
+      'provision.prompt',
+      'provision.skills',
+      'provision.git',
+      'provision.supervise',
+      'provision.agent',
+    ],
   },
 ] as const satisfies readonly LaunchStep[];
 
-export type StepId = (typeof LAUNCH_STEPS)[number]['id'];
+/** Only where a folder is to be copied in. */
+const WORKSPACE_STEP = {
+  id: 'provision.workspace',
+  summary: 'Working folder copied in',
+  needs: PROVISION_NEEDS,
+} as const satisfies LaunchStep;
+
+export type StepId = (typeof LAUNCH_STEPS)[number]['id'] | typeof WORKSPACE_STEP.id;
+
+/** The steps of one launch, each after all that it needs. */
+export function launchSteps({ copyCwd }: Pick<LaunchInput, 'copyCwd'>): readonly LaunchStep[] {
+  if (copyCwd === undefined) return LAUNCH_STEPS;
+  const check: LaunchStep = LAUNCH_STEPS[LAUNCH_STEPS.length - 1] as LaunchStep;
+  return [...LAUNCH_STEPS.slice(0, -1), WORKSPACE_STEP, { ...check, needs: [...check.needs, WORKSPACE_STEP.id] }];
+}

@@ -1,4 +1,4 @@
-/** What the host keeps of one bottle: its prompt and plan, 0600, in a directory of its own, until `state.remove`. */
+/** What the host keeps of one bottle: its plan, prompt and the operator's answers, 0600, in a directory of its own, until `state.remove`. */
 import { randomUUID } from 'node:crypto';
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -9,10 +9,14 @@ import { type Settings, stateDirectory } from './settings.ts';
 
 const PLAN = 'plan.json';
 const PROMPT = 'prompt.md';
+const ANSWERS = 'answers.json';
+const ANSWERS_ID = /^[a-z0-9-]{8,64}$/;
+
+/** Variable name to what the operator answered. */
+export type Answers = Record<string, string>;
 
 export async function writeBottleState(settings: Settings, id: string, plan: Plan, prompt: string): Promise<void> {
-  assertBottleId(id);
-  const directory = stateDirectory(settings, 'bottles', id);
+  const directory = bottleDirectory(settings, id);
   await writePrivate(path.join(directory, PROMPT), prompt);
   await writePrivate(path.join(directory, PLAN), `${JSON.stringify(plan, undefined, 2)}\n`);
 }
@@ -37,14 +41,58 @@ export async function readPrompt(settings: Settings, id: string): Promise<string
   }
 }
 
+/** What the operator has answered for a bottle; nothing yet is nothing. */
+export async function readAnswers(settings: Settings, id: string): Promise<Answers> {
+  assertBottleId(id);
+  const text = await readFile(path.join(settings.state, 'bottles', id, ANSWERS), 'utf8').catch(() => '{}');
+  return JSON.parse(text) as Answers;
+}
+
+/** Adds answers to what a bottle has. */
+export async function addAnswers(settings: Settings, id: string, answers: Answers): Promise<void> {
+  const all = { ...(await readAnswers(settings, id)), ...answers };
+  await writePrivate(path.join(bottleDirectory(settings, id), ANSWERS), JSON.stringify(all));
+}
+
+/**
+ * Lays answers aside for a launch that has no id yet: in a history they would be for everybody to read.
+ * @returns the id under which `prepare` takes them up
+ */
+export async function layAnswersAside(settings: Settings, answers: Answers): Promise<string> {
+  const id = randomUUID();
+  await writePrivate(path.join(stateDirectory(settings, 'answers'), `${id}.json`), JSON.stringify(answers));
+  return id;
+}
+
+/** For a launch that did not begin after all. */
+export async function dropAnswers(settings: Settings, aside: string): Promise<void> {
+  if (ANSWERS_ID.test(aside)) await rm(path.join(settings.state, 'answers', `${aside}.json`), { force: true });
+}
+
+/** Gives a bottle what was laid aside for it; a second time, nothing is left to give. */
+export async function takeAnswers(settings: Settings, id: string, aside: string): Promise<void> {
+  if (!ANSWERS_ID.test(aside)) return;
+  const file = path.join(settings.state, 'answers', `${aside}.json`);
+  const text = await readFile(file, 'utf8').catch(() => undefined);
+  if (text === undefined) return;
+  await addAnswers(settings, id, JSON.parse(text) as Answers);
+  await dropAnswers(settings, aside);
+}
+
 /** Ensures nothing of a bottle is kept. */
 export async function removeBottleState(settings: Settings, id: string): Promise<void> {
   assertBottleId(id);
   await rm(path.join(settings.state, 'bottles', id), { recursive: true, force: true });
 }
 
+/** Made if need be, 0700. */
+export function bottleDirectory(settings: Settings, id: string): string {
+  assertBottleId(id);
+  return stateDirectory(settings, 'bottles', id);
+}
+
 /** Whole or not at all, readable by the owner alone. */
-async function writePrivate(file: string, text: string): Promise<void> {
+export async function writePrivate(file: string, text: string): Promise<void> {
   // Its own for each call: an attempt that timed out may still be writing.
   const temporary = `${file}.${randomUUID()}.new`;
   await writeFile(temporary, text, { mode: 0o600 });

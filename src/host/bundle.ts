@@ -2,7 +2,8 @@
 import type Dockerode from 'dockerode';
 import type { Delivery } from '../core/bundle-config.ts';
 import { daemonsOf } from '../core/bundle-plans.ts';
-import { appliedLine, EGRESS_LISTEN_HOST, EGRESS_NAME, EXIT_CONFIG, parseStatusLine } from '../core/daemons.ts';
+import { appliedLine, EGRESS_NAME, EXIT_CONFIG, parseStatusLine } from '../core/daemons.ts';
+import { egressListenHost } from '../core/egress-address.ts';
 import { BottleError } from '../core/errors.ts';
 import { bundleName, LABEL } from '../core/names.ts';
 import type { BundleInput, BundleResult } from '../core/step-io.ts';
@@ -11,21 +12,28 @@ import { ensureContainer, inspectContainer, removeContainers, startContainer } f
 import { writeToContainer } from './container-input.ts';
 import { containerLines } from './container-log.ts';
 import { type DockerHost, engine, labelFilter, statusOf } from './docker.ts';
+import type { Settings } from './settings.ts';
 
 const STOP_SECONDS = 10;
 const READY_SECONDS = 30;
+/** Whoever reads an answer holds it about 20 times over (pipelock-yaml.ts). */
+const MEMORY_MIB = { plain: 512, intercepting: 1024 } as const;
 /** What a bundle that has run for days said before does not matter; more than it says while a delivery is on its way. */
 const ENOUGH_LINES = 1000;
 
 /**
  * Ensures the bundle, gives its init what the daemons work from, and waits until each has taken it and is ready. A bundle
  * that runs already is given it too: only the daemons whose part has changed take notice.
- * @throws BottleError `SECRET_MISSING`, `UPLINK_MISSING`, `BUNDLE_NOT_READY` with the bundle's last words, and what
+ * @throws BottleError `SECRET_MISSING`, `STATE_MISSING`, `UPLINK_MISSING`, `BUNDLE_NOT_READY` with the bundle's last words, and what
  *   ensureContainer throws
  */
-export async function ensureBundle(host: DockerHost, input: BundleInput, signal: AbortSignal): Promise<BundleResult> {
+export async function ensureBundle(
+  host: DockerHost & { settings: Settings },
+  input: BundleInput,
+  signal: AbortSignal,
+): Promise<BundleResult> {
   const name = bundleName(input.bottle.id);
-  const delivery = await makeDelivery(input);
+  const delivery = await makeDelivery(host.settings, input);
   await assertUplink(host, input.uplink);
   const container = await ensureContainer(host, input.bottle, 'bundle', name, bundleSpec(input));
   // Before the start: a daemon must never run without its way out, and the Engine sets both up in one go.
@@ -46,7 +54,7 @@ export async function bundleRuns(host: DockerHost, id: string): Promise<boolean>
   return found?.Config.Labels[LABEL.owner] === host.owner && found.State.Running;
 }
 
-function bundleSpec({ network, image, plans, scanner }: BundleInput): Dockerode.ContainerCreateOptions {
+function bundleSpec({ bottle, network, image, plans, scanner }: BundleInput): Dockerode.ContainerCreateOptions {
   return {
     Image: image,
     // Nothing of a plan, and no secret: those go through the standard input, which `docker inspect` does not show.
@@ -59,9 +67,10 @@ function bundleSpec({ network, image, plans, scanner }: BundleInput): Dockerode.
       CapAdd: ['SETUID', 'SETGID', 'KILL'],
       SecurityOpt: ['no-new-privileges'],
       PidsLimit: 256,
-      Memory: 512 * 1024 ** 2,
+      Memory:
+        (scanner === 'pipelock' && plans.pipelock.intercept ? MEMORY_MIB.intercepting : MEMORY_MIB.plain) * 1024 ** 2,
       NanoCpus: 2e9,
-      ExtraHosts: [`${EGRESS_NAME}:${EGRESS_LISTEN_HOST}`],
+      ExtraHosts: [`${EGRESS_NAME}:${egressListenHost(bottle.runId)}`],
       // It has a foot in two networks and must never be a road between them.
       Sysctls: { 'net.ipv4.ip_forward': '0' },
       RestartPolicy: { Name: 'no' },

@@ -16,14 +16,17 @@ export type ContextFile =
   | { name: string; mode: number; tarball: string; member: string };
 
 export interface ImageBuild {
-  kind: ImageKind;
+  /** Ours are built by `images/<kind>/Dockerfile`, a person's own by the Dockerfile among its files. */
+  kind: ImageKind | 'custom';
   tag: string;
   files: ContextFile[];
+  /** Name of a custom one's Dockerfile. */
+  dockerfile?: string;
   buildargs: Record<string, string>;
 }
 
 /**
- * Builds `images/<kind>/Dockerfile` and tags the outcome.
+ * Builds and tags one image.
  *
  * The build uses the host's network, and the host's proxy variables, since a company's proxy or name server is often
  * only reachable so.
@@ -31,12 +34,14 @@ export interface ImageBuild {
  * @throws BottleError `IMAGE_BUILD_FAILED` with the builder's own last words
  */
 export async function buildImage(docker: Dockerode, build: ImageBuild): Promise<void> {
-  const dockerfile = await readFile(join(packageRoot, 'images', build.kind, 'Dockerfile'));
+  const ours = build.kind !== 'custom';
+  const own = ours ? [{ name: 'Dockerfile', content: await readFile(dockerfileOf(build.kind)) }] : [];
   const context = pack();
-  const filling = fill(context, [{ name: 'Dockerfile', content: dockerfile }, ...build.files]);
+  const filling = fill(context, [...own, ...build.files]);
   filling.catch((error: Error) => context.destroy(error));
   const log = await docker.buildImage(context as unknown as NodeJS.ReadableStream, {
     t: build.tag,
+    ...(build.dockerfile === undefined ? {} : { dockerfile: build.dockerfile }),
     buildargs: { ...proxySettings(), ...build.buildargs },
     labels: { [IMAGE_LABEL]: build.kind },
     networkmode: 'host',
@@ -46,6 +51,8 @@ export async function buildImage(docker: Dockerode, build: ImageBuild): Promise<
   });
   await Promise.all([filling, followLog(docker, log)]);
 }
+
+const dockerfileOf = (kind: string): string => join(packageRoot, 'images', kind, 'Dockerfile');
 
 async function fill(context: Pack, files: ContextFile[]): Promise<void> {
   for (const file of files) {

@@ -1,7 +1,7 @@
 /**
- * The tags of the three images: `bottleworks/<kind>:<12 hex>`, a hash of all that goes in. A changed input is a new tag,
+ * The tags of our images: `bottleworks/<kind>:<12 hex>`, a hash of all that goes in. A changed input is a new tag,
  * so an image that exists is the right one and nothing needs a "latest". Pure file reading, a few milliseconds: the
- * binaries (500 MB) are not read, their pinned integrity stands for them.
+ * binaries (1 GB) are not read, their pinned integrity stands for them.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -10,7 +10,8 @@ import { BottleError } from '../core/errors.ts';
 import { BUNDLE_PROGRAMS, findProgram } from './bundle-programs.ts';
 import { packageRoot, readPins } from './pins.ts';
 
-export const IMAGE_KINDS = ['base', 'guest', 'bundle'] as const;
+/** A machine with Claude Code is `guest`, one with Codex `codex`. */
+export const IMAGE_KINDS = ['base', 'guest', 'codex', 'bundle'] as const;
 export type ImageKind = (typeof IMAGE_KINDS)[number];
 export type ImageTags = Record<ImageKind, string>;
 
@@ -27,11 +28,11 @@ export const initFile = (root: string = packageRoot): string => join(root, 'dist
  * @throws BottleError `IMAGE_MISSING` when the bundle's init has not been built
  */
 export async function imageTags(root: string = packageRoot): Promise<ImageTags> {
-  const [base, guest, bundle] = await Promise.all(IMAGE_KINDS.map((kind) => imageTag(kind, root)));
-  return { base, guest, bundle } as ImageTags;
+  const tags = await Promise.all(IMAGE_KINDS.map(async (kind) => [kind, await imageTag(kind, root)] as const));
+  return Object.fromEntries(tags) as ImageTags;
 }
 
-/** One of {@link imageTags}; base and guest do not need a build. */
+/** One of {@link imageTags}; only the bundle's needs a build. */
 export async function imageTag(kind: ImageKind, root: string = packageRoot): Promise<string> {
   const inputs = await inputsOf(kind, root);
   const hash = createHash('sha256');
@@ -45,6 +46,7 @@ async function inputsOf(kind: ImageKind, root: string): Promise<Array<string | B
   if (kind === 'base') return [dockerfile, JSON.stringify(pins.debian)];
   const shared = [dockerfile, await imageTag('base', root), JSON.stringify(pins.node)];
   if (kind === 'guest') return [...shared, JSON.stringify(pins.claude)];
+  if (kind === 'codex') return [...shared, JSON.stringify(pins.codex)];
   const programs = await Promise.all(BUNDLE_PROGRAMS.map((name) => findProgram(name)));
   return [...shared, await readInit(root), JSON.stringify(programs.map((found) => found?.digest ?? 'none'))];
 }

@@ -1,5 +1,6 @@
-/** The images bottle runs: base, guest (the docker driver's machine) and bundle. Made here, pulled from nowhere of ours. */
+/** The images bottle runs: base, a machine for each agent (guest, codex) and bundle. Made here, pulled from nowhere of ours. */
 import { readFile } from 'node:fs/promises';
+import { basename } from 'node:path';
 import type Dockerode from 'dockerode';
 import type { Scanner } from '../core/bundle-plans.ts';
 import { BottleError } from '../core/errors.ts';
@@ -24,7 +25,7 @@ export interface ImageView {
 }
 
 /**
- * Builds what is missing, base first, then guest, then bundle.
+ * Builds what is missing, in the order of {@link IMAGE_KINDS}.
  *
  * @param options `report`: one line for each thing that takes time; `force`: build even what is there; `kinds`: not all
  * @throws BottleError `IMAGE_BUILD_FAILED`, `IMAGE_MISSING` (no build of the bundle's init)
@@ -35,7 +36,7 @@ export async function ensureImages(
 ): Promise<void> {
   const missing: ImageKind[] = [];
   for (const kind of options.kinds ?? IMAGE_KINDS) {
-    if (options.force || !(await exists(docker, await imageTag(kind)))) missing.push(kind);
+    if (options.force || !(await imageExists(docker, await imageTag(kind)))) missing.push(kind);
   }
   if (missing.length === 0) return;
   const site = { docker, pins: await readPins(), arch: await engineArch(docker), report: options.report };
@@ -81,15 +82,41 @@ async function build(site: Site, kind: ImageKind): Promise<void> {
   if (kind === 'base') return buildBase(site.docker, tag, site.pins.debian, site.arch, site.report);
 
   const base = await imageTag('base');
-  if (!(await exists(site.docker, base))) await build(site, 'base');
-  const files = kind === 'guest' ? await guestFiles(site) : await bundleFiles(site);
+  if (!(await imageExists(site.docker, base))) await build(site, 'base');
+  const files = [await nodeFile(site), ...(await OWN_FILES[kind](site))];
   site.report(`${kind} image: building`);
   await buildImage(site.docker, { kind, tag, files, buildargs: { BASE: base } });
 }
 
-async function guestFiles(site: Site): Promise<ContextFile[]> {
-  const tarball = await npmTarball(site.pins.claude, site.arch, site.report);
-  return [await nodeFile(site), { name: 'claude', mode: 0o755, tarball, member: 'claude' }];
+/** What a Dockerfile copies besides Node. */
+const OWN_FILES: Record<Exclude<ImageKind, 'base'>, (site: Site) => Promise<ContextFile[]>> = {
+  guest: claudeFiles,
+  codex: codexFiles,
+  bundle: bundleFiles,
+};
+
+async function claudeFiles({ pins, arch, report }: Site): Promise<ContextFile[]> {
+  const tarball = await npmTarball(pins.claude, arch, report);
+  return [{ name: 'claude', mode: 0o755, tarball, member: 'claude' }];
+}
+
+/** How the vendor of Codex names the architectures. */
+const RUST_TARGETS: Record<Arch, string> = { x64: 'x86_64-unknown-linux-musl', arm64: 'aarch64-unknown-linux-musl' };
+
+/**
+ * Measured with 0.169.0: without `codex-code-mode-host` beside it every tool call fails, and it prefers `rg` where
+ * there is one. Left out are what speaks aloud (60 MB), and the `bwrap` of its own sandbox, which needs user namespaces
+ * that a machine has not: the machine is the sandbox.
+ */
+async function codexFiles({ pins, arch, report }: Site): Promise<ContextFile[]> {
+  const tarball = await npmTarball(pins.codex, arch, report);
+  const members = ['bin/codex', 'bin/codex-code-mode-host', 'codex-path/rg'];
+  return members.map((member) => ({
+    name: basename(member),
+    mode: 0o755,
+    tarball,
+    member: `vendor/${RUST_TARGETS[arch]}/${member}`,
+  }));
 }
 
 async function bundleFiles(site: Site): Promise<ContextFile[]> {
@@ -100,14 +127,15 @@ async function bundleFiles(site: Site): Promise<ContextFile[]> {
       return { name, mode: 0o755, content: found === undefined ? '' : await readFile(found.path) };
     }),
   );
-  return [await nodeFile(site), ...programs, { name: 'init.js', content: await readFile(initFile()) }];
+  return [...programs, { name: 'init.js', content: await readFile(initFile()) }];
 }
 
 async function nodeFile({ pins, arch, report }: Site): Promise<ContextFile> {
   return { name: 'node', mode: 0o755, tarball: await npmTarball(pins.node, arch, report), member: 'bin/node' };
 }
 
-async function exists(docker: Dockerode, tag: string): Promise<boolean> {
+/** Whether an image of that tag is on this Engine. */
+export async function imageExists(docker: Dockerode, tag: string): Promise<boolean> {
   try {
     await docker.getImage(tag).inspect();
     return true;
@@ -134,7 +162,7 @@ async function engineArch(docker: Dockerode): Promise<Arch> {
 export async function assertImages(docker: Dockerode, tags: readonly string[]): Promise<void> {
   await Promise.all(
     tags.map(async (tag) => {
-      if (await exists(docker, tag)) return;
+      if (await imageExists(docker, tag)) return;
       throw new BottleError('IMAGE_MISSING', `the image ${tag} is not on this host`, { hint: 'bottle image build' });
     }),
   );

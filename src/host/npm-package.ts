@@ -20,17 +20,18 @@ import { cacheDirectory } from './tools.ts';
  */
 export async function npmTarball(pin: PackagePin, arch: Arch, report: (line: string) => void): Promise<string> {
   const name = pin.package.replace('{arch}', arch);
+  const version = pin.version.replace('{arch}', arch);
   const folder = join(cacheDirectory(), 'downloads');
-  const file = join(folder, `${name.replace(/^@/, '').replace('/', '-')}-${pin.version}.tgz`);
+  const file = join(folder, `${name.replace(/^@/, '').replace('/', '-')}-${version}.tgz`);
   if ((await integrityOf(file)) === pin.integrity[arch]) return file;
 
-  report(`downloading ${name}@${pin.version}`);
+  report(`downloading ${name}@${version}`);
   await mkdir(folder, { recursive: true });
   const partial = await mkdtemp(join(folder, 'partial-'));
   try {
-    const downloaded = await npmPack(`${name}@${pin.version}`, partial);
+    const downloaded = await npmPack(`${name}@${version}`, partial);
     if ((await integrityOf(downloaded)) !== pin.integrity[arch]) {
-      throw new BottleError('IMAGE_BUILD_FAILED', `${name}@${pin.version} is not what images/pins.json says it is`, {
+      throw new BottleError('IMAGE_BUILD_FAILED', `${name}@${version} is not what images/pins.json says it is`, {
         hint: 'when the version was just changed, change its integrity too; else do not trust the registry that npm uses',
       });
     }

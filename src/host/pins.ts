@@ -15,7 +15,7 @@ export type Arch = 'x64' | 'arm64';
 
 /** One npm package per architecture, with what its tarball must hash to. */
 export interface PackagePin {
-  /** Package name; `{arch}` stands for {@link Arch}. */
+  /** Package name; in it and in the version, `{arch}` stands for {@link Arch}. */
   package: string;
   version: string;
   integrity: Record<Arch, string>;
@@ -28,6 +28,7 @@ export interface Pins {
   debian: { suite: string; packages: string[] };
   node: PackagePin;
   claude: PackagePin;
+  codex: PackagePin;
 }
 
 /** @param root the package's folder; another one in tests */

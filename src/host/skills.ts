@@ -1,4 +1,5 @@
 /** Finds skills on the host and reads them whole. */
+import { createHash } from 'node:crypto';
 import { readdir, readFile, realpath, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -30,6 +31,27 @@ export async function findSkills(folders: readonly string[], names: readonly str
   throw new BottleError('SKILL_NOT_FOUND', `${what}: looked at ${looked.join(' and ')}`, {
     hint: `put ${missing.length === 1 ? "the skill's folder at" : 'each folder into place, as'} ${looked[0]}, then retry`,
   });
+}
+
+/**
+ * Changes with whatever is in the skills' folders: names, sizes and times of what is in them, read without a look into
+ * any file. A skill that is missing counts as that.
+ * @returns 16 hex digits
+ */
+export async function skillsDigest(folders: readonly string[], names: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const name of names) {
+    const directory = await firstDirectory(folders.map((folder) => path.join(folder, name)));
+    hash.update(`${name}\0${directory ?? ''}\0`);
+    if (directory === undefined) continue;
+    const entries = await readdir(directory, { recursive: true, withFileTypes: true }).catch(() => []);
+    const files = entries.map((entry) => path.join(entry.parentPath, entry.name)).sort();
+    for (const file of files.slice(0, MOST_ENTRIES)) {
+      const found = await stat(file).catch(() => undefined);
+      hash.update(`${file}\0${found?.size ?? ''}\0${found?.mtimeMs ?? ''}\0`);
+    }
+  }
+  return hash.digest('hex').slice(0, 16);
 }
 
 async function firstDirectory(candidates: readonly string[]): Promise<string | undefined> {

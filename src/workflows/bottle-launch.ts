@@ -18,10 +18,12 @@ import { type Decision, type Ending, GraphRunner } from '../core/graph-runner.ts
 import { validateLaunch } from '../core/launch-input.ts';
 import { detailsMarkdown, type LaunchIdentity, statusDocument } from '../core/launch-view.ts';
 import { Observation } from '../core/observation.ts';
-import type { StatusDocument } from '../core/status.ts';
-import type { BundleResult } from '../core/step-io.ts';
-import { LAUNCH_STEPS } from '../core/steps.ts';
+import type { StatusDocument, StopReason } from '../core/status.ts';
+import type { BundleResult, PrepareResult } from '../core/step-io.ts';
+import { launchSteps } from '../core/steps.ts';
 import { AnswerDelivery, endGrants, handleVerdict } from './agent-requests.ts';
+import { endOfLifetime } from './limits.ts';
+import { handleChanges, type ManifestChanges, manifestChanges } from './manifest-changes.ts';
 import { abortUpdate, FAILURE, retryUpdate, skipUpdate, statusQuery, stopUpdate } from './messages.ts';
 import { type StepActivities, stepActivities } from './step-activities.ts';
 import { VisibleState } from './visible-state.ts';
@@ -54,7 +56,7 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
   const visible = new VisibleState(launch, input.driver ?? null);
   const status = () => statusDocument(launch, runner, observed);
   const publish = () => visible.show(status());
-  const runner: GraphRunner = new GraphRunner(LAUNCH_STEPS, {
+  const runner: GraphRunner = new GraphRunner(launchSteps(input), {
     run: async (step) => {
       const outcome = await steps.run(step);
       if (step === 'bundle' && outcome.ok === true) {
@@ -69,11 +71,19 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     now: () => Date.now(),
   });
 
+  const changes = manifestChanges(runner, steps, { bottle: { id: workflowId, runId }, input });
   setHandler(statusQuery, status, { description: 'The status document of the bottle' });
-  handleDecision(runner, 'retry', retryUpdate, 'Run the held step again, in place (argument: a step id, or none)');
+  handleDecision(
+    runner,
+    'retry',
+    retryUpdate,
+    'Run the held step again, in place, with what is on disk now (argument: a step id, or none)',
+    changes,
+  );
   handleDecision(runner, 'skip', skipUpdate, 'Treat the held step as done (argument: a step id, or none)');
   handleDecision(runner, 'abort', abortUpdate, 'Give up: undo everything and fail (argument: a step id, or none)');
   handleVerdict(observed.book, publish);
+  handleChanges(runner, changes);
   setHandler(stopUpdate, () => stop(runner, 'stopped'), {
     description: 'Stop the bottle: undo everything and complete',
   });
@@ -84,6 +94,7 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     void heal(runner, steps, observed, publish);
     void answers.deliver(runner);
     void endGrants(observed.book, publish);
+    void endOfLifetime(runner, () => endBySelf(runner, observed, 'lifetime'));
     const ended = await runner.run();
     await condition(allHandlersFinished);
     return ended;
@@ -103,8 +114,11 @@ async function heal(
 ): Promise<void> {
   for (;;) {
     await condition(() => runner.phase === 'ready');
-    const news = await watch(observed.watchFrom());
+    const idleLimit = (): number | null => (runner.value('prepare') as PrepareResult).plan.limits.idleMs;
+    const idleMs = idleLimit();
+    const news = await watch({ ...observed.watchFrom(), idleMs }, () => idleLimit() !== idleMs);
     if (news === undefined) return;
+    if (news.idle === true) return endBySelf(runner, observed, 'idle');
     observed.take(news);
     publish();
     runner.renew(news.steps);
@@ -116,21 +130,34 @@ function handleDecision(
   decision: Decision,
   update: UpdateDefinition<string, [step?: string]>,
   description: string,
+  changes?: ManifestChanges,
 ): void {
+  const refuse = (refusal: string | undefined): void => {
+    if (refusal !== undefined) throw ApplicationFailure.nonRetryable(refusal, FAILURE.notHeld);
+  };
   setHandler<string, [step?: string], UpdateDefinition<string, [step?: string]>>(
     update,
-    (step) => `${decision}: ${runner.decide(decision, step ?? undefined).join(', ')}`,
+    async (step) => {
+      await changes?.takeOver('retry');
+      // Somebody else may have decided while the files were read.
+      refuse(runner.refusal(decision, step ?? undefined));
+      return `${decision}: ${runner.decide(decision, step ?? undefined).join(', ')}`;
+    },
     {
       description,
       validator: (step) => {
         // The Temporal UI sends whatever a person typed: nothing, null or any JSON.
         const target: unknown = step ?? undefined;
         const named = target === undefined || typeof target === 'string';
-        const refusal = named ? runner.refusal(decision, target) : 'step: expected a step id, or nothing';
-        if (refusal !== undefined) throw ApplicationFailure.nonRetryable(refusal, FAILURE.notHeld);
+        refuse(named ? runner.refusal(decision, target) : 'step: expected a step id, or nothing');
       },
     },
   );
+}
+
+function endBySelf(runner: GraphRunner, observed: Observation, reason: StopReason): void {
+  if (!runner.isEnding) observed.stoppedBy = reason;
+  runner.stop('stopped');
 }
 
 function stop(runner: GraphRunner, kind: 'stopped' | 'cancelled'): string {

@@ -25,6 +25,10 @@ export const stopUpdate = defineUpdate<string, []>('stop');
  * order; `for` (`10m`) is how long a granted route lasts.
  */
 export const decideUpdate = defineUpdate<string, unknown[]>('decide');
+/** Resolves the secrets again and hands them to the daemons; the machine is not touched. */
+export const reloadUpdate = defineUpdate<string, []>('reload');
+/** Takes over what has changed in the manifest, in place: just the steps whose part of it changed run again. */
+export const applyUpdate = defineUpdate<string, []>('apply');
 
 export const statusQuery = defineQuery<StatusDocument>('status');
 
@@ -40,4 +44,6 @@ export const FAILURE = {
   aborted: 'Aborted',
   notHeld: 'NotHeld',
   noSuchRequest: 'NoSuchRequest',
+  /** Its one detail is an error of the table, with code, message and hint. */
+  refused: 'Refused',
 } as const;

@@ -5,15 +5,18 @@ import {
   type ActivityOptions,
   ApplicationFailure,
   CancellationScope,
+  condition,
   isCancellation,
   proxyActivities,
+  proxyLocalActivities,
   TimeoutFailure,
 } from '@temporalio/workflow';
 import type { ErrorView } from '../core/errors.ts';
 import type { StepOutcome } from '../core/graph-runner.ts';
+import type { RereadInput, RereadResult } from '../core/plan-change.ts';
 import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
 import type { StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
-import { LAUNCH_STEPS, type LaunchStep, type StepId } from '../core/steps.ts';
+import { type LaunchStep, launchSteps, type StepId } from '../core/steps.ts';
 
 /** Three quick attempts, then the step is held. No schedule-to-close limit: a worker may be away for days. */
 const OPTIONS = {
@@ -23,8 +26,6 @@ const OPTIONS = {
   retry: { maximumAttempts: 3, initialInterval: '200 milliseconds', backoffCoefficient: 2 },
 } as const satisfies ActivityOptions;
 
-const SPECS = new Map<string, LaunchStep>(LAUNCH_STEPS.map((spec) => [spec.id, spec]));
-
 /** Watching lasts as long as the bottle; it touches nothing, so nobody waits for it to notice that it was cancelled. */
 const WATCH_OPTIONS = {
   startToCloseTimeout: '365 days',
@@ -33,17 +34,31 @@ const WATCH_OPTIONS = {
   retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
 } as const satisfies ActivityOptions;
 
+/** It reads a few files and is over at once, so it goes without a task of its own; a custom image may have to be built. */
+const REREAD_OPTIONS = { startToCloseTimeout: '10 minutes', retry: { maximumAttempts: 1 } } as const;
+
+const NO_NEWS: WatchNews = { steps: [], daemons: null, asked: [], refused: [], cursor: null };
+
 type ActivityTable = Record<string, (input: unknown) => Promise<StepReturn<unknown>>>;
 
 export interface StepActivities {
   run(step: string): Promise<StepOutcome>;
   undo(step: string): Promise<StepOutcome>;
   cancelRunning(): void;
-  /** Resolves with what happened in a ready bottle; undefined once it is being undone. */
-  watch(from: Pick<WatchInput, 'daemons' | 'cursor'>): Promise<WatchNews | undefined>;
+  /** Reads the manifest again. @throws ApplicationFailure with the error's view as its detail */
+  reread(input: RereadInput): Promise<RereadResult>;
+  /**
+   * Resolves with what happened in a ready bottle; undefined once it is being undone.
+   * @param outdated whether it should watch for something else by now: it ends with no news then
+   */
+  watch(
+    from: Pick<WatchInput, 'daemons' | 'cursor' | 'idleMs'>,
+    outdated: () => boolean,
+  ): Promise<WatchNews | undefined>;
 }
 
 export function stepActivities(context: LaunchContext): StepActivities {
+  const specs = new Map<string, LaunchStep>(launchSteps(context.input).map((spec) => [spec.id, spec]));
   const activities = proxyActivities<ActivityTable>(OPTIONS);
   const forward = new CancellationScope();
 
@@ -62,25 +77,38 @@ export function stepActivities(context: LaunchContext): StepActivities {
       forward.run(async () => {
         const input = stepInput(step as StepId, context);
         if (input === undefined) return missingInput(step);
-        return call(step, (SPECS.get(step) as LaunchStep).summary, input);
+        return call(step, (specs.get(step) as LaunchStep).summary, input);
       }),
     // Shielded here and not by the caller: a cancel request or an update starts it from within the workflow's own
     // scope, where a cancel request would end it at once.
     undo: (step) =>
       CancellationScope.nonCancellable(() => {
-        const { undo } = SPECS.get(step) as LaunchStep;
+        const { undo } = specs.get(step) as LaunchStep;
         return call(undo as string, `Undo ${step}`, undoInput(context));
       }),
     cancelRunning: () => forward.cancel(),
-    watch: (from) =>
+    reread: async (input) => {
+      const { reread } = proxyLocalActivities<{ reread(input: RereadInput): Promise<StepReturn<RereadResult>> }>(
+        REREAD_OPTIONS,
+      );
+      return (await reread(input)).value;
+    },
+    watch: (from, outdated) =>
       forward.run(async () => {
         const { watch } = proxyActivities<{ watch(input: unknown): Promise<StepReturn<WatchNews>> }>(WATCH_OPTIONS);
         const options = { activityId: 'watch', summary: 'Watching bundle and machine, and what the agent asks' };
+        const scope = new CancellationScope();
+        const begin = scope.run(() => watch.executeWithOptions(options, [{ ...undoInput(context), ...from }]));
+        // Everything that goes back cancels the waiting too.
+        condition(outdated).then(
+          () => scope.cancel(),
+          () => undefined,
+        );
         try {
-          return (await watch.executeWithOptions(options, [{ ...undoInput(context), ...from }])).value;
+          return (await begin).value;
         } catch (error) {
-          if (isCancellation(error)) return undefined;
-          throw error;
+          if (!isCancellation(error)) throw error;
+          return forward.consideredCancelled ? undefined : { ...NO_NEWS, cursor: from.cursor };
         }
       }),
   };

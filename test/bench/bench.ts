@@ -7,6 +7,7 @@
  *   in-process   the same graph by the same runner in one process, no Temporal
  * Nothing here asserts a time. The document's form is contract.md's.
  */
+import { measureApply } from './apply.ts';
 import { measureChain } from './chain.ts';
 import { type Figure, figure, ratios } from './figures.ts';
 import { measureLaunches } from './launches.ts';
@@ -20,6 +21,7 @@ const report = (line: string): void => void process.stderr.write(`${line}\n`);
 
 const launches = await measureLaunches(runs, report);
 const takeover = await measureTakeover(5, report);
+const applied = await measureApply(5, report);
 const chain = await measureChain(5, report);
 if (chain.scanner !== 'pipelock') report('chain: measured with the allow-list proxy, since there is no pipelock here');
 
@@ -55,6 +57,7 @@ const figures: Figure[] = [
     'x',
   ),
   figure('takeover.ms', takeover, 'ms', 500),
+  figure('apply.routeMs', applied, 'ms', 1000),
   figure('chain.addedMs', chain.addedMs, 'ms'),
   figure('chain.streamRatio', chain.streamRatio, 'x'),
   figure('bundle.readyMs', chain.readyMs, 'ms', 1500),

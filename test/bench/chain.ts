@@ -67,7 +67,7 @@ async function fullBundle(world: World): Promise<Pick<BundleInput, 'uplink' | 's
     uplink: world.network.name,
     scanner: await imageScanner(),
     plans: {
-      pipelock: { allow: ['pkg.test private'] },
+      pipelock: { allow: ['pkg.test private'], intercept: false },
       egress: { routes: [route] },
       gitGate: { repos: [{ ...repo, allowForce: false, allowDelete: false, ca: null }] },
       supervise: { maxPending: 10 },

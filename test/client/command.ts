@@ -16,6 +16,8 @@ export interface Outcome {
 export interface RunOptions {
   input?: string;
   env?: NodeJS.ProcessEnv;
+  /** Default: this process's own. */
+  cwd?: string;
   /** What to do when stderr says something; in this order, each once. */
   reactions?: [says: RegExp, act: (child: ChildProcess) => unknown][];
 }
@@ -44,9 +46,10 @@ export async function commandLine(host: string): Promise<CommandLine> {
     BOTTLE_CACHE: process.env['BOTTLE_CACHE'] ?? path.join(os.homedir(), '.cache', 'bottle'),
     HOME: directory,
   };
-  const run = (args: string[], { input = '', env: more = {}, reactions = [] }: RunOptions = {}): Promise<Outcome> => {
+  const run = (args: string[], { input = '', env: more = {}, cwd, reactions = [] }: RunOptions = {}): Promise<Outcome> => {
     const child = spawn(process.execPath, [path.join(root, 'dist/client/main.js'), ...args], {
       env: { ...env, ...more },
+      ...(cwd === undefined ? {} : { cwd }),
     });
     let stdout = '';
     let stderr = '';

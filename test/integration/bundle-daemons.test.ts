@@ -74,7 +74,7 @@ async function waitingBundle(): Promise<Bundle> {
         Object.assign(await target.createContainer(options), { attach: () => new Promise(() => undefined) });
     },
   });
-  const begun = ensureBundle({ docker, owner: site.owner }, bundle.input, stop.signal);
+  const begun = ensureBundle({ ...site, docker }, bundle.input, stop.signal);
   begun.catch(() => undefined);
   await daemonsUntil(site, bundle.name, () => true);
   stop.abort();

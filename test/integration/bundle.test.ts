@@ -5,14 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Scanner } from '../../src/core/bundle-plans.ts';
-import {
-  EGRESS_LISTEN_HOST,
-  EGRESS_PORT,
-  EGRESS_URL,
-  GIT_GATE_PORT,
-  PIPELOCK_PORT,
-  SUPERVISE_PORT,
-} from '../../src/core/daemons.ts';
+import { EGRESS_PORT, EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from '../../src/core/daemons.ts';
+import { egressListenHost } from '../../src/core/egress-address.ts';
 import { bundleName, LABEL } from '../../src/core/names.ts';
 import type { BottleRef, BundleInput, NetworkFacts } from '../../src/core/step-io.ts';
 import { ensureBundle, removeBundle } from '../../src/host/bundle.ts';
@@ -101,7 +95,7 @@ describe('ensuring a bundle', () => {
     const before = await site.inspect(bundle.name);
     const { pipelock } = await daemonsIn(site, bundle.name);
     expect(await isUnlisted(bundle, 'new.invalid')).toBe(true);
-    const plans = plansOf({ pipelock: { allow: ['new.invalid'] } });
+    const plans = plansOf({ pipelock: { allow: ['new.invalid'], intercept: false } });
     await ensureBundle(site, { ...bundle.input, plans }, never);
     expect(await isUnlisted(bundle, 'new.invalid')).toBe(false);
     expect(await isUnlisted(bundle, 'api.anthropic.com')).toBe(true);
@@ -184,7 +178,7 @@ describe('ensuring a bundle', () => {
     const input = await newInput(full());
     const name = bundleName(input.bottle.id);
     const killed = new AbortController();
-    const gone = ensureBundle({ docker: deafDocker(), owner: site.owner }, input, killed.signal);
+    const gone = ensureBundle({ ...site, docker: deafDocker() }, input, killed.signal);
     gone.catch(() => undefined);
     await expect.poll(() => statusOf(name)).toBe('running');
     const states = () => daemonsIn(site, name).catch(() => undefined);
@@ -407,7 +401,7 @@ describe('the container', () => {
     const listening = await runIn(site, shared.name, ['cat', '/proc/net/tcp', '/proc/net/tcp6']);
     expect(listeners(listening.stdout).sort()).toEqual(
       [
-        `${EGRESS_LISTEN_HOST}:${EGRESS_PORT}`,
+        `${egressListenHost(shared.bottle.runId)}:${EGRESS_PORT}`,
         ...[PIPELOCK_PORT, GIT_GATE_PORT, SUPERVISE_PORT].map((port) => `${shared.network.bundleIp}:${port}`),
       ].sort(),
     );

@@ -47,7 +47,8 @@ function checkOf({ scanner: kind = 'allow-list', plans }: BundleChange = {}): Pa
 const check = ({ bottle, network }: Home, change: Partial<CheckInput> = {}) => {
   const { daemons = ['pipelock'], allow = ['api.anthropic.com'], secrets = [] } = change;
   const kind = change.scanner ?? 'allow-list';
-  return site.step('check', { bottle, network, driver: 'docker', daemons, scanner: kind, allow, secrets });
+  const template = 'claude' as const;
+  return site.step('check', { bottle, network, driver: 'docker', daemons, scanner: kind, template, allow, secrets });
 };
 
 /** What is wrong according to the check, one finding a line. */
@@ -110,7 +111,7 @@ describe('the check', () => {
     const home = await site.machine('check');
     await site.step('bundle', {
       ...site.bundleInput(home.bottle, home.network, {
-        plans: { pipelock: { allow: ['api.anthropic.com', 'unlisted.bottle.invalid'] } },
+        plans: { pipelock: { allow: ['api.anthropic.com', 'unlisted.bottle.invalid'], intercept: false } },
       }),
     });
     expect(await findings(home)).toEqual([

@@ -7,14 +7,8 @@ import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import {
-  EGRESS_LISTEN_HOST,
-  EGRESS_NAME,
-  EGRESS_PORT,
-  GIT_GATE_PORT,
-  PIPELOCK_PORT,
-  SUPERVISE_PORT,
-} from '../../src/core/daemons.ts';
+import { EGRESS_NAME, EGRESS_PORT, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from '../../src/core/daemons.ts';
+import { egressListenHost } from '../../src/core/egress-address.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
 import { GUEST } from '../../src/core/plan.ts';
 import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
@@ -82,7 +76,7 @@ describe('a machine', () => {
     const words = await from(mine, [
       ...[PIPELOCK_PORT, GIT_GATE_PORT, SUPERVISE_PORT].map((open): Target => [bundleIp, open]),
       ...closed.map((port): Target => [bundleIp, port]),
-      [EGRESS_LISTEN_HOST, EGRESS_PORT],
+      [egressListenHost(mine.bottle.runId), EGRESS_PORT],
     ]);
     expect(words).toEqual([...Array(3).fill('connected'), ...Array(closed.length + 1).fill('ECONNREFUSED')]);
   });

@@ -35,7 +35,7 @@ describe('prepare', () => {
       driver: 'docker',
       sources: {
         agent: path.join(site.settings.home, 'agents/demo.md'),
-        bottle: path.join(site.settings.home, 'bottles/dev.md'),
+        bottles: [path.join(site.settings.home, 'bottles/dev.md')],
       },
       images: { guest: site.images.guest, bundle: site.images.bundle },
       bundle: { pipelock: { allow: ['api.anthropic.com', 'pkg.example.com'] } },
@@ -145,9 +145,12 @@ egress:
   test('run again reads what is on disk now', async () => {
     const bottle = site.bottle();
     site.write('agents/demo.md', '---\nbottle: missing\n---\n');
-    await expect(prepare(bottle)).rejects.toMatchObject({ type: 'BOTTLE_FILE_NOT_FOUND' });
+    await expect(prepare(bottle)).rejects.toMatchObject({
+      type: 'MANIFEST_INVALID',
+      message: expect.stringContaining('there is no bottle file'),
+    });
     site.write('agents/demo.md', 'mended');
-    expect((await prepare(bottle)).plan.sources.bottle).toBeNull();
+    expect((await prepare(bottle)).plan.sources.bottles).toEqual([]);
     site.write('agents/demo.md', '');
     expect((await prepare(bottle)).plan.prompt.empty).toBe(true);
     expect(readFileSync(path.join(stateOf(bottle), 'prompt.md'), 'utf8')).toBe('');
@@ -156,20 +159,20 @@ egress:
   test.each([
     ['AGENT_NOT_FOUND', 'demo', {}, /there is no agent demo: .*agents\/demo\.md is missing/],
     ['AGENT_NOT_FOUND', '../demo', {}, /is not an agent's name/],
-    ['BOTTLE_FILE_NOT_FOUND', 'demo', { 'agents/demo.md': '---\nbottle: dev\n---' }, /bottles\/dev\.md/],
-    ['MANIFEST_INVALID', 'demo', { 'agents/demo.md': '---\nskill: [x]\n---' }, /agents\/demo\.md: skill: unknown key/],
+    ['MANIFEST_INVALID', 'demo', { 'agents/demo.md': '---\nbottle: dev\n---' }, /bottles\/dev\.md/],
+    ['MANIFEST_INVALID', 'demo', { 'agents/demo.md': '---\nskill: [x]\n---' }, /agents\/demo\.md:2:1: skill: unknown key; did you mean skills\?/],
     ['MANIFEST_INVALID', 'demo', { 'agents/demo.md': '---\na: [\n---' }, /agents\/demo\.md:3?\d?.*is not YAML/],
     [
       'MANIFEST_INVALID',
       'demo',
       { 'agents/demo.md': '---\nbottle: dev\n---', 'bottles/dev.md': '---\nallow: "*"\n---' },
-      /bottles\/dev\.md: allow: expected a list/,
+      /bottles\/dev\.md:2:8: allow: expected a list/,
     ],
     [
       'MANIFEST_INVALID',
       'demo',
       { 'agents/demo.md': '', 'config.yaml': 'network: {pool: 1}' },
-      /config\.yaml: network/,
+      /config\.yaml:1:17: network\.pool/,
     ],
     ['DRIVER_UNAVAILABLE', 'demo', { 'agents/demo.md': '---\ndriver: smolvm\n---' }, /smolvm/],
   ])('fails with %s for a person to mend (%s, %j)', async (type, agent, files, message) => {

@@ -4,13 +4,15 @@ import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { PLACEHOLDER } from '../../src/core/agent-environment.ts';
+
 import { EGRESS_URL } from '../../src/core/daemons.ts';
 import { GUEST } from '../../src/core/plan.ts';
-import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
+import { claude, CLAUDE_PLACEHOLDER as PLACEHOLDER } from '../../src/core/providers/claude.ts';
+import type { ProviderContext } from '../../src/core/providers/provider.ts';
+import type { AgentInput, BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
 import { writeBottleState } from '../../src/host/bottle-state.ts';
 import { makePlan } from '../../src/host/planning.ts';
-import { type ActivitySite, activitySite } from '../support/activity-site.ts';
+import { type ActivitySite, activityEnvironment, activitySite } from '../support/activity-site.ts';
 import { sh } from '../support/docker-site.ts';
 
 let site: ActivitySite;
@@ -26,12 +28,12 @@ const inside = (script: string, options: Parameters<typeof sh>[3] = {}) => sh(si
 
 async function keepPrompt(prompt: string): Promise<void> {
   site.write('agents/demo.md', prompt);
-  const { plan } = await makePlan({ settings: site.settings, agent: 'demo', env: {} });
+  const { plan } = await makePlan({ settings: site.settings, launch: { agent: 'demo' }, env: {} });
   await writeBottleState(site.settings, bottle.id, plan, prompt);
 }
 
 describe('provision.prompt', () => {
-  const provision = () => site.step('provision.prompt', { bottle, driver: 'docker' });
+  const provision = () => site.step('provision.prompt', { bottle, driver: 'docker', digest: '' });
   const stat = async (): Promise<string> =>
     (await inside(`stat -c '%a %U %s' ${GUEST.promptFile} ${path.dirname(GUEST.promptFile)}`)).stdout;
 
@@ -51,7 +53,9 @@ describe('provision.prompt', () => {
 
   test('of a bottle whose state is gone says so, for a person to decide', async () => {
     const { id, runId } = site.bottle();
-    await expect(site.step('provision.prompt', { bottle: { id, runId }, driver: 'docker' })).rejects.toMatchObject({
+    await expect(
+      site.step('provision.prompt', { bottle: { id, runId }, driver: 'docker', digest: '' }),
+    ).rejects.toMatchObject({
       type: 'STATE_MISSING',
       nonRetryable: true,
     });
@@ -59,9 +63,9 @@ describe('provision.prompt', () => {
 });
 
 describe('provision.skills', () => {
-  const directory = GUEST.skillsDirectory;
+  const directory = claude.skillsDirectory;
   const provision = (skills: string[], target: string = directory) =>
-    site.step('provision.skills', { bottle, driver: 'docker', skills, directory: target });
+    site.step('provision.skills', { bottle, driver: 'docker', skills, digest: '', directory: target });
   const skill = (name: string): string => path.join(site.settings.home, 'skills', name);
   /** Every path below the skills' folder with type, mode, owner and link target. */
   const tree = async (target: string = directory): Promise<string[]> =>
@@ -164,7 +168,7 @@ describe('provision.skills', () => {
       '---\nskills: [review]\nenv: {BOTTLE_GUEST_SKILLS_DIR: /home/agent/elsewhere/deep}\n---\n',
     );
     const planOf = async (env: NodeJS.ProcessEnv) =>
-      (await makePlan({ settings: site.settings, agent: 'demo', env })).plan.guest.skillsDirectory;
+      (await makePlan({ settings: site.settings, launch: { agent: 'demo' }, env })).plan.guest.skillsDirectory;
     const byManifest = await planOf({ BOTTLE_GUEST_SKILLS_DIR: '/ignored' });
     site.write('agents/demo.md', '---\nskills: [review]\n---\n');
     const byHost = await planOf({ BOTTLE_GUEST_SKILLS_DIR: '/home/agent/elsewhere/host' });
@@ -380,12 +384,33 @@ describe('provision.agent', () => {
     /trust|Select\s*login|Choose\s*the\s*text\s*style|Do\s*you\s*want|Bypass\s*Permissions\s*mode|Yes,\s*I\s*accept|Unable\s*to\s*connect/i;
 
   beforeAll(async () => {
-    await provision({ url: `http://${network.bundleIp}:9100/mcp`, apiKey: PLACEHOLDER.api_key });
-    await provision({ url: `http://${network.bundleIp}:9100/mcp`, apiKey: PLACEHOLDER.api_key });
+    await provision(withModel());
+    await provision(withModel());
   });
 
-  const provision = (how: { url: string | null; apiKey: string | null }) =>
-    site.step('provision.agent', { bottle, driver: 'docker', ...how });
+  const ALONE: ProviderContext = {
+    modelUrl: null,
+    credential: null,
+    superviseUrl: null,
+    promptEmpty: true,
+    caBundle: null,
+  };
+  const withModel = (): ProviderContext => ({
+    ...ALONE,
+    modelUrl: MODEL.ANTHROPIC_BASE_URL,
+    credential: 'api_key',
+    superviseUrl: `http://${network.bundleIp}:9100/mcp`,
+  });
+  const provision = (context: ProviderContext, more: Partial<AgentInput> = {}) =>
+    site.step('provision.agent', {
+      bottle,
+      driver: 'docker',
+      template: 'claude',
+      context,
+      privateEnv: {},
+      message: null,
+      ...more,
+    });
 
   test('leaves the seeds to the agent alone, and no key in them but the last characters of the placeholder', async () => {
     const { stdout } = await inside('stat -c "%a %U %n" .claude.json .claude/settings.json; cat .claude.json', {
@@ -429,10 +454,29 @@ describe('provision.agent', () => {
   });
 
   test('where there is no key and no supervise says nothing of either', async () => {
-    await provision({ url: null, apiKey: null });
+    await provision(ALONE);
     const seeds = JSON.parse((await inside('cat ~/.claude.json')).stdout) as object;
     expect(Object.keys(seeds)).not.toContain('customApiKeyResponses');
     expect(Object.keys(seeds)).not.toContain('mcpServers');
+  });
+
+  test('keeps variables of the host and the first message to the agent, whatever is in them', async () => {
+    const value = `a 'quoted' "value" $HOME \\ and\na second line`;
+    process.env['BOTTLE_TEST_VALUE'] = value;
+    const privateEnv = { SEEN: { from: 'host', variable: 'BOTTLE_TEST_VALUE' } } as const;
+    await provision(ALONE, { privateEnv, message: 'Say hello.' });
+    await provision(ALONE, { privateEnv, message: 'Say hello.' });
+    delete process.env['BOTTLE_TEST_VALUE'];
+    expect((await inside(`${GUEST.withEnvFile} printenv SEEN; cat ${GUEST.messageFile}`)).stdout).toBe(
+      `${value}\nSay hello.`,
+    );
+    expect((await inside(`stat -c '%a %U' ${GUEST.privateEnvFile} ${GUEST.messageFile}`)).stdout).toBe(
+      '600 agent\n600 agent\n',
+    );
+    await expect(provision(ALONE, { privateEnv })).rejects.toMatchObject({
+      type: 'ENV_MISSING',
+      message: 'no value for SEEN (the host has no BOTTLE_TEST_VALUE)',
+    });
   });
 
   test('gives the way out to every process', async () => {
@@ -440,5 +484,52 @@ describe('provision.agent', () => {
     expect((await inside('echo $HTTPS_PROXY $https_proxy $HTTP_PROXY $http_proxy')).stdout.trim().split(' ')).toEqual(
       Array(4).fill(proxy),
     );
+  });
+});
+
+describe('a provisioner that is broken off at any moment', () => {
+  const files = (text: string): [string, Parameters<typeof site.step>[0], object, string][] => [
+    ['prompt', 'provision.prompt', { digest: '' }, `cat ${GUEST.promptFile}`],
+    [
+      'skills',
+      'provision.skills',
+      { skills: ['cut'], digest: '', directory: claude.skillsDirectory },
+      'cat ~/.claude/skills/cut/SKILL.md',
+    ],
+    ['git', 'provision.git', { network, repos: [], user: { name: text } }, 'git config --system user.name'],
+    ['supervise', 'provision.supervise', { url: `http://${text}/mcp` }, `grep -o '${text}' ${GUEST.mcpFile}`],
+    [
+      'agent',
+      'provision.agent',
+      {
+        template: 'claude',
+        context: {
+          modelUrl: null,
+          credential: null,
+          superviseUrl: `http://${text}`,
+          promptEmpty: true,
+          caBundle: null,
+        },
+        privateEnv: {},
+        message: null,
+      },
+      `grep -o '${text}' ~/.claude.json`,
+    ],
+  ];
+
+  test.each([0, 1, 2, 3, 4])('does all of its work when it runs again (%i)', async (at) => {
+    for (const [round, delay] of [1, 4, 12, 25, 50].entries()) {
+      const text = `round-${round}`;
+      const [what, name, input, look] = files(text)[at] as ReturnType<typeof files>[number];
+      await keepPrompt(text);
+      site.write('skills/cut/SKILL.md', text);
+      const environment = activityEnvironment();
+      const step = () => site.step(name, { bottle, driver: 'docker', ...input } as never);
+      const cut = site.step(name, { bottle, driver: 'docker', ...input } as never, environment);
+      setTimeout(() => environment.cancel(), delay);
+      await cut.catch(() => undefined);
+      await step();
+      expect((await inside(look)).stdout.trim(), `${what}, ${delay} ms`).toBe(text);
+    }
   });
 });

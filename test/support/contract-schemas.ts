@@ -9,6 +9,7 @@ const error = z.strictObject({
   code: z.string().regex(/^[A-Z][A-Z_]+$/),
   message: z.string().regex(/^[^\n]+$/),
   hint: z.string().optional(),
+  problems: z.array(z.string()).optional(),
 });
 
 const stepIds = [
@@ -17,6 +18,7 @@ const stepIds = [
   'bundle',
   'machine.create',
   'machine.start',
+  'provision.ca',
   'provision.prompt',
   'provision.skills',
   'provision.git',
@@ -67,6 +69,7 @@ export const statusSchema = z.strictObject({
   uiUrl: z.url().nullable(),
   startedAt: timestamp,
   readyAt: timestamp.nullable(),
+  stoppedBy: z.enum(['lifetime', 'idle']).nullable(),
   network: z
     .strictObject({ name: z.string(), subnet: z.cidrv4().endsWith('/28'), gateway: ipv4, bundleIp: ipv4 })
     .nullable(),

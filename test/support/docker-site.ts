@@ -54,7 +54,7 @@ export type BundleChange = Partial<Omit<BundleInput, 'plans'>> & { plans?: Parti
 
 /** A bundle that lets through to these hosts and does nothing else. */
 export const plansOf = (plans: Partial<BundlePlans> = {}): BundlePlans => ({
-  pipelock: { allow: ['api.anthropic.com'] },
+  pipelock: { allow: ['api.anthropic.com'], intercept: false },
   egress: null,
   gitGate: null,
   supervise: null,
@@ -115,6 +115,7 @@ export async function dockerSite(): Promise<DockerSite> {
         daemons: daemonsOf(plans),
         bundle: plans,
         provider: { template: 'claude', credential: null },
+        prompt: { empty: true, digest: '' },
       }),
       resources: { cpus: 2, memoryMiB: 1024, pids: 256 },
     }),

@@ -1,6 +1,7 @@
 /** `bottle claude`: the agent itself, in the machine's workspace. */
 import process from 'node:process';
-import { GUEST, type Plan } from '../../core/plan.ts';
+
+import { agentCommand } from '../agent-command.ts';
 import type { Context } from '../context.ts';
 import { localMachine } from '../local-machine.ts';
 import { type ExecOptions, execAttached, execCaptured } from '../machine-exec.ts';
@@ -10,7 +11,7 @@ export async function run(context: Context, id: string, args: string[]): Promise
   const { plan, driver } = await localMachine(context, id);
   const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true && !output.flags.json;
   const options: ExecOptions = {
-    argv: claudeArguments(plan, args),
+    argv: agentCommand(plan, args),
     interactive: terminal || process.stdin.isTTY !== true,
     terminal,
     // The guest has no terminfo of its own to guess from.
@@ -20,10 +21,4 @@ export async function run(context: Context, id: string, args: string[]): Promise
   const captured = await execCaptured(driver, id, options);
   output.result({ id, ...captured }, '');
   return captured.exitCode;
-}
-
-/** The prompt goes along when and only when it is not empty. */
-export function claudeArguments(plan: Pick<Plan, 'prompt'>, args: readonly string[]): string[] {
-  const prompt = plan.prompt.empty ? [] : ['--append-system-prompt-file', GUEST.promptFile];
-  return ['claude', ...prompt, ...args];
 }

@@ -1,8 +1,11 @@
 /** `bottle retry`, `skip` and `abort`: decide a hold, then wait as `up` does. */
 import type { UpdateDefinition } from '@temporalio/common';
+import { addAnswers, readAnswers, readPlan } from '../../host/bottle-state.ts';
+import type { Settings } from '../../host/settings.ts';
 import { abortUpdate, retryUpdate, skipUpdate } from '../../workflows/messages.ts';
 import { describeBottle, isOpen, noSuchBottle, queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
+import { askOperator } from '../questions.ts';
 import { clean } from '../render/text.ts';
 import { withSession } from '../session.ts';
 import { isGoingDown } from '../settle.ts';
@@ -25,10 +28,20 @@ export async function run(context: Context, decision: Decision, id: string, step
     if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
     await assertWorker(session, settings, description.taskQueue.replace(/^bottle@/, ''));
     const launch = { id, runId: description.runId };
+    if (decision === 'retry') await answerOpenQuestions(settings, id);
     const answer = await sendUpdate(session, launch, UPDATES[decision], step === undefined ? [] : [step]);
     output.note(clean(answer));
     const now = await queryStatus(session, launch).catch(() => undefined);
     const goal = decision === 'abort' || (now !== undefined && isGoingDown(now)) ? 'gone' : 'ready';
     return waitFor(session, launch, goal, output, { joining: true });
   });
+}
+
+/** What the manifest asks and nobody has answered yet, such as for a launch that the Temporal UI has started. */
+async function answerOpenQuestions(settings: Settings, id: string): Promise<void> {
+  const [plan, known] = await Promise.all([readPlan(settings, id), readAnswers(settings, id)]);
+  if (plan === undefined) return;
+  // Without a terminal the step is held again, and says what is missing.
+  const answers = await askOperator(plan, known).catch(() => ({}));
+  if (Object.keys(answers).length > 0) await addAnswers(settings, id, answers);
 }

@@ -1,6 +1,7 @@
 /** `bottle exec`: run a command in the machine; its exit code is the command's. */
 import process from 'node:process';
 import { BottleError } from '../../core/errors.ts';
+import { withPrivateEnv } from '../agent-command.ts';
 import type { Context } from '../context.ts';
 import { localMachine } from '../local-machine.ts';
 import { type ExecOptions, execAttached, execCaptured } from '../machine-exec.ts';
@@ -15,8 +16,7 @@ export interface ExecFlags {
 
 export async function run(context: Context, id: string, argv: string[], flags: ExecFlags): Promise<number> {
   const { output } = context;
-  const options: ExecOptions = {
-    argv,
+  const options: Omit<ExecOptions, 'argv'> = {
     interactive: flags.interactive === true,
     terminal: flags.tty === true,
     user: flags.user,
@@ -27,9 +27,10 @@ export async function run(context: Context, id: string, argv: string[], flags: E
   if (options.terminal && process.stdin.isTTY !== true && options.interactive) {
     throw new BottleError('USAGE', 'standard input is not a terminal', { hint: 'leave -t out' });
   }
-  const { driver } = await localMachine(context, id);
-  if (!output.flags.json) return execAttached(driver, id, options);
-  const captured = await execCaptured(driver, id, options);
+  const { plan, driver } = await localMachine(context, id);
+  const request = { ...options, argv: withPrivateEnv(plan, argv) };
+  if (!output.flags.json) return execAttached(driver, id, request);
+  const captured = await execCaptured(driver, id, request);
   output.result({ id, ...captured }, '');
   return captured.exitCode;
 }

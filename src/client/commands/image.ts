@@ -1,19 +1,39 @@
 /** `bottle image build` and `bottle image ls`: the images bottles are made from. */
+import process from 'node:process';
 import Table from 'cli-table3';
+import { ensureCustomImage, guestTag } from '../../host/custom-image.ts';
 import { connectDocker, engine } from '../../host/docker.ts';
 import { ensureImages, imageTags, listImages } from '../../host/images.ts';
+import { makePlan } from '../../host/planning.ts';
 import type { Context } from '../context.ts';
 import { trimLines } from '../render/status-text.ts';
 import { BORDERLESS } from '../render/table.ts';
 import { clean, duration } from '../render/text.ts';
 
-export async function build({ output }: Context, options: { force?: boolean }): Promise<number> {
+export async function build(
+  { output, settings }: Context,
+  agent: string | undefined,
+  options: { force?: boolean },
+): Promise<number> {
   const docker = connectDocker();
-  await engine('build images', () =>
-    ensureImages(docker, { report: (line) => output.note(clean(line)), force: options.force === true }),
-  );
-  const tags = await imageTags();
-  output.result(tags, () => Object.values(tags).join('\n'));
+  const report = (line: string): void => output.note(clean(line));
+  const force = options.force === true;
+  if (agent === undefined) {
+    await engine('build images', () => ensureImages(docker, { report, force }));
+    const tags = await imageTags();
+    output.result(tags, () => Object.values(tags).join('\n'));
+    return 0;
+  }
+  const { plan } = await makePlan({ settings, launch: { agent, cwd: process.cwd() } });
+  const { dockerfile, images, provider } = plan;
+  const guest = provider.template === 'codex' ? 'codex' : 'guest';
+  await engine('build images', async () => {
+    await ensureImages(docker, { report, force: force && dockerfile === null, kinds: ['base', guest, 'bundle'] });
+    if (dockerfile === null) return;
+    const base = await guestTag(provider.template);
+    await ensureCustomImage(docker, { dockerfile, tag: images.guest, base }, { report, force });
+  });
+  output.result(images, () => Object.values(images).join('\n'));
   return 0;
 }
 

@@ -1,17 +1,23 @@
 /** `bottle up`: launch a bottle and show how it comes up. */
-import type { EgressRoutePlan } from '../../core/bundle-plans.ts';
+import process from 'node:process';
 import { BottleError } from '../../core/errors.ts';
-import { validateLaunch } from '../../core/launch-input.ts';
-import { assertBottleId, taskQueueOf } from '../../core/names.ts';
-import type { Plan } from '../../core/plan.ts';
+import { type LaunchInput, validateLaunch } from '../../core/launch-input.ts';
+import { assertBottleId, candidateId, taskQueueOf } from '../../core/names.ts';
 import type { Driver } from '../../core/status.ts';
-import type { Run } from '../context.ts';
+import type { Planned } from '../../host/planning.ts';
+import type { Settings } from '../../host/settings.ts';
+import type { Context, Run } from '../context.ts';
 import { NO_PIPELOCK } from '../render/scanner.ts';
 
 export interface UpOptions {
   name?: string;
   host?: string;
   driver?: string;
+  bottle?: string[];
+  cwd?: boolean;
+  gitignore?: boolean;
+  prompt?: string;
+  replace?: boolean;
   wait: boolean;
   dryRun?: boolean;
 }
@@ -19,26 +25,31 @@ export interface UpOptions {
 export const run: Run<[agent: string, options: UpOptions]> = async (context, agent, options) => {
   const { output, settings } = context;
   const host = options.host ?? settings.host;
-  const driver = driverOf(options.driver);
+  const asked = launchInput(agent, options);
   if (options.name !== undefined) assertBottleId(options.name);
-  const plan = await localPlan(context.settings, host, agent, driver);
-  if (options.dryRun === true) return dryRun(plan, host, output);
-  if (plan?.scanner === 'allow-list') output.note(`note: ${NO_PIPELOCK} (bottle doctor says why)`);
+  if (host !== settings.host && asked.copyCwd !== undefined)
+    throw new BottleError('USAGE', `--cwd copies a folder of this host, and cannot to ${host}`);
+  const local = host === settings.host ? await planHere(settings, asked) : undefined;
+  if (options.dryRun === true) return dryRun(context, local, host);
+  if (local?.planned.plan.scanner === 'allow-list') output.note(`note: ${NO_PIPELOCK} (bottle doctor says why)`);
+  if (local !== undefined) await tellNotes(context, local.planned);
 
   const [{ temporalTarget }, { readyEngine }, { startLaunch }] = await Promise.all([
     import('../../host/temporal-target.ts'),
     import('../engine.ts'),
     import('../launch.ts'),
   ]);
+  const launch = await withAnswers(settings, local, asked);
   const target = await temporalTarget(settings);
-  const session = await readyEngine(settings, target, host, output);
+  const session = await readyEngine(settings, target, host, output).catch(dropping(settings, launch));
   try {
-    const launched = await startLaunch(session, {
-      agent,
-      host,
-      name: options.name,
-      ...(driver === undefined ? {} : { driver }),
-    });
+    const name = options.name ?? (options.replace === true ? candidateId(agent, 1) : undefined);
+    if (options.replace === true && name !== undefined) {
+      const { takeDownFirst } = await import('../replace.ts');
+      const left = await takeDownFirst(context, session, name).catch(dropping(settings, launch));
+      if (left !== 0) return left;
+    }
+    const launched = await startLaunch(session, { ...launch, host, name }).catch(dropping(settings, launch));
     output.note(`launching ${launched.id} on ${host}${urlText(target.uiUrl(launched.id, launched.runId))}`);
     const { showOnce, waitFor } = await import('../wait.ts');
     return options.wait ? await waitFor(session, launched, 'ready', output) : await showOnce(session, launched, output);
@@ -47,61 +58,96 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
   }
 };
 
+/** What the operator answered is kept by nobody when there is no launch to take it. */
+const dropping =
+  (settings: Settings, { answers }: LaunchInput) =>
+  async (error: unknown): Promise<never> => {
+    if (answers !== undefined) {
+      const { dropAnswers } = await import('../../host/bottle-state.ts');
+      await dropAnswers(settings, answers);
+    }
+    throw error;
+  };
+
 const urlText = (url: string | null): string => (url === null ? '' : ` (${url})`);
+
+function launchInput(agent: string, options: UpOptions): LaunchInput {
+  const driver = driverOf(options.driver);
+  if (options.gitignore === true && options.cwd !== true)
+    throw new BottleError('USAGE', '--gitignore goes with --cwd', { hint: 'it leaves out what git ignores' });
+  const cwd = process.cwd();
+  const input: LaunchInput = {
+    agent,
+    ...(driver === undefined ? {} : { driver }),
+    ...(options.bottle === undefined ? {} : { bottles: options.bottle }),
+    ...(options.cwd === true ? { cwd, copyCwd: options.gitignore === true ? 'unignored' : 'all' } : {}),
+    ...(options.prompt === undefined ? {} : { prompt: options.prompt }),
+  };
+  const wrong = OPTION_NAMES.flatMap(([field, option]) => {
+    const answer = validateLaunch('any', 'bottle@any', [{ ...input, agent: 'any' }]);
+    return typeof answer === 'string' && answer.startsWith(`${field}:`) ? [answer.replace(field, option)] : [];
+  });
+  if (wrong[0] !== undefined) throw new BottleError('USAGE', wrong[0]);
+  return input;
+}
+
+const OPTION_NAMES: readonly [field: keyof LaunchInput, option: string][] = [
+  ['bottles', '--bottle'],
+  ['cwd', '--cwd'],
+  ['prompt', '--prompt'],
+];
 
 function driverOf(text: string | undefined): Driver | undefined {
   if (text === undefined || text === 'docker' || text === 'smolvm') return text;
   throw new BottleError('USAGE', `--driver is "${text.slice(0, 40)}", expected docker or smolvm`);
 }
 
-/** This host's manifest is checked before anything is started; another host's only by the worker there. */
-async function localPlan(
-  settings: { host: string } & Parameters<typeof import('../../host/planning.ts').makePlan>[0]['settings'],
-  host: string,
-  agent: string,
-  driver: Driver | undefined,
-): Promise<Plan | undefined> {
-  if (host === settings.host) {
-    const { makePlan } = await import('../../host/planning.ts');
-    return (await makePlan({ settings, agent, driver })).plan;
-  }
-  const input = validateLaunch('any', taskQueueOf(host), [{ agent }]);
-  if (typeof input === 'string') throw new BottleError('USAGE', input);
-  return undefined;
+interface Local {
+  launch: LaunchInput;
+  planned: Planned;
 }
 
-function dryRun(plan: Plan | undefined, host: string, output: Parameters<Run<[]>>[0]['output']): number {
-  if (plan === undefined) {
+/**
+ * This host's manifest is checked before anything is started; another host's only by the worker there. The working folder
+ * goes along only where it matters: when the agent was found in it, or it is to be copied.
+ */
+async function planHere(settings: Settings, asked: LaunchInput): Promise<Local> {
+  const { makePlan } = await import('../../host/planning.ts');
+  const here = { ...asked, cwd: process.cwd() };
+  const planned = await makePlan({ settings, launch: here });
+  if (asked.copyCwd !== undefined) {
+    const { assertWorkspaceFolder } = await import('../../host/workspace.ts');
+    await assertWorkspaceFolder(here.cwd);
+  }
+  const found = planned.manifest.agent.file.startsWith(`${settings.home}/`) ? asked : here;
+  return { launch: found, planned };
+}
+
+async function withAnswers(settings: Settings, local: Local | undefined, asked: LaunchInput): Promise<LaunchInput> {
+  if (local === undefined) {
+    const input = validateLaunch('any', taskQueueOf('any'), [asked]);
+    if (typeof input === 'string') throw new BottleError('USAGE', input);
+    return asked;
+  }
+  const { askOperator } = await import('../questions.ts');
+  const answers = await askOperator(local.planned.plan);
+  if (Object.keys(answers).length === 0) return local.launch;
+  const { layAnswersAside } = await import('../../host/bottle-state.ts');
+  return { ...local.launch, answers: await layAnswersAside(settings, answers) };
+}
+
+async function tellNotes({ output }: Context, { manifest }: Planned): Promise<void> {
+  const { problemText } = await import('../../core/manifest/problems.ts');
+  for (const note of manifest.notes) output.note(`note: ${problemText(note)}`);
+}
+
+async function dryRun({ output }: Context, local: Local | undefined, host: string): Promise<number> {
+  if (local === undefined) {
     throw new BottleError('USAGE', `--dry-run plans for this host only, not for ${host}`, {
       hint: 'run it on that host',
     });
   }
-  output.result(plan, () => planText(plan));
+  const { plannedDocument, plannedText } = await import('../render/planned.ts');
+  output.result(plannedDocument(local.planned), () => plannedText(local.planned));
   return 0;
 }
-
-function planText(plan: Plan): string {
-  const { sources, images, resources, bundle } = plan;
-  const list = (values: readonly string[]): string => (values.length === 0 ? '-' : values.join(', '));
-  const rows: [string, string][] = [
-    ['agent', plan.agent],
-    ['agent file', sources.agent],
-    ['bottle file', sources.bottle ?? '-'],
-    ['driver', plan.driver],
-    ['prompt', plan.prompt.empty ? 'empty' : 'from the agent file'],
-    ['skills', list(plan.skills)],
-    ['allowed hosts', list(bundle.pipelock.allow)],
-    ['routes', list((bundle.egress?.routes ?? []).map(routeText))],
-    ['repositories', list((bundle.gitGate?.repos ?? []).map(({ name, upstream }) => `${name} (${upstream})`))],
-    ['daemons', list(plan.daemons)],
-    ['scanner', plan.scanner],
-    ['environment', list(Object.keys(plan.env))],
-    ['resources', `${resources.cpus} CPUs, ${resources.memoryMiB} MiB, ${resources.pids} processes`],
-    ['subnet pool', plan.pool],
-    ['images', list(Object.values(images))],
-  ];
-  return rows.map(([name, value]) => `${name.padEnd(14)} ${value}`).join('\n');
-}
-
-const routeText = ({ id, auth }: EgressRoutePlan): string =>
-  auth === null ? id : `${id} (${auth.scheme} from ${auth.secret})`;

@@ -26,7 +26,11 @@ afterEach(async () => {
 });
 
 /** A proxy with these entries, whose names resolve as given (to loopback unless told otherwise). */
-async function proxyFor(allow: string[], names: Record<string, Address[]> = {}, egress = false): Promise<number> {
+async function proxyFor(
+  allow: string[],
+  names: Record<string, Address[]> = {},
+  egress: string | null = null,
+): Promise<number> {
   // What it tells of after its test is no other's business.
   const own = records;
   const proxy = await startAllowListProxy({
@@ -61,6 +65,14 @@ const echoServer = () =>
       response.end(JSON.stringify({ method: request.method, url: request.url, headers: request.headers, body }));
     }),
   );
+
+/** An upstream at an address of loopback that answers with it: on Linux each is there. */
+async function listenAt(host: string, port: number): Promise<string> {
+  const server = http.createServer((_request, response) => response.end(host)).listen(port, host);
+  await once(server, 'listening');
+  cleanUp.push(() => server.close());
+  return host;
+}
 
 /** A port nobody listens on. */
 async function closedPort(): Promise<number> {
@@ -271,16 +283,42 @@ describe('an unlisted host', () => {
 });
 
 describe('egress', () => {
-  const EGRESS = { host: '127.0.0.2', port: 9099, verdict: 'allow' } as const;
+  /** Of nobody here. */
+  const ADDRESS = '127.1.2.3';
 
   test.each(['http://egress:9099/', 'http://EGRESS:9099/anthropic/v1/messages?x=1'])(
     'is reached in absolute form, at its own address and without a lookup: %s',
     async (url) => {
-      await get(await proxyFor(['ok.test'], {}, true), url);
-      expect(records).toMatchObject([{ method: 'GET', ...EGRESS }]);
+      const upstream = await listenAt(ADDRESS, 9099);
+      const answer = await get(await proxyFor(['ok.test'], {}, ADDRESS), url);
+      expect([statusOf(answer), bodyOf(answer)]).toEqual([200, upstream]);
+      await logged('GET').toMatchObject({ host: 'egress', port: 9099, verdict: 'allow', status: 200 });
       expect(lookups).toEqual([]);
     },
   );
+
+  test('that cannot be reached is called by its name: its address is not for the guest to know', async () => {
+    const answer = await get(await proxyFor(['ok.test'], {}, ADDRESS), 'http://egress:9099/');
+    expect([statusOf(answer), bodyOf(answer)]).toEqual([502, 'failed: cannot connect to egress:9099 (ECONNREFUSED)']);
+    expect(answer).not.toContain(ADDRESS);
+  });
+
+  test('is where no other name leads to, private or not, either way and in any form of its address', async () => {
+    const port = await echoServer();
+    const proxy = await proxyFor(
+      [`evil.test:${port} private`, `mixed.test:${port} private`],
+      {
+        'evil.test': [LOOPBACK, { address: '::ffff:127.0.0.1', family: 6 }, { address: '::ffff:7f00:1', family: 6 }],
+        'mixed.test': [LOOPBACK, { address: '127.0.0.9', family: 4 }],
+      },
+      LOOPBACK.address,
+    );
+    const answers = [await get(proxy, `http://evil.test:${port}/`), await connectTo(proxy, `evil.test:${port}`)];
+    expect(answers.map(statusOf)).toEqual([502, 502]);
+    expect(answers.join()).toContain('cannot resolve evil.test');
+    // What else the name leads to is tried, and nobody is there.
+    expect(await get(proxy, `http://mixed.test:${port}/`)).toContain(`cannot connect to mixed.test:${port}`);
+  });
 
   test('is refused where it does not run', async () => {
     expect(statusOf(await get(await proxyFor(['ok.test']), 'http://egress:9099/'))).toBe(403);
@@ -288,14 +326,14 @@ describe('egress', () => {
   });
 
   test('is refused to a tunnel, which would be one past whoever looks at requests', async () => {
-    const port = await proxyFor(['ok.test', '*.ok.test'], {}, true);
+    const port = await proxyFor(['ok.test', '*.ok.test'], {}, ADDRESS);
     for (const target of [
       'egress:9099',
       'EGRESS:9099',
       'egress.:9099',
       'egress:443',
-      '127.0.0.2:9099',
-      '[::ffff:127.0.0.2]:9099',
+      `${ADDRESS}:9099`,
+      `[::ffff:${ADDRESS}]:9099`,
     ]) {
       expect([target, statusOf(await connectTo(port, target))]).toEqual([target, 403]);
     }
@@ -304,14 +342,14 @@ describe('egress', () => {
   });
 
   test('is the only thing there is behind that name: no other port, no other spelling of the place', async () => {
-    const port = await proxyFor(['ok.test'], {}, true);
+    const port = await proxyFor(['ok.test'], {}, ADDRESS);
     const others = ['egress/', 'egress:80/', 'egress:8888/', 'egress:9098/', 'x.egress:9099/', 'egress.x:9099/'];
     const places = [
-      '127.0.0.2:9099/',
+      `${ADDRESS}:9099/`,
       '127.0.0.1:9099/',
-      '2130706434:9099/',
-      '0x7f.2:9099/',
-      '[::ffff:127.0.0.2]:9099/',
+      '2130772483:9099/',
+      '0x7f.1.515:9099/',
+      `[::ffff:${ADDRESS}]:9099/`,
     ];
     for (const rest of [...others, ...places]) {
       expect([rest, statusOf(await get(port, `http://${rest}`))]).toEqual([rest, 403]);
@@ -321,7 +359,7 @@ describe('egress', () => {
   });
 
   test('is refused again as soon as the policy says so', async () => {
-    let egress = true;
+    let egress: string | null = ADDRESS;
     const proxy = await startAllowListProxy({
       host: '127.0.0.1',
       port: 0,
@@ -330,7 +368,7 @@ describe('egress', () => {
     });
     cleanUp.push(() => proxy.close());
     await get(proxy.port, 'http://egress:9099/');
-    egress = false;
+    egress = null;
     await get(proxy.port, 'http://egress:9099/');
     expect(records.map(({ verdict }) => verdict)).toEqual(['allow', 'deny']);
   });
@@ -480,7 +518,7 @@ test('closing ends the tunnels that are open', async () => {
   const proxy = await startAllowListProxy({
     host: '127.0.0.1',
     port: 0,
-    policy: () => ({ egress: false, allow: [parseAllowEntry(`127.0.0.1:${upstream}`)] }),
+    policy: () => ({ egress: null, allow: [parseAllowEntry(`127.0.0.1:${upstream}`)] }),
   });
   const socket = await tunnel(proxy.port, `127.0.0.1:${upstream}`);
   socket.write('ping');

@@ -91,7 +91,7 @@ function deliver(child: ChildProcess, config: unknown, revision = 'one'): void {
   child.stdin?.write(`${JSON.stringify({ revision, config })}\n`);
 }
 const listing = (...allow: string[]) => ({
-  pipelock: { kind: 'allow-list', listen: { host, port: PIPELOCK_PORT }, allow, egress: false },
+  pipelock: { kind: 'allow-list', listen: { host, port: PIPELOCK_PORT }, allow, egress: null },
 });
 const proxyAnswers = (path: string) =>
   fetch(`http://${host}:${PIPELOCK_PORT}${path}`).then((response) => response.json());

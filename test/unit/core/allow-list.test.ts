@@ -154,6 +154,23 @@ describe('reading entries', () => {
   });
 
   test.each([
+    ['a.test', false, false],
+    ['a.test private', true, false],
+    ['a.test tunnel', false, true],
+    ['*.a.test:8443 private tunnel', true, true],
+    ['[2001:db8::7] tunnel private', true, true],
+  ])('%j: what stands after the host, in any order', (entry, isPrivate, tunnel) => {
+    expect(parseAllowEntry(entry)).toMatchObject({ private: isPrivate, tunnel });
+  });
+
+  test('"tunnel" changes nothing of what may be reached', () => {
+    const entries = ['a.test tunnel', '*.b.test:8443 tunnel'].map(parseAllowEntry);
+    expect(decide(entries, 'a.test', 443)).toEqual({ verdict: 'allow', host: 'a.test', private: false });
+    expect(decide(entries, 'a.test', 8443)).toMatchObject({ verdict: 'deny' });
+    expect(decide(entries, 'x.b.test', 8443)).toMatchObject({ verdict: 'allow', private: false });
+  });
+
+  test.each([
     '',
     '*',
     '*.',
@@ -168,6 +185,13 @@ describe('reading entries', () => {
     '*.10.0.0.1',
     '::1',
     'a.test public',
+    'a.test private private',
+    'a.test tunnel tunnel',
+    'a.test tunnel private tunnel',
+    'a.test  tunnel',
+    'a.test TUNNEL',
+    'a.test tunnel:8443',
+    'tunnel a.test',
     'egress',
     'EGRESS.:9099 private',
     '*.egress',

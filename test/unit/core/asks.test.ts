@@ -102,6 +102,7 @@ describe('a way out', () => {
   test.each([
     '*.example.com',
     'example.com private',
+    'example.com tunnel',
     'https://example.com',
     'example.com/path',
     'user@example.com',

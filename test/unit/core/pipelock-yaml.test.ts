@@ -9,7 +9,7 @@ import { findProgram } from '../../../src/host/bundle-programs.ts';
 
 const listen = { host: '10.214.3.18', port: 8888 };
 const yaml = (change: Partial<PipelockYamlInput> = {}): string =>
-  pipelockYaml({ listen, allow: [], formerlyAllowed: [], egress: false, ...change });
+  pipelockYaml({ listen, allow: [], formerlyAllowed: [], egress: false, intercept: false, ...change });
 
 /** What a person may have written, and what becomes of it; the golden files are the very texts that pipelock gets. */
 const CASES: Record<string, Partial<PipelockYamlInput>> = {

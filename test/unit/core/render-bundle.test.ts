@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import type { BundlePlans, EgressRoutePlan, GitRepoPlan } from '../../../src/core/bundle-plans.ts';
 import { caFilesOf, daemonsOf, secretRefsOf } from '../../../src/core/bundle-plans.ts';
+import { egressListenHost } from '../../../src/core/egress-address.ts';
 import { type BundleRendering, renderBundle } from '../../../src/core/render-bundle.ts';
 import type { RequestView } from '../../../src/core/requests.ts';
 
 const SECRET = 'the-secret-itself';
+const RUN_ID = '01a2b3c4-d5e6-7f80-9a0b-1c2d3e4f5061';
 const route = (change: Partial<EgressRoutePlan> = {}): EgressRoutePlan => ({
   id: 'api.test',
   upstream: 'https://api.test',
@@ -25,18 +27,25 @@ const repo = (change: Partial<GitRepoPlan> = {}): GitRepoPlan => ({
   ...change,
 });
 const FULL: BundlePlans = {
-  pipelock: { allow: ['pkg.test', '*.wild.test', 'odd.test:8443'] },
+  pipelock: { allow: ['pkg.test', '*.wild.test', 'odd.test:8443'], intercept: false },
   egress: { routes: [route()] },
   gitGate: { repos: [repo()] },
   supervise: { maxPending: 10 },
   ca: '/etc/company.pem',
 };
-const NONE: BundlePlans = { pipelock: { allow: [] }, egress: null, gitGate: null, supervise: null, ca: null };
+const NONE: BundlePlans = {
+  pipelock: { allow: [], intercept: false },
+  egress: null,
+  gitGate: null,
+  supervise: null,
+  ca: null,
+};
 
 const render = (change: Partial<BundleRendering> = {}) =>
   renderBundle({
     plans: FULL,
     scanner: 'allow-list',
+    runId: RUN_ID,
     bundleIp: '10.0.0.2',
     requests: [],
     secrets: new Map([['env:TOKEN', SECRET]]),
@@ -44,6 +53,7 @@ const render = (change: Partial<BundleRendering> = {}) =>
       ['/etc/company.pem', 'COMPANY'],
       ['/etc/own.pem', 'OWN'],
     ]),
+    ca: null,
     ...change,
   });
 
@@ -84,10 +94,15 @@ describe('the daemons', () => {
       config.supervise?.listen,
     ]).toEqual([
       { host: '10.0.0.2', port: 8888 },
-      { host: '127.0.0.2', port: 9099 },
+      { host: egressListenHost(RUN_ID), port: 9099 },
       { host: '10.0.0.2', port: 9418 },
       { host: '10.0.0.2', port: 9100 },
     ]);
+  });
+
+  test('the allow-list proxy knows where egress is, where there is one', () => {
+    expect(render().pipelock).toMatchObject({ egress: egressListenHost(RUN_ID) });
+    expect(render({ plans: NONE }).pipelock).toMatchObject({ egress: null });
   });
 });
 
@@ -301,9 +316,9 @@ describe('what the agent is told of a route', () => {
     ['*.x.test:8443', 'https://*.x.test:8443'],
     ['[2001:db8::7]:8443', 'https://[2001:db8::7]:8443'],
   ])('with the entry %s is %s', (entry, url) => {
-    expect(told({ plans: { ...NONE, pipelock: { allow: [entry] }, supervise: { maxPending: 1 } } })).toMatchObject([
-      { url, upstream: url, credential: false },
-    ]);
+    expect(
+      told({ plans: { ...NONE, pipelock: { allow: [entry], intercept: false }, supervise: { maxPending: 1 } } }),
+    ).toMatchObject([{ url, upstream: url, credential: false }]);
   });
 });
 

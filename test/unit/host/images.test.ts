@@ -54,6 +54,7 @@ describe('image tags', () => {
     const tags = await imageTags(folder);
     expect(tags.base).toMatch(/^bottleworks\/base:[0-9a-f]{12}$/);
     expect(tags.guest).toMatch(/^bottleworks\/guest:[0-9a-f]{12}$/);
+    expect(tags.codex).toMatch(/^bottleworks\/codex:[0-9a-f]{12}$/);
     expect(tags.bundle).toMatch(/^bottleworks\/bundle:[0-9a-f]{12}$/);
   });
 
@@ -67,19 +68,23 @@ describe('image tags', () => {
 
   test.each([
     ["the bundle's init", ['bundle'], 'dist/bundle/init.js', /$/, ' changed'],
-    ['the agent', ['guest'], 'images/pins.json', /(claude-code[\s\S]*?"version": ")[^"]*/, '$19.9.9'],
-    ["the agent's content", ['guest'], 'images/pins.json', /(claude-code[\s\S]*?"x64": ")[^"]*/, '$1sha512-other'],
+    ['Claude Code', ['guest'], 'images/pins.json', /(claude-code[\s\S]*?"version": ")[^"]*/, '$19.9.9'],
+    ["Claude Code's content", ['guest'], 'images/pins.json', /(claude-code[\s\S]*?"x64": ")[^"]*/, '$1sha512-other'],
+    ['Codex', ['codex'], 'images/pins.json', /(openai\/codex[\s\S]*?"version": ")[^"]*/, '$19.9.9-linux-{arch}'],
+    ["Codex's content", ['codex'], 'images/pins.json', /(openai\/codex[\s\S]*?"arm64": ")[^"]*/, '$1sha512-other'],
     ["the guest's Dockerfile", ['guest'], 'images/guest/Dockerfile', /$/, '\n# changed\n'],
-    ['the version of Node', ['guest', 'bundle'], 'package.json', /("node": ")\d[^"]*/, '$124.99.0'],
-    ['a Debian package', ['base', 'guest', 'bundle'], 'images/pins.json', /"curl",\s*/, ''],
+    ["Codex's Dockerfile", ['codex'], 'images/codex/Dockerfile', /$/, '\n# changed\n'],
+    ['the version of Node', ['guest', 'codex', 'bundle'], 'package.json', /("node": ")\d[^"]*/, '$124.99.0'],
+    ['a Debian package', ['base', 'guest', 'codex', 'bundle'], 'images/pins.json', /"curl",\s*/, ''],
   ])('%s changes %j', async (_what, kinds, file, from, to) => {
     expect(await changedBy(() => change(file, from, to))).toEqual(kinds);
   });
 
   test("without a build only the bundle's is unknown, and the error says what to do", async () => {
-    const guest = await imageTag('guest', folder);
+    const { base, guest, codex } = await imageTags(folder);
     await rm(join(folder, 'dist'), { recursive: true });
-    expect(await imageTag('guest', folder)).toBe(guest);
+    const known = ['base', 'guest', 'codex'] as const;
+    expect(await Promise.all(known.map((kind) => imageTag(kind, folder)))).toEqual([base, guest, codex]);
     await expect(imageTags(folder)).rejects.toMatchObject({ code: 'IMAGE_MISSING', hint: 'npm run build' });
   });
 });
@@ -159,6 +164,7 @@ describe('npm packages', () => {
       version: '1.0.0',
       integrity: { x64, arm64: '' },
     });
+    const byVersion = { ...pin(good), package: '@some/agent', version: '1.0.0-{arch}' };
     const said: string[] = [];
 
     await expect(npmTarball(pin('sha512-other'), 'x64', (line) => said.push(line))).rejects.toMatchObject({
@@ -167,9 +173,12 @@ describe('npm packages', () => {
     });
     const file = await npmTarball(pin(good), 'x64', (line) => said.push(line));
     expect(await npmTarball(pin(good), 'x64', (line) => said.push(line))).toBe(file);
+    // Some packages have the architecture in their version.
+    expect(await npmTarball(byVersion, 'x64', (line) => said.push(line))).toMatch(/\/some-agent-1\.0\.0-x64\.tgz$/);
 
-    expect(await readFile(join(folder, 'fetched'), 'utf8')).toBe('@some/agent-x64@1.0.0\n'.repeat(2));
-    expect(said).toEqual(Array(2).fill('downloading @some/agent-x64@1.0.0'));
+    const fetched = ['@some/agent-x64@1.0.0', '@some/agent-x64@1.0.0', '@some/agent@1.0.0-x64'];
+    expect(await readFile(join(folder, 'fetched'), 'utf8')).toBe(`${fetched.join('\n')}\n`);
+    expect(said).toEqual(fetched.map((spec) => `downloading ${spec}`));
   });
 });
 

@@ -1,0 +1,49 @@
+/** The front matter of an agent file; what is below it is the prompt. */
+import { z } from 'zod';
+import { driver, env, gitUser, image, manifestName, resources, skillName } from './fields.ts';
+
+/** Of Claude Code's own agent files (`~/.claude/agents/*.md`): accepted and left to it, so that one file can serve both. */
+export const CLAUDE_CODE_KEYS = [
+  'name',
+  'description',
+  'model',
+  'color',
+  'memory',
+  'tools',
+  'disallowedTools',
+  'permissionMode',
+  'maxTurns',
+  'mcpServers',
+  'hooks',
+  'background',
+  'effort',
+  'isolation',
+  'initialPrompt',
+] as const;
+
+const left = z.unknown().optional().describe('left to Claude Code');
+
+export const agentSchema = z.strictObject({
+  bottle: manifestName.optional().describe('the bottle file it lives in; `bottle up --bottle` names others'),
+  skills: z
+    .array(skillName, 'expected a list of skill names')
+    .max(200, 'expected at most 200 skills')
+    .optional()
+    .describe('folders looked up in `~/.bottle/skills`, then in `~/.claude/skills`'),
+  'git-gate': z
+    .strictObject({ user: gitUser.optional().describe('`name`, `email` of who commits') })
+    .optional()
+    .describe("who commits; the repositories are the bottle's"),
+  env: env
+    .optional()
+    .describe('as in a bottle file, and wins over it; an agent file of a repository takes nothing from the host'),
+  driver: driver.optional().describe("wins over the bottle's"),
+  image: image.optional().describe("wins over the bottle's; not in a repository"),
+  resources: resources.optional().describe("each wins over the bottle's"),
+  ...(Object.fromEntries(CLAUDE_CODE_KEYS.map((key) => [key, left])) as Record<
+    (typeof CLAUDE_CODE_KEYS)[number],
+    typeof left
+  >),
+});
+
+export type AgentManifest = z.output<typeof agentSchema>;

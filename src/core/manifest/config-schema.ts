@@ -1,0 +1,54 @@
+/** `config.yaml` in BOTTLE_HOME: what a person sets once for a host. The file and every key in it are optional. */
+import { z } from 'zod';
+import { driver, hostFile } from './fields.ts';
+
+/** Where each bottle's /28 comes from. */
+export const DEFAULT_POOL = '10.214.0.0/16';
+/** Docker's own bridge. */
+export const DEFAULT_UPLINK = 'bridge';
+
+const pool = z
+  .string({ error: `expected a network such as ${DEFAULT_POOL}` })
+  .refine(isPool, { error: `expected an IPv4 network such as ${DEFAULT_POOL}, with a prefix from /8 to /28` });
+const uplink = z
+  .string({ error: 'expected the name of a Docker network' })
+  .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, { error: 'expected the name of a Docker network' });
+const ui = z
+  .url({ protocol: /^https?$/, error: 'expected an http or https URL' })
+  .transform((url) => url.replace(/\/+$/, ''));
+const cpus = z.number({ error: 'expected a number of CPUs' }).gt(0, { error: 'expected more than 0 CPUs' });
+const memory = z.int({ error: 'expected a whole number of MiB' }).min(128, { error: 'expected at least 128 MiB' });
+const pids = z.int('expected a whole number').min(32, 'expected at least 32');
+
+export const configSchema = z.strictObject({
+  driver: driver.optional().describe('the machine driver where neither a manifest nor the command line names one'),
+  network: z
+    .strictObject({
+      pool: pool.default(DEFAULT_POOL).describe(`where each bottle's /28 comes from (${DEFAULT_POOL})`),
+      uplink: uplink
+        .default(DEFAULT_UPLINK)
+        .describe(`the Docker network that is the bundles' way out (\`${DEFAULT_UPLINK}\`)`),
+      ca: hostFile.optional().describe("PEM file of a CA that every upstream may have, such as your company's"),
+    })
+    .default({ pool: DEFAULT_POOL, uplink: DEFAULT_UPLINK }),
+  temporal: z
+    .strictObject({ ui: ui.optional().describe('address of the UI of a server that is not the embedded one') })
+    .default({}),
+  resources: z
+    .strictObject({ cpus: cpus.optional(), memoryMiB: memory.optional(), pids: pids.optional() })
+    .default({})
+    .describe('limits of a machine where the manifest sets none'),
+});
+
+export type Config = z.output<typeof configSchema>;
+
+/** An IPv4 network in CIDR form from /8 to /28, written by its first address, so that nothing is masked away unseen. */
+function isPool(text: string): boolean {
+  const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/.exec(text);
+  if (match === null) return false;
+  const numbers = match.slice(1).map(Number);
+  const prefix = numbers.pop() as number;
+  if (prefix < 8 || prefix > 28 || numbers.some((octet) => octet > 255)) return false;
+  const address = numbers.reduce((sum, octet) => sum * 256 + octet, 0);
+  return address % 2 ** (32 - prefix) === 0;
+}

@@ -1,0 +1,131 @@
+/**
+ * A launch whose manifest has changed on disk: which of its steps would work from something else now, and whether those
+ * that are done can take it. Pure.
+ */
+import type { LaunchInput } from './launch-input.ts';
+import type { Plan } from './plan.ts';
+import { type LaunchContext, stepInput } from './step-input.ts';
+import type { BottleRef, NetworkFacts } from './step-io.ts';
+import { LAUNCH_STEPS, type StepId } from './steps.ts';
+
+export interface RereadInput {
+  bottle: BottleRef;
+  launch: LaunchInput;
+  /** What the launch works from until now. */
+  plan: Plan;
+  network: NetworkFacts;
+  /** `retry`: what is done must stay as it is; `apply`: what can be done again in place is. */
+  mode: 'retry' | 'apply';
+  /** Steps that are done, or under way. */
+  built: string[];
+}
+
+export interface RereadResult {
+  /** Null: nothing that matters has changed. */
+  plan: Plan | null;
+  /** Done steps that have to run again, in the order of the launch. */
+  again: string[];
+}
+
+/** A network or a machine cannot become another; everything else is written anew into what there is. */
+const FIXED: ReadonlySet<string> = new Set(['network', 'machine.create', 'machine.start']);
+
+export interface PlanChange {
+  /** What the launch works from from now on. */
+  plan: Plan;
+  /** Steps that would work from something else than until now. */
+  changed: StepId[];
+  /** Done ones among them. */
+  again: StepId[];
+  /** Those of them that cannot; empty when the change can be taken over. */
+  refused: StepId[];
+  /** What has changed, in the manifest's words. */
+  keys: string[];
+}
+
+/**
+ * @param found the plan that the files make now
+ */
+export function planChange(input: RereadInput, found: Plan): PlanChange {
+  const plan = withHostFacts(found, input.plan);
+  const changed = LAUNCH_STEPS.map(({ id }) => id).filter(
+    (step) => step !== 'prepare' && inputText(step, input, input.plan) !== inputText(step, input, plan),
+  );
+  const again = changed.filter((step) => input.built.includes(step));
+  const refused = again.filter((step) => (input.mode === 'retry' ? step !== 'check' : FIXED.has(step)));
+  return { plan, changed, again, refused, keys: changedKeys(input.plan, plan) };
+}
+
+/** What a newer version of bottle or another config.yaml would bring is no change of the manifest. */
+function withHostFacts(found: Plan, plan: Plan): Plan {
+  const { pool, uplink, scanner } = plan;
+  const ours = (tag: string): boolean => /^bottleworks\/(guest|codex)[:-]/.test(tag);
+  const sameKind =
+    ours(found.images.guest) && ours(plan.images.guest) && found.provider.template === plan.provider.template;
+  const guest = sameKind ? plan.images.guest : found.images.guest;
+  return { ...found, pool, uplink, scanner, images: { guest, bundle: plan.images.bundle } };
+}
+
+function inputText(step: StepId, { bottle, launch, network }: RereadInput, plan: Plan): string {
+  const context: LaunchContext = {
+    bottle,
+    input: launch,
+    requests: () => [],
+    result: (id) => (id === 'prepare' ? { plan, uiUrl: null } : id === 'network' ? network : undefined),
+  };
+  return JSON.stringify(stepInput(step, context));
+}
+
+/** Beginnings of paths in a plan, and what a person knows them by; longest first. */
+const NAMES: readonly [path: string, name: string][] = [
+  ['bundle.pipelock.allow', 'allow'],
+  ['bundle.pipelock.intercept', 'intercept'],
+  ['bundle.egress', 'egress.routes'],
+  ['bundle.gitGate', 'git-gate.repos'],
+  ['bundle.supervise', 'supervise'],
+  ['bundle.ca', 'network.ca'],
+  ['git.user', 'git-gate.user'],
+  ['images', 'image'],
+  ['dockerfile', 'image'],
+  ['privateEnv', 'env'],
+  ['prompt', 'the prompt'],
+  ['provider', 'agent_provider'],
+  ['skillsDigest', 'skills'],
+  ['guest', 'BOTTLE_GUEST_SKILLS_DIR'],
+];
+/** They follow from what else has changed. */
+const FOLLOWING: ReadonlySet<string> = new Set(['sources', 'daemons']);
+
+/** `resources.cpus (2 -> 4)`: what differs between two plans; values only of what is short and no reference to a secret. */
+export function changedKeys(before: Plan, after: Plan): string[] {
+  const keys = differences([], before, after)
+    .filter(({ path }) => !FOLLOWING.has(path[0] ?? ''))
+    .map(({ path, from, to }) => {
+      const whole = path.join('.');
+      const named = NAMES.find(([beginning]) => whole === beginning || whole.startsWith(`${beginning}.`));
+      if (named !== undefined) return named[0] === 'privateEnv' ? `env.${path[1]}` : named[1];
+      return isShort(from) && isShort(to) ? `${whole} (${from} -> ${to})` : whole;
+    });
+  return [...new Set(keys)];
+}
+
+const isShort = (value: unknown): boolean =>
+  typeof value === 'number' ||
+  typeof value === 'boolean' ||
+  (typeof value === 'string' && /^[\w./:-]{1,40}$/.test(value));
+
+interface Difference {
+  path: string[];
+  from: unknown;
+  to: unknown;
+}
+
+function differences(path: string[], from: unknown, to: unknown): Difference[] {
+  if (JSON.stringify(from) === JSON.stringify(to)) return [];
+  if (!isRecord(from) || !isRecord(to)) return [{ path, from, to }];
+  const keys = [...new Set([...Object.keys(from), ...Object.keys(to)])];
+  return keys.flatMap((key) => differences([...path, key], from[key], to[key]));
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

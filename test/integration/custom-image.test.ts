@@ -1,0 +1,80 @@
+/** A Dockerfile of the person's own on top of our guest image, built by the real Engine. */
+import { rmSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { customImageTag, ensureCustomImage, guestTag } from '../../src/host/custom-image.ts';
+import { type ActivitySite, activitySite } from '../support/activity-site.ts';
+import { runIn } from '../support/run-in-container.ts';
+
+let site: ActivitySite;
+const tags = new Set<string>();
+beforeAll(async () => {
+  site = await activitySite();
+});
+afterAll(async () => {
+  for (const tag of tags)
+    await site.docker
+      .getImage(tag)
+      .remove({ force: true })
+      .catch(() => undefined);
+  await site.dispose();
+});
+
+const DOCKERFILE = 'ARG BASE\nFROM ${BASE}\nUSER root\nCOPY mark /etc/mark\nUSER agent\n';
+
+async function built(): Promise<{ tag: string; said: string[] }> {
+  const base = await guestTag('claude');
+  const dockerfile = path.join(site.settings.home, 'images/mine/Dockerfile');
+  const tag = await customImageTag(dockerfile, base);
+  tags.add(tag);
+  const said: string[] = [];
+  await ensureCustomImage(site.docker, { dockerfile, tag, base }, { report: (line) => said.push(line) });
+  return { tag, said };
+}
+
+describe("an image of the person's own", () => {
+  test('is built once for each content of its folder, and then taken as it is', async () => {
+    site.write('images/mine/Dockerfile', DOCKERFILE);
+    site.write('images/mine/mark', 'one');
+    const first = await built();
+    expect(first.said).toHaveLength(1);
+    expect(await built()).toEqual({ tag: first.tag, said: [] });
+    site.write('images/mine/mark', 'two');
+    const second = await built();
+    expect(second.tag).not.toBe(first.tag);
+    expect(second.said).toHaveLength(1);
+    site.write('images/mine/mark', 'one');
+    expect(await built()).toEqual({ tag: first.tag, said: [] });
+  });
+
+  test('is what the machine of its agent is made from', async () => {
+    site.write('agents/demo.md', '---\nimage: {dockerfile: ../images/mine/Dockerfile}\n---\n');
+    const { plan } = await site.step('prepare', { bottle: site.bottle(), agent: 'demo' });
+    expect(tags).toContain(plan.images.guest);
+    const bottle = site.bottle('custom');
+    const network = await site.network(bottle);
+    await site.driver.create(bottle, { ...site.machineSpec(network), image: plan.images.guest });
+    await site.driver.start(bottle);
+    const { stdout } = await runIn(
+      { docker: site.docker },
+      `bottle-${bottle.id}-machine`,
+      ['cat', '/etc/mark'],
+      'agent',
+    );
+    expect(stdout).toBe('one');
+  });
+
+  test('whose build fails holds the launch with what the build said', async () => {
+    site.write('images/mine/Dockerfile', `${DOCKERFILE}RUN echo broken on purpose && exit 7\n`);
+    await expect(site.step('prepare', { bottle: site.bottle(), agent: 'demo' })).rejects.toMatchObject({
+      type: 'IMAGE_BUILD_FAILED',
+      nonRetryable: true,
+      message: expect.stringContaining('7'),
+    });
+    rmSync(path.join(site.settings.home, 'images'), { recursive: true });
+    await expect(site.step('prepare', { bottle: site.bottle(), agent: 'demo' })).rejects.toMatchObject({
+      type: 'MANIFEST_INVALID',
+      message: expect.stringContaining('there is no such Dockerfile'),
+    });
+  });
+});
