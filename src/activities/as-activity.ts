@@ -1,6 +1,6 @@
 /** Turns a plain step function into an activity: heartbeats, cancellation, errors with code and hint, attempt number. */
 import { ApplicationFailure, activityInfo, cancellationSignal, heartbeat } from '@temporalio/activity';
-import { BottleError, errorView } from '../core/errors.ts';
+import { BottleError, type ErrorView, errorView } from '../core/errors.ts';
 import type { StepReturn } from '../core/step-io.ts';
 import { scrub } from '../host/scrub.ts';
 
@@ -35,8 +35,13 @@ export function asActivity<Input, Result>(
 
 /** What a history keeps for ever of it, so without any secret that this worker has read. */
 function asFailure(error: unknown, attempt: number): ApplicationFailure {
-  const { code, message, hint } = errorView(error);
-  const view = { code, message: scrub(message), ...(hint === undefined ? {} : { hint: scrub(hint) }) };
+  const { code, message, hint, problems } = errorView(error);
+  const view: ErrorView = {
+    code,
+    message: scrub(message),
+    ...(hint === undefined ? {} : { hint: scrub(hint) }),
+    ...(problems === undefined ? {} : { problems: problems.map(scrub) }),
+  };
   return ApplicationFailure.create({
     type: view.code,
     message: view.message,

@@ -6,13 +6,14 @@ import { EGRESS_PORT, EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT }
 import { BottleError } from '../core/errors.ts';
 import { GUEST } from '../core/plan.ts';
 import type { CheckInput } from '../core/step-io.ts';
+import { handedSecrets } from '../host/handed-secrets.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
-import { resolveSecrets } from '../host/secrets.ts';
+
 import type { ActivityHost } from './activity-host.ts';
 
 /** @throws BottleError `CHECK_FAILED` naming every probe that went wrong, `SECRET_MISSING` */
 export async function check(host: ActivityHost, input: CheckInput, signal: AbortSignal): Promise<null> {
-  const secrets = await resolveSecrets(input.secrets);
+  const secrets = await handedSecrets(input.bottle.id, input.secrets, signal);
   const output = new PassThrough();
   const printed = buffer(output);
   const request = { argv: probeArgv(input), stdout: output, stderr: output, signal };

@@ -12,11 +12,12 @@ import { ensureContainer, inspectContainer, removeContainers, startContainer } f
 import { writeToContainer } from './container-input.ts';
 import { containerLines } from './container-log.ts';
 import { type DockerHost, engine, labelFilter, statusOf } from './docker.ts';
+import { forgetHanded } from './handed-secrets.ts';
 import type { Settings } from './settings.ts';
 
 const STOP_SECONDS = 10;
 const READY_SECONDS = 30;
-/** Whoever reads an answer holds it about 20 times over (pipelock-yaml.ts). */
+/** Whoever reads an answer holds up to 25 times as much (pipelock-yaml.ts). */
 const MEMORY_MIB = { plain: 512, intercepting: 1024 } as const;
 /** What a bundle that has run for days said before does not matter; more than it says while a delivery is on its way. */
 const ENOUGH_LINES = 1000;
@@ -33,7 +34,7 @@ export async function ensureBundle(
   signal: AbortSignal,
 ): Promise<BundleResult> {
   const name = bundleName(input.bottle.id);
-  const delivery = await makeDelivery(host.settings, input);
+  const delivery = await makeDelivery(host.settings, input, signal);
   await assertUplink(host, input.uplink);
   const container = await ensureContainer(host, input.bottle, 'bundle', name, bundleSpec(input));
   // Before the start: a daemon must never run without its way out, and the Engine sets both up in one go.
@@ -44,6 +45,7 @@ export async function ensureBundle(
 
 /** Stops the bundle so that its daemons can finish, then removes it. What is not this owner's is not touched. */
 export async function removeBundle(host: DockerHost, id: string): Promise<void> {
+  forgetHanded(id);
   await removeContainers(host, labelFilter(host, id, 'bundle'), STOP_SECONDS);
 }
 

@@ -17,7 +17,7 @@ export type { Config } from '../core/manifest/config-schema.ts';
 export function readConfig(settings: Pick<Settings, 'home'>): Config {
   const parsed = parsedConfig(settings);
   if (parsed.ok) return parsed.written.value;
-  throw manifestError(parsed.problems);
+  throw manifestError(inOrder(parsed.problems));
 }
 
 /** Everything wrong with it. */

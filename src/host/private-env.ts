@@ -33,9 +33,12 @@ export function privateValues(
     });
   }
   const values = Object.fromEntries(found.map(({ name, value = '' }) => [name, value]));
-  for (const value of Object.values(values)) rememberSecret(value);
+  for (const value of Object.values(values)) if (isTelling(value)) rememberSecret(value);
   return values;
 }
+
+/** A common word or a number would be taken out of every line of the log. */
+const isTelling = (value: string): boolean => value.length >= 8 && !/^([A-Za-z]+|\d+)$/.test(value);
 
 /** As text that a POSIX shell reads: within single quotes, everything but a single quote is itself. */
 export function shellExports(values: Readonly<Record<string, string>>): string {

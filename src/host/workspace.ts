@@ -96,7 +96,8 @@ class FirstWords extends Writable {
  * One at a time: a run that was killed on the host may still be at its last lines in the machine. An archive that ends
  * between two entries is a good one to tar, so its last entry is asked for. A rename takes the place of an empty
  * directory or of none in one step, which is how a workspace starts; else it takes two, and what was moved away by a
- * run that came no further is moved back by the next.
+ * run that came no further is moved back by the next. A directory out of the image cannot be moved where layers lie
+ * over each other: mv copies and removes it instead, and what the agent has locked is then removed only.
  */
 const UNPACK_AND_SWAP = `set -eu; cd "$1"; name=$2 incoming=$3 outgoing=.$2.bottle-outgoing
 exec 9<.; flock 9
@@ -108,6 +109,6 @@ trap 'discard "$incoming"' EXIT
 tar -xpf - -C "$incoming" --delay-directory-restore --warning=no-timestamp
 [ -e "$incoming/${ARCHIVED.end}" ] || { echo 'only a part of the archive has arrived'; exit 1; }
 mv -T "$incoming/${ARCHIVED.content}" "$name" 2>/dev/null && exit
-mv -T "$name" "$outgoing"
+mv -T "$name" "$outgoing" 2>/dev/null || discard "$name"
 mv -T "$incoming/${ARCHIVED.content}" "$name"
 { [ -L "$outgoing" ] || chmod u+w "$outgoing"; mv -T "$outgoing" "$incoming/old"; } 2>/dev/null || true`;

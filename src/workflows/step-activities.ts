@@ -130,6 +130,7 @@ function failureOutcome(error: unknown): StepOutcome {
       code: detail?.code ?? cause.type ?? 'INTERNAL',
       message: detail?.message ?? cause.message,
       ...(detail?.hint === undefined ? {} : { hint: detail.hint }),
+      ...(detail?.problems === undefined ? {} : { problems: detail.problems }),
     };
     return { ok: false, attempts: detail?.attempt ?? 1, error: view, lost: view.code === 'WORKER_LOST' };
   }

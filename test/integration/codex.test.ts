@@ -1,46 +1,47 @@
 /**
  * The real Codex in its real image, in a machine as the docker driver makes it, with the environment and the files that
- * a launch gives it. The bundle and the model behind it are played by test/fixtures/responses-api.ts.
+ * a launch gives it, behind a real bundle. Its model is played by test/support/world.ts.
  */
-import { readFile } from 'node:fs/promises';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import type Dockerode from 'dockerode';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { RequestRecord } from '../../src/bundle/allow-list-proxy.ts';
 import { agentEnvironment, providerContext } from '../../src/core/agent-environment.ts';
-import { PIPELOCK_PORT } from '../../src/core/daemons.ts';
+import { daemonsOf } from '../../src/core/bundle-plans.ts';
+import { bundleName } from '../../src/core/names.ts';
 import { GUEST } from '../../src/core/plan.ts';
 import { CODEX_PLACEHOLDER, codex } from '../../src/core/providers/codex.ts';
-import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
+import type { BottleRef } from '../../src/core/step-io.ts';
+import { ensureBundle } from '../../src/host/bundle.ts';
 import { type DockerSite, dockerSite, plansOf, type Ran, run } from '../support/docker-site.ts';
-import { curl } from '../support/run-in-container.ts';
+import { routeTo } from '../support/full-bundle.ts';
+import { startWorld, type World } from '../support/world.ts';
 
-interface Asked {
-  method: string;
-  url: string;
-  authorization?: string;
-  body: string;
-}
-
-const MODEL = 'http://egress:9099/openai/v1/responses';
 const PROMPT = 'Be brief. PROMPT-MARKER\n';
 const SKILL = '---\nname: review\ndescription: SKILL-MARKER\n---\nRead it.\n';
 
 let site: DockerSite;
+let world: World;
 let bottle: BottleRef;
-let outside: Dockerode.Container;
 
 beforeAll(async () => {
   site = await dockerSite();
+  world = await startWorld({ docker: site.docker, image: site.images.guest });
   bottle = site.bottle('codex');
   const network = await site.network(bottle);
-  outside = await playBundle(network);
-  const route = { id: codex.route, upstream: codex.modelUrl, matches: [], auth: null, private: false, ca: null };
+  const auth = codex.auth('api_key', site.secret(world.modelKey));
+  const plans = plansOf({
+    pipelock: { allow: [], intercept: false },
+    egress: { routes: [routeTo('model.test', { id: codex.route, auth })] },
+    supervise: { maxPending: 10 },
+    ca: world.ca.file,
+  });
+  const bundle = site.bundleInput(bottle, network, { uplink: world.network.name, plans });
+  await ensureBundle(site, bundle, new AbortController().signal);
   const plan = {
     env: {},
-    daemons: ['pipelock', 'egress', 'supervise'] as const satisfies string[],
-    bundle: plansOf({ egress: { routes: [route] }, supervise: { maxPending: 1 } }),
+    daemons: daemonsOf(plans),
+    bundle: plans,
     provider: { template: 'codex', credential: 'api_key' } as const,
     prompt: { empty: false, digest: '' },
   };
@@ -58,92 +59,80 @@ beforeAll(async () => {
     files.map(({ path, mode, text }) => ({ path, mode, content: Buffer.from(text) })),
   );
 });
-afterAll(() => site?.dispose());
-
-/** At the bundle's address, so that the machine's environment is the one of every other. */
-async function playBundle({ name, bundleIp }: NetworkFacts): Promise<Dockerode.Container> {
-  const source = await readFile(fileURLToPath(new URL('../fixtures/responses-api.ts', import.meta.url)), 'utf8');
-  const container = await site.stranger({
-    Cmd: ['tini', '--', 'node', '--input-type=module-typescript', '--eval', source],
-    HostConfig: { NetworkMode: name },
-    NetworkingConfig: { EndpointsConfig: { [name]: { IPAMConfig: { IPv4Address: bundleIp } } } },
-  });
-  const retry = ['--retry', '20', '--retry-delay', '1', '--retry-connrefused'];
-  const { stdout, stderr } = await curl(site, container.id, `http://127.0.0.1:${PIPELOCK_PORT}/`, ...retry);
-  expect(stdout, stderr).toBe('[]');
-  return container;
-}
-
-/** What was asked of the outside so far, oldest first. */
-async function asked(): Promise<Asked[]> {
-  return JSON.parse((await curl(site, outside.id, `http://127.0.0.1:${PIPELOCK_PORT}/`)).stdout) as Asked[];
-}
+afterAll(async () => {
+  await site?.dispose();
+  await world?.dispose();
+});
 
 const exec = (...args: string[]): Promise<Ran> =>
   run(site.driver, bottle.id, [...codex.argv({ promptEmpty: false }, ['exec']), ...args]);
 const shell = (script: string): Promise<Ran> => run(site.driver, bottle.id, ['sh', '-c', script]);
 
-/** A message that makes the model run JavaScript, which is how this model calls every tool. */
-const script = (...lines: string[]): string => `run: ${lines.join('; ')}`;
+/** What the proxy was asked so far, oldest first. */
+async function proxied(): Promise<RequestRecord[]> {
+  const log = await site.docker.getContainer(bundleName(bottle.id)).logs({ stdout: true, stderr: true, follow: false });
+  return [...log.toString().matchAll(/\{"method":.*"verdict":.*\}/g)].map(
+    ([line]) => JSON.parse(line) as RequestRecord,
+  );
+}
 
-let before: number;
+let before: { asked: number; proxied: number };
 beforeEach(async () => {
-  before = (await asked()).length;
+  before = { asked: (await world.requests()).length, proxied: (await proxied()).length };
 });
-/** What this test has asked of the outside. */
-const since = async (): Promise<Asked[]> => (await asked()).slice(before);
+/** What this test has asked of the model, and of the proxy. */
+const asked = async () => (await world.requests()).slice(before.asked);
+/** Each once: an answer is logged when it is over, which may be in the next test. */
+const ways = async (): Promise<string[]> => {
+  const all = (await proxied()).slice(before.proxied);
+  return [...new Set(all.map(({ method, host, verdict }) => `${verdict} ${method} ${host}`))];
+};
 
 describe('codex exec', () => {
   test('prints what the model says, as the agent’s user and without a question', async () => {
     expect((await shell('id -un')).stdout).toBe('agent\n');
     const { exitCode, stdout } = await exec('say hi');
-    expect([exitCode, stdout]).toEqual([0, 'hello from the model\n']);
+    expect([exitCode, stdout]).toEqual([0, 'hello from the model: say hi\n']);
   });
 
-  test('asks the proxy for its model at egress, with the placeholder, and for nothing else but the operator’s tools', async () => {
+  test('asks the proxy for its model at egress, and for nothing else; it holds a placeholder, the model sees the key', async () => {
     await exec('say hi');
-    const all = await since();
-    const tools = all.filter(({ url }) => url === '/mcp');
-    expect(tools.map(({ body }) => JSON.parse(body).method)).toEqual([
-      'initialize',
-      'notifications/initialized',
-      'tools/list',
+    await expect.poll(ways).toEqual(['allow POST egress']);
+    expect(await asked()).toEqual([
+      expect.objectContaining({
+        method: 'POST',
+        path: '/v1/responses',
+        headers: expect.objectContaining({ authorization: `Bearer ${world.modelKey}` }),
+      }),
     ]);
-    const others = all.filter((each) => !tools.includes(each));
-    expect(others.map(({ method, url, authorization }) => ({ method, url, authorization }))).toEqual([
-      { method: 'POST', url: MODEL, authorization: `Bearer ${CODEX_PLACEHOLDER}` },
-    ]);
-    expect(tools.every(({ authorization }) => authorization === undefined)).toBe(true);
+    expect((await shell('echo "$OPENAI_API_KEY"')).stdout).toBe(`${CODEX_PLACEHOLDER}\n`);
   });
 
   test('adds the prompt to its own instructions, and knows the skills', async () => {
     await exec('say hi');
-    const [request] = (await since()).filter(({ url }) => url === MODEL);
-    expect(request?.body).toContain('You are Codex');
+    const [request] = await asked();
+    expect(request?.model?.system).toContain('You are Codex');
     expect(request?.body).toContain('PROMPT-MARKER');
-    expect(request?.body).toContain('SKILL-MARKER');
+    expect(request?.model?.system).toContain('SKILL-MARKER');
   });
 
   test('calls a tool of the operator’s, and runs commands that it would ask about elsewhere', async () => {
     const { exitCode, stdout } = await exec(
-      script(
-        'const { content } = await tools.mcp__supervise__ask_operator({ question: "may I?" })',
-        'const removed = await tools.exec_command({ cmd: "mkdir -p a/b && for i in a; do rm -rf $i; done; ls | wc -l" })',
-        'const found = await tools.exec_command({ cmd: "rg --files /home/agent/.codex/rules" })',
-        'text(JSON.stringify([content, removed.output, found.output]))',
+      world.script(
+        { call: 'mcp__supervise__ask_operator', input: { question: 'may I?' } },
+        { run: 'mkdir -p a/b && for i in a; do rm -rf $i; done; ls | wc -l' },
+        { run: 'rg --files /home/agent/.codex/rules' },
       ),
     );
     expect(exitCode).toBe(0);
-    expect(stdout).toContain('asked: may I?');
-    expect(stdout.replaceAll('\\', '')).toContain('"0n"');
-    expect(stdout).toContain('/home/agent/.codex/rules/bottle.rules');
+    expect(stdout).toMatch(/^The tool said: .*pending/);
+    expect(stdout).toContain('The command said: 0\n');
+    expect(stdout).toContain('The command said: /home/agent/.codex/rules/bottle.rules\n');
   });
 
   test.each(['review', '--help'])('takes "%s" for a message', async (message) => {
     const { exitCode, stdout } = await exec(message);
-    expect([exitCode, stdout]).toEqual([0, 'hello from the model\n']);
-    const [request] = (await since()).filter(({ url }) => url === MODEL);
-    expect(JSON.parse(request?.body ?? '').input.at(-1).content).toEqual([{ type: 'input_text', text: message }]);
+    expect([exitCode, stdout]).toEqual([0, `hello from the model: ${message}\n`]);
   });
 
   test('leaves a link to the prompt where it reads instructions, whatever else it writes there', async () => {
@@ -185,9 +174,10 @@ describe('codex in a terminal', () => {
     const drawn = await screen([...codex.argv({ promptEmpty: false }, []), 'say hi'], /hellofromthemodel/);
     expect(drawn).toContain('hellofromthemodel');
     expect(drawn).not.toMatch(/Trustthisfolder|Signin/);
-    const tunnels = (await since()).filter(({ method }) => method === 'CONNECT').map(({ url }) => url);
     // An announcement that it draws where it gets it, and nothing turns off.
-    expect(tunnels).toEqual(['raw.githubusercontent.com:443']);
+    await expect
+      .poll(async () => (await ways()).toSorted())
+      .toEqual(['allow POST egress', 'deny CONNECT raw.githubusercontent.com']);
   });
 
   test('without its files would ask who pays', async () => {

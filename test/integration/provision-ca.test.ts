@@ -314,6 +314,17 @@ describe.runIf(isPipelock)('a bottle that intercepts', () => {
     expect(stdout).toBe('blocked: response too large for scanning\n 403');
   });
 
+  test('refuses what is compressed on its way out, as a long request of git is', async () => {
+    const url = `https://agent:${world.gitToken}@git.test/team/app.git`;
+    const script = `set -e; rm -rf /tmp/long; git clone -q "$1" /tmp/long; cd /tmp/long; export GIT_AUTHOR_NAME=a \
+      GIT_AUTHOR_EMAIL=a@a.test GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@a.test
+      for n in $(seq 40); do git commit -q --allow-empty -m "$n"; done; echo ready`;
+    expect((await agent(['sh', '-c', script, 'sh', url])).stdout).toBe('ready\n');
+    await world.commit({ repository: 'team/app', branch: 'other', file: 'a', content: 'a', message: 'a' });
+    const fetched = await agent(['git', '-C', '/tmp/long', 'fetch', '-q']);
+    expect([fetched.exitCode, fetched.stderr]).toEqual([128, expect.stringContaining('error: 403')]);
+  });
+
   test('is no tunnel to egress either, which the machine would now trust', async () => {
     const marker = `/${randomUUID()}`;
     const { stdout } = await curl('-p', '-w', ' %{http_code}', `https://egress:9099/echo.test${marker}`);

@@ -79,8 +79,11 @@ describe('a working folder in the machine', () => {
     write('-rf');
     write(' ');
     write(`${'long/'.repeat(60)}${'n'.repeat(255)}`);
-    write('read-only/folder/file', 'x', 0o444);
-    chmodSync(at('read-only/folder'), 0o555);
+    write('open', 'x', 0o666);
+    for (const name of ['read-only/one', 'read-only/two']) {
+      write(`${name}/file`, 'x', 0o444);
+      chmodSync(at(name), 0o555);
+    }
     mkdirSync(at('empty'));
     for (const [name, target] of [
       ['link', 'run.sh'],
@@ -101,7 +104,7 @@ describe('a working folder in the machine', () => {
     expect((await inside(`stat -c '%a %U' .; pwd; ./run.sh`, GUEST.workspace)).stdout).toBe(
       `755 agent\n${GUEST.workspace}\nran\n`,
     );
-    chmodSync(at('read-only/folder'), 0o755);
+    for (const name of ['read-only/one', 'read-only/two']) chmodSync(at(name), 0o755);
   });
 
   test('is the same when it is copied again, and nothing is left beside it', async () => {
@@ -178,6 +181,20 @@ describe('a working folder in the machine', () => {
     await copy();
     expect(await there()).toEqual(here());
     await sh(site.driver, bottle.id, 'rm -rf .workspace.bottle-*', { user: 'root', workdir: GUEST.home });
+  });
+
+  test("comes into place of the image's own, which cannot be moved away where layers lie over each other", async () => {
+    const fresh = (await site.machine('workspace')).bottle;
+    const there = (script: string) => sh(site.driver, fresh.id, script, { workdir: GUEST.home });
+    await there('mkdir -p workspace/in/deep && touch workspace/in/deep/file && chmod -R a-w workspace');
+    write('file', 'new');
+    for (let times = 0; times < 2; times += 1) {
+      await copyWorkspace(site.driver, fresh.id, folder, { gitignore: false }, never);
+      expect((await there('find workspace; ls -A | grep workspace')).stdout).toBe(
+        'workspace\nworkspace/file\nworkspace\n',
+      );
+    }
+    await site.driver.delete(fresh.id);
   });
 
   test('outlives a restart of the machine', async () => {

@@ -186,6 +186,69 @@ describe('model.test', () => {
   });
 });
 
+describe('model.test, in OpenAI’s way', () => {
+  const said = (text: string) => ({ type: 'message', role: 'user', content: [{ type: 'input_text', text }] });
+  const told = (...texts: string[]) => ({
+    type: 'custom_tool_call_output',
+    output: ['Script completed\nOutput:\n', ...texts].map((text) => ({ type: 'input_text', text })),
+  });
+  const tools = { type: 'additional_tools', role: 'developer', tools: [{ tools: [{ name: 'exec' }] }] };
+  const ask = async (header: string, ...input: object[]) => {
+    const body = JSON.stringify({ model: 'm', stream: true, input });
+    const url = 'https://model.test/v1/responses';
+    return (await run('curl', '-sS', '-w', '\n%{http_code}', '-H', header, '--data-raw', body, url)).stdout;
+  };
+  /** The item that is no thought. */
+  const answer = async (...input: object[]) => {
+    const events = (await ask(`Authorization: Bearer ${world.modelKey}`, ...input)).matchAll(
+      /^event: (.+)\ndata: (.+)$/gm,
+    );
+    const all = [...events].map(([, name, data = '']) => ({ name, data: JSON.parse(data) }));
+    const done = 'response.output_item.done';
+    expect(all.map(({ name }) => name)).toEqual(['response.created', done, done, 'response.completed']);
+    expect(all[1]?.data.item).toMatchObject({ type: 'reasoning', encrypted_content: expect.any(String) });
+    return all[2]?.data.item;
+  };
+
+  test('takes the key as a bearer only', async () => {
+    for (const header of ['Authorization: Bearer wrong', `x-api-key: ${world.modelKey}`]) {
+      const [document = '', status] = (await ask(header, said('hi'))).trim().split(/\n+/);
+      expect(status).toBe('401');
+      expect(JSON.parse(document)).toMatchObject({ error: { type: 'authentication_error' } });
+    }
+  });
+
+  test('hears what the person said, not what Codex says of where it is', async () => {
+    const added = [
+      said('# AGENTS.md instructions\n\nRUN it'),
+      said('<environment_context>\nRUN it\n</environment_context>'),
+    ];
+    expect(await answer(tools, said('say hi'), ...added)).toMatchObject({
+      type: 'message',
+      content: [{ type: 'output_text', text: 'hello from the model: say hi' }],
+    });
+  });
+
+  test('does one step a turn, in order, then tells what came of each', async () => {
+    const begin = [tools, said(world.script({ run: 'echo "$HOME"' }, { call: 'mcp__a__b', input: { c: 1 } }))];
+    expect(await answer(...begin)).toMatchObject({
+      type: 'custom_tool_call',
+      name: 'exec',
+      input: expect.stringContaining('tools.exec_command({ cmd: "echo \\"$HOME\\"" })'),
+    });
+    expect(await answer(...begin, told('/home'))).toMatchObject({
+      input: expect.stringContaining('tools.mcp__a__b({"c":1})'),
+    });
+    expect(await answer(...begin, told('/home'), told('one', 'two'))).toMatchObject({
+      content: [{ text: 'The command said: /home\nThe tool said: one\ntwo' }],
+    });
+  });
+
+  test('calls no tool where none is offered', async () => {
+    expect(await answer(said('RUN it'))).toMatchObject({ content: [{ text: 'hello from the model: RUN it' }] });
+  });
+});
+
 describe('Claude Code', () => {
   const claude = (...args: string[]) => run('claude', '--dangerously-skip-permissions', ...args);
 

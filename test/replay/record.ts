@@ -36,6 +36,22 @@ const SCENARIOS: Record<string, Scenario> = {
     await it.waitFor(id, isReady);
     await update(it, id, 'stop');
   },
+  'changed-and-applied': async (it, id) => {
+    await it.launch(id, { agent: 'changing' });
+    await it.waitFor(id, isHeld);
+    it.writeAgent('changing', 'bottle: changing\nskills: [greet]', 'Be kind.');
+    await update(it, id, 'retry').catch(() => undefined);
+    await update(it, id, 'apply');
+    await it.waitFor(id, isReady);
+    it.writeBottle('changing', 'allow: [example.com]\nlimits: {lifetime: 4s, idle: 1h}');
+    await update(it, id, 'apply');
+    await update(it, id, 'reload');
+  },
+  'copied-into-and-idle': async (it, id) => {
+    it.writeBottle('idle', 'limits: {idle: 1s}');
+    it.writeAgent('idle', 'bottle: idle');
+    await it.launch(id, { agent: 'idle', cwd: it.settings.home, copyCwd: 'all', prompt: 'Hello.' });
+  },
   'held-and-aborted': async (it, id) => {
     await it.launch(id, { agent: 'hopeless' });
     await it.waitFor(id, isHeld);
@@ -94,6 +110,8 @@ for (const [id, play] of Object.entries(SCENARIOS)) {
     it.writeAgent('demo', 'bottle: closed\nskills: [greet]', 'Be kind.');
     it.writeAgent('unskilled', 'bottle: closed\nskills: [late]');
     it.writeAgent('hopeless', 'skills: [never]');
+    it.writeBottle('changing', '');
+    it.writeAgent('changing', 'bottle: changing\nskills: [gret]');
     it.writeBottle('asking', 'supervise: true');
     it.writeAgent('asker', 'bottle: asking');
     it.writeSkill('greet');

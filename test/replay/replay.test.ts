@@ -48,6 +48,8 @@ const replay = (name: string, history: SavedHistory): Promise<void> =>
 test.each([
   'ready-and-stopped',
   'held-and-retried',
+  'changed-and-applied',
+  'copied-into-and-idle',
   'held-and-aborted',
   'cancelled-while-a-step-ran',
   'cancelled-while-ready',

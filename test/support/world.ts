@@ -1,6 +1,6 @@
 /**
- * The outside world for tests and for the demo, since no internet can be reached: one container that plays a model's
- * API, a git host, a package registry and an echo (test/fixtures/world), on a network of its own.
+ * The outside world for tests and for the demo, since no internet can be reached: one container that plays the APIs of
+ * two vendors of models, a git host, a package registry and an echo (test/fixtures/world), on a network of its own.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
@@ -29,7 +29,7 @@ export interface World {
   readonly address: string;
   /** Of the authority that issued every certificate of the world: PEM, and the same as a file. */
   readonly ca: { readonly cert: string; readonly file: string };
-  /** The one key that https://model.test takes, as x-api-key or as a bearer. */
+  /** The one key that https://model.test takes: of Claude as x-api-key or as a bearer, of Codex as a bearer. */
   readonly modelKey: string;
   /** The one password that https://git.test takes, of any user. */
   readonly gitToken: string;

@@ -108,11 +108,12 @@ describe('help and version', () => {
 
   test('name every command of this version', async () => {
     const { stdout } = await bottle(['--help']);
-    const commands =
-      'up ls status retry skip abort down exec claude logs requests approve deny serve ui doctor hosts image'.split(
-        ' ',
-      );
-    for (const command of commands) expect(stdout).toMatch(new RegExp(`^  ${command} `, 'm'));
+    const commands = [
+      ...'up ls status retry skip abort reload apply down exec claude logs requests approve deny'.split(' '),
+      ...'serve ui doctor hosts check init schema gc image'.split(' '),
+    ];
+    for (const command of commands) expect(stdout).toMatch(new RegExp(`^  ${command}[ |]`, 'm'));
+    expect(stdout).toContain('claude|agent');
   });
 });
 

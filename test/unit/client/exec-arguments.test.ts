@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { claudeArguments } from '../../../src/client/commands/claude.ts';
 import { environment } from '../../../src/client/commands/exec.ts';
 import { separateCommand } from '../../../src/client/exec-arguments.ts';
 
@@ -30,15 +29,4 @@ test('environment pairs are split at the first equals sign, and a refusal repeat
   expect(environment(['A=b=c', 'EMPTY='])).toEqual({ A: 'b=c', EMPTY: '' });
   expect(() => environment(['hunter2'])).toThrow(/^-e expects NAME=VALUE$/);
   expect(() => environment(['=x'])).toThrow('NAME=VALUE');
-});
-
-test('claude gets the prompt file when and only when the prompt is not empty', () => {
-  expect(claudeArguments({ prompt: { empty: true } }, ['-p', 'hi'])).toEqual(['claude', '-p', 'hi']);
-  expect(claudeArguments({ prompt: { empty: false } }, ['-p', 'hi'])).toEqual([
-    'claude',
-    '--append-system-prompt-file',
-    '/home/agent/.bottle/prompt.md',
-    '-p',
-    'hi',
-  ]);
 });

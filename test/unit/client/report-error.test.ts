@@ -23,6 +23,27 @@ test('error lines carry no control characters', () => {
   expect(errorLines({ code: 'A', message: 'b\u001b[31mc', hint: 'd\u0007' })).toEqual(['error[A]: bc', 'hint: d']);
 });
 
+test('several problems are a line each, above the error; one alone is the error', () => {
+  const view = { code: 'MANIFEST_INVALID', message: 'a; b', hint: 'look' };
+  expect(errorLines({ ...view, problems: ['a.md:1:1: one', 'b.md:2:3: \u001b[1mtwo'] })).toEqual([
+    'a.md:1:1: one',
+    'b.md:2:3: two',
+    'error[MANIFEST_INVALID]: 2 problems, listed above',
+    'hint: look',
+  ]);
+  expect(errorLines({ ...view, problems: ['a.md:1:1: one'] })).toEqual(['error[MANIFEST_INVALID]: a; b', 'hint: look']);
+  expect(errorLines({ ...view, problems: [] })).toEqual(['error[MANIFEST_INVALID]: a; b', 'hint: look']);
+});
+
+test('an error of ours keeps its problems where there are several, up to what a history should hold', () => {
+  const error = (count: number) =>
+    viewOf(new BottleError('MANIFEST_INVALID', 'x', { problems: Array.from({ length: count }, (_, at) => `p${at}`) }));
+  expect(error(0)).not.toHaveProperty('problems');
+  expect(error(1)).not.toHaveProperty('problems');
+  expect(error(2).problems).toEqual(['p0', 'p1']);
+  expect(error(60).problems).toHaveLength(50);
+});
+
 test("a worker's JSON log line reads as time, level, message and facts; any other line as it is", () => {
   const time = Date.parse('2026-11-23T10:00:00.000Z');
   expect(

@@ -14,6 +14,7 @@ export function status(steps: StepStatus[], over: Partial<StatusDocument> = {}):
     uiUrl: 'http://127.0.0.1:8233/namespaces/default/workflows/demo/run-1/history',
     startedAt: new Date(STARTED).toISOString(),
     readyAt: null,
+    stoppedBy: null,
     network: null,
     bundle: null,
     machine: null,

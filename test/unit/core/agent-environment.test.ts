@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { agentEnvironment } from '../../../src/core/agent-environment.ts';
+import { agentEnvironment, providerContext } from '../../../src/core/agent-environment.ts';
 import { networkFacts } from '../../../src/core/subnet.ts';
 
 const network = networkFacts('bottle-demo', '10.214.3.16/28');
@@ -8,8 +8,9 @@ const plan = (
 ): Parameters<typeof agentEnvironment>[1] => ({
   env: {},
   daemons: ['pipelock'],
-  bundle: { pipelock: { allow: [] }, egress: null, gitGate: null, supervise: null, ca: null },
+  bundle: { pipelock: { allow: [], intercept: false }, egress: null, gitGate: null, supervise: null, ca: null },
   provider: { template: 'claude', credential: null },
+  prompt: { empty: true, digest: '' },
   ...change,
 });
 const model = {
@@ -82,5 +83,47 @@ test('tells where the daemons on the bundle are, when they run', () => {
   expect(agentEnvironment(network, plan({ daemons: [...daemons] }))).toMatchObject({
     GIT_GATE_URL: 'http://10.214.3.18:9418',
     MCP_SUPERVISE_URL: 'http://10.214.3.18:9100/mcp',
+  });
+});
+
+test("the agent's own way to its model is nothing that a manifest may set otherwise", () => {
+  const daemons = ['pipelock', 'egress'] as const;
+  const env = { ANTHROPIC_BASE_URL: 'https://elsewhere.test', ANTHROPIC_API_KEY: 'mine', EGRESS_URL: 'x' };
+  const provider = { template: 'claude', credential: 'api_key' } as const;
+  expect(agentEnvironment(network, plan({ bundle: withModel, daemons: [...daemons], provider, env }))).toMatchObject({
+    ANTHROPIC_BASE_URL: 'http://egress:9099/anthropic',
+    ANTHROPIC_API_KEY: 'placeholder-injected-by-egress',
+    EGRESS_URL: 'http://egress:9099',
+  });
+  // One that brings its own credential may have it from the manifest.
+  expect(agentEnvironment(network, plan({ env }))).toMatchObject({ ANTHROPIC_API_KEY: 'mine' });
+});
+
+test('each agent has its own variables, and none of the others', () => {
+  const bundle = { ...withModel, egress: { routes: [{ ...model, id: 'openai' }] } };
+  const provider = { template: 'codex', credential: 'api_key' } as const;
+  const env = agentEnvironment(network, plan({ bundle, daemons: ['pipelock', 'egress'], provider }));
+  expect(env).toMatchObject({ OPENAI_API_KEY: 'placeholder-injected-by-egress', HTTPS_PROXY: proxy });
+  expect(Object.keys(env).filter((name) => /ANTHROPIC|CLAUDE|IS_SANDBOX/.test(name))).toEqual([]);
+});
+
+test('what its configuration is made from is told by the daemons and routes that there are', () => {
+  const nothing = { modelUrl: null, credential: null, superviseUrl: null, promptEmpty: true, caBundle: null };
+  expect(providerContext(network, plan())).toEqual(nothing);
+  // A route that is another agent's is none of its own.
+  const other = { ...withModel, egress: { routes: [{ ...model, id: 'openai' }] } };
+  expect(providerContext(network, plan({ bundle: other }))).toEqual(nothing);
+  const full = plan({
+    bundle: { ...withModel, pipelock: { allow: [], intercept: true } },
+    daemons: ['pipelock', 'egress', 'supervise'],
+    provider: { template: 'claude', credential: 'auth_token' },
+    prompt: { empty: false, digest: 'x' },
+  });
+  expect(providerContext(network, full)).toEqual({
+    modelUrl: 'http://egress:9099/anthropic',
+    credential: 'auth_token',
+    superviseUrl: 'http://10.214.3.18:9100/mcp',
+    promptEmpty: false,
+    caBundle: '/etc/ssl/certs/ca-certificates.crt',
   });
 });

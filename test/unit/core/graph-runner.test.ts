@@ -57,7 +57,14 @@ async function settle(outcome: StepOutcome, ...names: readonly string[]): Promis
 const flying = (): string[] => [...inFlight.keys()];
 const step = (id: string) => runner.steps().find((candidate) => candidate.id === id);
 const stateOf = (id: string) => step(id)?.state;
-const PROVISION = ['provision.prompt', 'provision.skills', 'provision.git', 'provision.supervise', 'provision.agent'];
+const PROVISION = [
+  'provision.ca',
+  'provision.prompt',
+  'provision.skills',
+  'provision.git',
+  'provision.supervise',
+  'provision.agent',
+];
 /** All but the skills. */
 const OTHERS = PROVISION.filter((step) => step !== 'provision.skills');
 
@@ -308,7 +315,7 @@ describe('a launch that is given up', () => {
     expect(runner.phase).toBe('stopping');
     expect(stateOf('provision.skills')).toBe('undoing');
     expect(runner.held()).toEqual([]);
-    expect(await settle(CANCELLED, 'provision.prompt')).toEqual(OTHERS.slice(1));
+    expect(await settle(CANCELLED, 'provision.ca')).toEqual(OTHERS.slice(1));
     expect(await settle(DONE, ...OTHERS.slice(1))).toEqual(['undo machine.start', 'undo bundle']);
   });
 
@@ -366,7 +373,7 @@ describe('what died while the bottle was ready', () => {
     expect(await settle(DONE, 'bundle')).toEqual(['check']);
     await settle(DONE, 'check');
     expect([runner.phase, runner.readyAt]).toEqual(['ready', readyAt]);
-    expect(runner.steps().map(({ attempts }) => attempts)).toEqual([1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 2]);
+    expect(runner.steps().map(({ attempts }) => attempts)).toEqual([1, 1, 2, 1, 1, 1, 1, 1, 1, 1, 1, 2]);
   });
 
   it('is held when it cannot be run again, and retried in place', async () => {
@@ -387,6 +394,18 @@ describe('what died while the bottle was ready', () => {
     expect([runner.phase, ending]).toEqual(['stopped', { kind: 'stopped' }]);
   });
 
+  it('is run again where it was skipped too, and what needs it waits for what is below', async () => {
+    runner.renew(['provision.skills', 'check']);
+    await settle(FAILED, 'provision.skills');
+    runner.decide('skip');
+    await settle(DONE, 'check');
+    expect([runner.phase, stateOf('provision.skills')]).toEqual(['ready', 'skipped']);
+    runner.renew(['network', 'provision.skills', 'check']);
+    expect(flying()).toEqual(['network']);
+    expect(await settle(DONE, 'network')).toEqual(['provision.skills']);
+    expect(await settle(DONE, 'provision.skills')).toEqual(['check']);
+  });
+
   it('is nobody’s business any more once everything is being undone', async () => {
     runner.stop('stopped');
     const before = flying();
@@ -395,19 +414,37 @@ describe('what died while the bottle was ready', () => {
   });
 });
 
-describe('the steps of the launch', () => {
-  it('undo what the contract says, in this order', () => {
-    expect(LAUNCH_STEPS.flatMap((spec) => ('undo' in spec ? [spec.undo] : [])).reverse()).toEqual([
-      'machine.stop',
-      'machine.delete',
-      'bundle.remove',
-      'network.remove',
-      'state.remove',
-    ]);
+describe('a launch whose manifest has changed', () => {
+  it('gives the steps that start from now on another result of one that is done', async () => {
+    await settle({ ok: true, attempts: 1, value: 'one' }, 'prepare');
+    const before = published;
+    runner.amend('prepare', 'other');
+    expect(runner.value('prepare')).toBe('other');
+    expect([flying(), published, stateOf('prepare')]).toEqual([['network'], before, 'done']);
   });
 
-  it('never share a name between a step and a compensation, so that a decision names one thing', () => {
-    const names = LAUNCH_STEPS.flatMap((spec) => ('undo' in spec ? [spec.id, spec.undo] : [spec.id]));
-    expect(new Set(names).size).toBe(names.length);
+  it('knows what is made: done, under way, or skipped, but not what waits or is held', async () => {
+    expect(runner.built()).toEqual(['prepare']);
+    await settle(DONE, 'prepare', 'network');
+    await settle(FAILED, 'bundle');
+    runner.decide('skip');
+    expect(runner.built()).toEqual(['prepare', 'network', 'bundle', 'machine.create']);
+    await settle(DONE, 'machine.create', 'machine.start');
+    await settle(FAILED, 'provision.skills');
+    expect(runner.built()).toEqual(
+      LAUNCH_STEPS.map(({ id }) => id).filter((id) => id !== 'provision.skills' && id !== 'check') as string[],
+    );
+  });
+
+  it('knows what is under way, and whether it is on its way back', async () => {
+    expect([runner.isRunning('prepare'), runner.isRunning('network'), runner.isEnding]).toEqual([true, false, false]);
+    await settle(DONE, 'prepare');
+    expect([runner.isRunning('prepare'), runner.isRunning('network')]).toEqual([false, true]);
+    runner.stop('stopped');
+    expect([runner.isEnding, runner.isDone('prepare')]).toEqual([true, false]);
+    await settle(CANCELLED, 'network');
+    expect(runner.isRunning('network')).toBe(false);
+    await settle(DONE, 'undo network', 'undo prepare');
+    expect([runner.phase, runner.isEnding]).toEqual(['stopped', true]);
   });
 });

@@ -1,22 +1,38 @@
 import { describe, expect, test } from 'vitest';
-import { innerPlans } from '../../../src/core/inner-plans.ts';
-import { agentSchema, bottleSchema, manifestProblems } from '../../../src/core/manifest.ts';
+import { innerPlans, modelCredential } from '../../../src/core/inner-plans.ts';
+import { bottleSchema } from '../../../src/core/manifest/bottle-schema.ts';
 
 const expandHome = (file: string): string => file.replace(/^~/, '/home/me');
 const plans = (bottle: object, ca?: string) => innerPlans(bottleSchema.parse(bottle), expandHome, ca ?? null);
-const problems = (bottle: object): string[] => {
-  const result = bottleSchema.safeParse(bottle);
-  return result.success ? [] : manifestProblems(result.error, []).map(({ key, expected }) => `${key}: ${expected}`);
-};
+const route = (change: object) => plans({ egress: { routes: [{ host: 'x.test', ...change }] } }).egress?.routes[0];
 
 test('a bottle that says nothing lets the agent talk to its model, with a credential of its own', () => {
   expect(plans({})).toEqual({
-    pipelock: { allow: ['api.anthropic.com'] },
+    pipelock: { allow: ['api.anthropic.com'], intercept: false },
     egress: null,
     gitGate: null,
     supervise: null,
     ca: null,
   });
+});
+
+test('an agent of another maker has other hosts, and one of ours is not listed twice', () => {
+  const agent_provider = { template: 'codex' };
+  expect(plans({ agent_provider }).pipelock.allow).toEqual(['api.openai.com', 'auth.openai.com', 'chatgpt.com']);
+  expect(plans({ allow: ['a.test', 'api.anthropic.com', 'a.test'] }).pipelock.allow).toEqual([
+    'api.anthropic.com',
+    'a.test',
+  ]);
+});
+
+test('what is empty is no reason to start a daemon', () => {
+  const empty = { egress: { routes: [] }, 'git-gate': { repos: {} }, supervise: false, allow: [], agent_provider: {} };
+  expect(plans(empty)).toEqual(plans({}));
+});
+
+test('interception is as the bottle says', () => {
+  expect(plans({ intercept: true }).pipelock.intercept).toBe(true);
+  expect(plans({ intercept: false }).pipelock.intercept).toBe(false);
 });
 
 describe('the model', () => {
@@ -31,7 +47,34 @@ describe('the model', () => {
     expect(pipelock.allow).toEqual(['pkg.test']);
   });
 
-  test('may be somewhere else', () => {
+  test.each([
+    [{ template: 'codex', api_key: 'K' }, 'env:K', 'api_key'],
+    [{ template: 'codex', auth_token: 'T' }, 'env:T', 'auth_token'],
+    [{ template: 'codex', forward_host_credentials: true }, 'file:~/.codex/auth.json#OPENAI_API_KEY', 'api_key'],
+  ])('of Codex with %j takes a bearer', (agent_provider, secret, credential) => {
+    expect(plans({ agent_provider }).egress?.routes).toEqual([
+      {
+        id: 'openai',
+        upstream: 'https://api.openai.com',
+        matches: [],
+        auth: { scheme: 'Bearer', secret },
+        private: false,
+        ca: null,
+      },
+    ]);
+    expect(modelCredential(bottleSchema.parse({ agent_provider }))).toEqual({ credential, secret });
+  });
+
+  test.each([{}, { template: 'codex' }, { template: 'codex', forward_host_credentials: false }, { private: true }])(
+    'with %j brings its own credential',
+    (agent_provider) => {
+      expect(plans({ agent_provider }).egress).toBeNull();
+      expect(modelCredential(bottleSchema.parse({ agent_provider }))).toBeUndefined();
+      expect(modelCredential({})).toBeUndefined();
+    },
+  );
+
+  test('may be somewhere else, where it may need no credential', () => {
     const agent_provider = { base_url: 'https://llm.corp.test/v1/', ca: '~/corp.pem', private: true };
     expect(plans({ agent_provider }).egress?.routes[0]).toMatchObject({
       upstream: 'https://llm.corp.test/v1',
@@ -39,6 +82,20 @@ describe('the model', () => {
       private: true,
       ca: '/home/me/corp.pem',
     });
+  });
+
+  test.each([
+    ['https://LLM.corp.test:443/v1//', 'https://llm.corp.test/v1'],
+    ['HTTPS://llm.corp.test', 'https://llm.corp.test'],
+    ['https://llm.corp.test:8443/', 'https://llm.corp.test:8443'],
+  ])('at %s is at %s', (base_url, upstream) => {
+    expect(plans({ agent_provider: { base_url } }).egress?.routes[0]?.upstream).toBe(upstream);
+  });
+
+  test('comes before the other routes', () => {
+    const routes = [{ host: 'x.test' }];
+    const made = plans({ egress: { routes }, agent_provider: { api_key: 'K' } }).egress?.routes ?? [];
+    expect(made.map(({ id }) => id)).toEqual(['anthropic', 'x.test']);
   });
 });
 
@@ -64,19 +121,82 @@ test('a route is called by its host, in one spelling, with the port where it is 
   for (const { upstream } of made) expect(URL.canParse(upstream)).toBe(true);
 });
 
-test('methods and paths are taken over, methods in upper case', () => {
-  const matches = [{ methods: ['get', 'Post'], paths: [{ type: 'prefix', value: '/v1' }] }];
-  expect(plans({ egress: { routes: [{ host: 'x.test', matches }] } }).egress?.routes[0]?.matches).toEqual([
-    { methods: ['GET', 'POST'], paths: [{ type: 'prefix', value: '/v1' }] },
-  ]);
-});
+describe('a route', () => {
+  test('has methods and paths as written, methods in upper case', () => {
+    const matches = [{ methods: ['get', 'Post'], paths: [{ type: 'prefix', value: '/v1' }] }, {}];
+    expect(route({ matches })?.matches).toEqual([
+      { methods: ['GET', 'POST'], paths: [{ type: 'prefix', value: '/v1' }] },
+      { methods: [], paths: [] },
+    ]);
+  });
 
-test.each([
-  ['https://LLM.corp.test:443/v1//', 'https://llm.corp.test/v1'],
-  ['HTTPS://llm.corp.test', 'https://llm.corp.test'],
-  ['https://llm.corp.test:8443/', 'https://llm.corp.test:8443'],
-])('the model at %s is at %s', (base_url, upstream) => {
-  expect(plans({ agent_provider: { base_url } }).egress?.routes[0]?.upstream).toBe(upstream);
+  test('has headers by their name in lower case, exact where nothing is said, and none where there are none', () => {
+    const headers = [
+      { name: 'X-Kind', value: 'A' },
+      { name: 'accept', value: 'a|b', type: 'regex' },
+    ];
+    expect(route({ matches: [{ headers }, { headers: [] }] })?.matches).toEqual([
+      {
+        methods: [],
+        paths: [],
+        headers: [
+          { type: 'exact', name: 'x-kind', value: 'A' },
+          { type: 'regex', name: 'accept', value: 'a|b' },
+        ],
+      },
+      { methods: [], paths: [] },
+    ]);
+  });
+
+  test("with a path_allowlist of pipelock's era has its prefixes, and without one in it every path", () => {
+    expect(route({ path_allowlist: ['/v1', '/v2/'] })?.matches).toEqual([
+      {
+        methods: [],
+        paths: [
+          { type: 'prefix', value: '/v1' },
+          { type: 'prefix', value: '/v2/' },
+        ],
+      },
+    ]);
+    expect(route({ path_allowlist: [] })?.matches).toEqual([]);
+  });
+
+  test.each([
+    [{}, false],
+    [{ private: true }, true],
+    [{ pipelock: { ssrf_ip_allowlist: ['10.0.0.0/8'] } }, true],
+    [{ pipelock: { ssrf_ip_allowlist: [] } }, false],
+    [{ pipelock: { tls_passthrough: true } }, false],
+    [{ private: false, pipelock: { ssrf_ip_allowlist: ['10.0.0.0/8'] } }, false],
+  ])('with %j may be at a private address: %s', (change, mayBePrivate) => {
+    expect(route(change)?.private).toBe(mayBePrivate);
+  });
+
+  test.each([
+    [
+      { scheme: 'Bearer', token_ref: 'A', user: 'ignored' },
+      { scheme: 'Bearer', secret: 'env:A' },
+    ],
+    [
+      { scheme: 'token', token_ref: 'A' },
+      { scheme: 'token', secret: 'env:A' },
+    ],
+    [
+      { scheme: 'basic', token_ref: 'A', user: 'me' },
+      { scheme: 'basic', user: 'me', secret: 'env:A' },
+    ],
+    [
+      { scheme: 'header', token_ref: 'A', header: 'X-Key' },
+      { scheme: 'header', header: 'X-Key', secret: 'env:A' },
+    ],
+  ])('sends %j as %j', (auth, made) => {
+    expect(route({ auth })?.auth).toEqual(made);
+  });
+
+  test('has its own CA by an absolute path', () => {
+    expect(route({ ca: '~/x.pem' })?.ca).toBe('/home/me/x.pem');
+    expect(route({})).toMatchObject({ ca: null, auth: null });
+  });
 });
 
 test('a repository has its key by reference, an SSH key by its file', () => {
@@ -86,18 +206,38 @@ test('a repository has its key by reference, an SSH key by its file', () => {
       url: 'ssh://git@h.test/own.git',
       key: { provider: 'static', path: '~/.ssh/id' },
       host_key: 'ssh-ed25519 AAAA',
+      ca: '~/x.pem',
     },
     open: { url: 'https://git.test/open.git', allow_force: true, allow_delete: true },
   };
-  expect(plans({ 'git-gate': { repos } }).gitGate?.repos).toMatchObject([
+  expect(plans({ 'git-gate': { repos } }).gitGate?.repos).toEqual([
     {
       name: 'app',
+      upstream: 'https://git.test/app.git',
       key: { kind: 'token', user: 'x-access-token', secret: 'env:GH' },
       branches: ['agent/*'],
       allowForce: false,
+      allowDelete: false,
+      ca: null,
     },
-    { name: 'own', key: { kind: 'ssh-key', secret: 'file:/home/me/.ssh/id', hostKey: 'ssh-ed25519 AAAA' } },
-    { name: 'open', key: null, allowForce: true, allowDelete: true },
+    {
+      name: 'own',
+      upstream: 'ssh://git@h.test/own.git',
+      key: { kind: 'ssh-key', secret: 'file:/home/me/.ssh/id', hostKey: 'ssh-ed25519 AAAA' },
+      branches: [],
+      allowForce: false,
+      allowDelete: false,
+      ca: '/home/me/x.pem',
+    },
+    {
+      name: 'open',
+      upstream: 'https://git.test/open.git',
+      key: null,
+      branches: [],
+      allowForce: true,
+      allowDelete: true,
+      ca: null,
+    },
   ]);
 });
 
@@ -106,141 +246,4 @@ test('supervise and the CA of every upstream are taken over', () => {
     supervise: { maxPending: 10 },
     ca: '/home/me/corp.pem',
   });
-});
-
-describe('what makes no sense is told with its key', () => {
-  const route = (change: object) => ({ egress: { routes: [{ host: 'x.test', ...change }] } });
-  const repo = (change: object) => ({ 'git-gate': { repos: { app: { url: 'https://git.test/app', ...change } } } });
-  test.each<[object, unknown]>([
-    [
-      { agent_provider: { auth_token: 'sk-ant-api03-abc' } },
-      'agent_provider.auth_token: expected a reference to a secret, not the secret itself: NAME, env:NAME or file:/path',
-    ],
-    [{ agent_provider: { auth_token: 'A', api_key: 'B' } }, 'agent_provider: expected auth_token or api_key, not both'],
-    [{ agent_provider: { template: 'gemini' } }, 'agent_provider.template: expected claude'],
-    [{ agent_provider: { base_url: 'http://x.test' } }, 'agent_provider.base_url: expected an https URL'],
-    [
-      { agent_provider: { base_url: 'https://me:pw@x.test' } },
-      'agent_provider.base_url: expected an https URL without user, query or fragment',
-    ],
-    [
-      route({ host: '*.x.test' }),
-      'egress.routes.0.host: expected one host such as api.example.com or example.com:8443',
-    ],
-    [
-      route({ host: 'x.test private' }),
-      'egress.routes.0.host: expected one host such as api.example.com or example.com:8443',
-    ],
-    [
-      route({ auth: { scheme: 'digest', token_ref: 'A' } }),
-      'egress.routes.0.auth.scheme: expected Bearer, token, basic or header',
-    ],
-    [
-      route({ auth: { scheme: 'basic', token_ref: 'A' } }),
-      'egress.routes.0.auth.user: expected a user name, for scheme basic',
-    ],
-    [
-      route({ auth: { scheme: 'header', token_ref: 'A' } }),
-      'egress.routes.0.auth.header: expected the name of a header, for scheme header',
-    ],
-    [
-      route({ auth: { scheme: 'header', header: 'Host', token_ref: 'A' } }),
-      'egress.routes.0.auth.header: expected a header that can hold a credential',
-    ],
-    [
-      route({ matches: [{ paths: [{ type: 'prefix', value: 'v1' }] }] }),
-      'egress.routes.0.matches.0.paths.0.value: expected a path that begins with /',
-    ],
-    [
-      route({ matches: [{ paths: [{ type: 'regex', value: '(' }] }] }),
-      'egress.routes.0.matches.0.paths.0.value: expected a regular expression',
-    ],
-    [
-      { egress: { routes: [{ host: 'x.test' }, { host: 'X.test' }] } },
-      'egress.routes.1.host: expected one route a host: x.test has two',
-    ],
-    [
-      { egress: { routes: [{ host: 'x.test' }, { host: 'y.test' }, { host: 'x.test.:443' }] } },
-      'egress.routes.2.host: expected one route a host: x.test has two',
-    ],
-    [
-      route({ host: 'Anthropic' }),
-      "egress.routes.0.host: expected another host: anthropic is the name of the model's route (agent_provider)",
-    ],
-    [route({ host: 'x.test/v1' }), expect.stringMatching(/^egress\.routes\.0\.host: expected /)],
-    [route({ host: 'egress:9099' }), expect.stringMatching(/^egress\.routes\.0\.host: expected /)],
-    [route({ matches: [{ methods: ['GET '] }] }), 'egress.routes.0.matches.0.methods.0: expected an HTTP method'],
-    [
-      route({ auth: { scheme: 'basic', token_ref: 'A', user: 'a\nb' } }),
-      'egress.routes.0.auth.user: expected printable text',
-    ],
-    [{ agent_provider: { base_url: 'https:x.test' } }, 'agent_provider.base_url: expected an https URL'],
-    [{ agent_provider: { base_url: 'https:///x.test' } }, 'agent_provider.base_url: expected an https URL'],
-    [{ agent_provider: { ca: 'corp.pem' } }, expect.stringMatching(/^agent_provider\.ca: expected an absolute path/)],
-    [repo({ url: 'ssh://git:pw@git.test/app' }), 'git-gate.repos.app.url: expected no password in an ssh:// URL'],
-    [
-      repo({ url: 'ssh://git@git.test/app', key: { provider: 'static', path: '/k' } }),
-      'git-gate.repos.app.host_key: expected the pinned host key, for an ssh:// URL',
-    ],
-    [repo({ host_key: 'AAAA' }), expect.stringMatching(/^git-gate\.repos\.app\.host_key: expected a host key/)],
-    [
-      repo({ host_key: 'ssh-ed25519 AAAA\n* ssh-ed25519 BBBB' }),
-      expect.stringMatching(/^git-gate\.repos\.app\.host_key: expected a host key/),
-    ],
-    [repo({ branches: ['a\nb'] }), 'git-gate.repos.app.branches.0: expected printable text'],
-    [{ 'git-gate': { user: { name: 'A\nB' } } }, 'git-gate.user.name: expected printable text'],
-    [{ 'git-gate': { user: { email: 'a\u202eb' } } }, 'git-gate.user.email: expected printable text'],
-    [repo({ url: 'git@git.test:app' }), 'git-gate.repos.app.url: expected https://host/path or ssh://user@host/path'],
-    [repo({ url: 'https://me:pw@git.test/app' }), 'git-gate.repos.app.url: expected no user in an https:// URL'],
-    [
-      repo({ url: 'ssh://git@git.test/app' }),
-      'git-gate.repos.app.key: expected an SSH key (provider static), for an ssh:// URL',
-    ],
-    [
-      repo({ key: { provider: 'static', path: '/k' } }),
-      'git-gate.repos.app.key: expected provider token, for an https:// URL',
-    ],
-    [
-      repo({ key: { provider: 'gitea' } }),
-      'git-gate.repos.app.key.provider: expected provider static (path: an SSH key) or token (token_ref)',
-    ],
-    [
-      { 'git-gate': { repos: { '../x': { url: 'https://git.test/x' } } } },
-      'git-gate.repos.../x: expected a name of lower-case letters, digits, dots and dashes',
-    ],
-    [{ supervise: 'yes' }, 'supervise: expected true or false'],
-  ])('%j', (bottle, words) => {
-    expect(problems(bottle)).toContainEqual(words);
-  });
-
-  test.each([
-    'https://git.test',
-    'https://git.test/',
-    'https://git.test//',
-    'https://git.test/.git',
-    'https:///team/app',
-    'https://git.test:99999/app',
-    'https://[::1/app',
-    'https://git.test/a b',
-    'https://git.test/app?x=1',
-    'https://git.test\\@evil.test/app',
-    'ssh://-oProxyCommand=x/app',
-    'http://git.test/app',
-    'file:///srv/app',
-  ])('a repository at %s', (url) => {
-    expect(problems(repo({ url }))).toContain(
-      'git-gate.repos.app.url: expected https://host/path or ssh://user@host/path',
-    );
-  });
-});
-
-test('who commits may have a name in any script', () => {
-  const user = { name: 'Jürgen "J" Müller 李', email: 'j@müller.test' };
-  expect(bottleSchema.parse({ 'git-gate': { user } })['git-gate'].user).toEqual(user);
-  expect(agentSchema.parse({ 'git-gate': { user } })['git-gate'].user).toEqual(user);
-});
-
-test('a secret of the model is a reference in its one spelling, whichever was written', () => {
-  for (const auth_token of ['MY_TOKEN', 'env:MY_TOKEN'])
-    expect(bottleSchema.parse({ agent_provider: { auth_token } }).agent_provider?.auth_token).toBe('env:MY_TOKEN');
 });

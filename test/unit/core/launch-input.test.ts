@@ -1,19 +1,30 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { unreadable, validateLaunch } from '../../../src/core/launch-input.ts';
+import { LONGEST_PROMPT, unreadable, validateLaunch } from '../../../src/core/launch-input.ts';
 
 const validate = (...args: unknown[]) => validateLaunch('demo', 'bottle@mac-1', args);
 
 describe('what starts a launch', () => {
-  test.each([[{ agent: 'demo' }], [{ agent: 'code-review-2', driver: 'docker' }], [{ agent: 'a', driver: 'smolvm' }]])(
-    'may be %j',
-    (input) => {
-      expect(validate(input)).toEqual(input);
-    },
-  );
+  test.each([
+    [{ agent: 'demo' }],
+    [{ agent: 'code-review-2', driver: 'docker' }],
+    [{ agent: 'a', driver: 'smolvm' }],
+    [{ agent: 'a', bottles: ['b', 'c-2', 'b'] }],
+    [{ agent: 'a', cwd: '/' }],
+    [{ agent: 'a', cwd: '/home/me/a b/ü', copyCwd: 'all' }],
+    [{ agent: 'a', cwd: '/x', copyCwd: 'unignored' }],
+    [{ agent: 'a', prompt: 'Fix\nthe tests.' }],
+    [{ agent: 'a', prompt: 'x'.repeat(LONGEST_PROMPT) }],
+    [{ agent: 'a', answers: '0f8fad5b-d9cb-469f-a165-70867728950e' }],
+  ])('may be %j', (input) => {
+    expect(validate(input)).toEqual(input);
+  });
 
-  test('an absent driver stays absent', () => {
-    expect(validate({ agent: 'demo', driver: undefined })).toEqual({ agent: 'demo' });
+  test('what is absent stays absent', () => {
+    const absent = { driver: undefined, bottles: undefined, cwd: undefined, prompt: undefined, answers: undefined };
+    const input = validate({ agent: 'demo', ...absent });
+    expect(input).toEqual({ agent: 'demo' });
+    expect(Object.keys(input)).toEqual(['agent']);
   });
 
   test.each([
@@ -26,6 +37,25 @@ describe('what starts a launch', () => {
     ['agent', {}],
     ['driver', { agent: 'demo', driver: 'podman' }],
     ['driver', { agent: 'demo', driver: null }],
+    ['bottles', { agent: 'demo', bottles: 'dev' }],
+    ['bottles', { agent: 'demo', bottles: [] }],
+    ['bottles', { agent: 'demo', bottles: ['dev', '../x'] }],
+    ['bottles', { agent: 'demo', bottles: Array(21).fill('a') }],
+    ['bottles', { agent: 'demo', bottles: null }],
+    ['cwd', { agent: 'demo', cwd: 'work' }],
+    ['cwd', { agent: 'demo', cwd: '~/work' }],
+    ['cwd', { agent: 'demo', cwd: '/a\0b' }],
+    ['cwd', { agent: 'demo', cwd: `/${'x'.repeat(4096)}` }],
+    ['cwd', { agent: 'demo', copyCwd: 'all' }],
+    ['copyCwd', { agent: 'demo', cwd: '/x', copyCwd: true }],
+    ['copyCwd', { agent: 'demo', cwd: '/x', copyCwd: 'some' }],
+    ['prompt', { agent: 'demo', prompt: '' }],
+    ['prompt', { agent: 'demo', prompt: ' \n' }],
+    ['prompt', { agent: 'demo', prompt: 'x'.repeat(LONGEST_PROMPT + 1) }],
+    ['prompt', { agent: 'demo', prompt: ['x'] }],
+    ['answers', { agent: 'demo', answers: '../../etc/passwd' }],
+    ['answers', { agent: 'demo', answers: 'short' }],
+    ['answers', { agent: 'demo', answers: {} }],
     ['Agent', { Agent: 'demo' }],
     ['input', undefined],
     ['input', null],

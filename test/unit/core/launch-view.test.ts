@@ -62,6 +62,7 @@ describe('the status document', () => {
       uiUrl: null,
       startedAt: '2026-11-23T10:00:00.000Z',
       readyAt: null,
+      stoppedBy: null,
       network: null,
       bundle: null,
       machine: null,
@@ -234,6 +235,13 @@ describe('what was heard of a bottle', () => {
       },
     ]);
     expect(JSON.parse(JSON.stringify(status))).toEqual(status);
+  });
+
+  test('is in the status document: which limit of its manifest ends it', async () => {
+    const { status } = await shown([], (observed) => {
+      observed.stoppedBy = 'idle';
+    });
+    expect(status.stoppedBy).toBe('idle');
   });
 
   test('is in the details: what waits for an answer, and which update gives it', async () => {

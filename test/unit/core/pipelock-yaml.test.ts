@@ -17,6 +17,13 @@ const CASES: Record<string, Partial<PipelockYamlInput>> = {
   egress: { egress: true },
   hosts: { allow: ['example.com', '*.example.org', 'example.net:8443', 'intranet.test private', '10.1.2.3 private'] },
   grants: { egress: true, allow: ['example.com', 'granted.test'], formerlyAllowed: ['ended.test'] },
+  odd: { allow: ['under_score.test', '[2001:db8::7]:8443', '[fd00::1] private'] },
+  intercepting: {
+    egress: true,
+    intercept: true,
+    allow: ['example.com', '*.example.org', 'pinned.test tunnel', 'intranet.test private', '10.1.2.3 private tunnel'],
+    formerlyAllowed: ['ended.test'],
+  },
 };
 
 describe.each(Object.entries(CASES))('for %s', (name, input) => {
@@ -73,6 +80,7 @@ describe('what a running pipelock takes', () => {
     ['a name that may be private', { allow: ['a.test private'] }],
     ['egress', { allow: ['a.test'], egress: true }],
     ['another address', { allow: ['a.test'], listen: { host: '10.0.0.1', port: 8888 } }],
+    ['interception', { allow: ['a.test'], intercept: true }],
   ])('is not %s', (_what, input) => {
     expect(fixedPart(yaml(input))).not.toBe(fixedPart(yaml({ allow: ['a.test'] })));
   });
@@ -89,6 +97,38 @@ describe('the configuration', () => {
   test('lists a host that was granted once as one to pass, but not as one to reach', () => {
     const { api_allowlist: reach, tls_interception: tls } = config({ allow: ['a.test'], formerlyAllowed: ['b.test'] });
     expect([reach, tls.passthrough_domains]).toEqual([['a.test'], ['a.test', 'b.test']]);
+  });
+
+  test('that intercepts passes nothing unread but what says ` tunnel`, and reads the other hosts at all ports', () => {
+    const allow = ['a.test', '*.b.test', 'c.test tunnel', '*.d.test:8443 tunnel private', 'a.test:8443'];
+    expect(config({ intercept: true, allow }).tls_interception.passthrough_domains).toEqual(['*.d.test', 'c.test']);
+    expect(config({ intercept: false, allow }).tls_interception.passthrough_domains).toHaveLength(4);
+    expect(config({ intercept: true }).tls_interception.passthrough_domains).toEqual([]);
+  });
+
+  test('that intercepts takes the end of a grant while it runs, as the other one does', () => {
+    const before = yaml({ intercept: true, allow: ['a.test', 'b.test'] });
+    expect(fixedPart(yaml({ intercept: true, allow: ['a.test'], formerlyAllowed: ['b.test'] }))).toBe(
+      fixedPart(before),
+    );
+  });
+
+  test('limits an answer that is read to what fits into the memory of the bundle', () => {
+    const { max_response_bytes: limit } = config({ intercept: true }).tls_interception;
+    // Measured: 25 times as much while it is read; the bundle has 1 GiB then.
+    expect(limit * 25).toBeLessThan(1024 ** 3);
+    expect(limit).toBeGreaterThan(20e6);
+  });
+
+  test('lets through what is not JSON to each host by every name that it has, as far as pipelock takes that name', () => {
+    const { allowlist_unparseable: names } = config({
+      allow: ['a.test', '*.b.test', 'under_score.test', '[2001:db8::7]', '10.1.2.3'],
+    }).redaction;
+    expect(names).toEqual(['*.b.test', 'b.test', '10.1.2.3', 'a.test']);
+  });
+
+  test('takes nothing out of images, sound and film', () => {
+    expect(config().media_policy).toEqual({ enabled: false });
   });
 
   test('redacts no private key: its first line alone would go, and the key itself would pass', () => {

@@ -195,6 +195,38 @@ describe('git-gate', () => {
   });
 });
 
+describe('interception', () => {
+  const CA = { cert: 'CERT', key: 'KEY-OF-THE-CA' };
+  const intercepting = (change: Partial<BundleRendering> = {}) => {
+    const plans = { ...FULL, pipelock: { allow: ['pkg.test', 'pinned.test tunnel'], intercept: true } };
+    return render({ plans, scanner: 'pipelock', ca: CA, ...change });
+  };
+
+  test("gives pipelock the bottle's CA, and the one that upstreams may have", () => {
+    expect(intercepting().pipelock).toMatchObject({ ca: CA, upstreamCa: 'COMPANY' });
+    expect(intercepting().pipelock).toMatchObject({
+      yaml: expect.stringMatching(/passthrough_domains:\n *- pinned\.test\n/),
+    });
+    const plans = { ...NONE, pipelock: { allow: [], intercept: true } };
+    expect(intercepting({ plans }).pipelock).toMatchObject({ ca: CA, upstreamCa: null });
+  });
+
+  test('gives its key to no other daemon, and the key is in no file that others may read', () => {
+    const { pipelock, ...others } = intercepting();
+    expect(JSON.stringify(others)).not.toContain(CA.key);
+    expect(JSON.stringify({ ...pipelock, ca: null })).not.toContain(CA.key);
+  });
+
+  test('is none where it is off, whatever CA there is, and where the scanner cannot', () => {
+    expect(render({ scanner: 'pipelock', ca: CA }).pipelock).toMatchObject({ ca: null, upstreamCa: null });
+    expect(JSON.stringify(intercepting({ scanner: 'allow-list' }))).not.toContain(CA.key);
+  });
+
+  test('without a CA is an error, not a scanner that looks away', () => {
+    expect(() => intercepting({ ca: null })).toThrow('nothing can be intercepted without a CA');
+  });
+});
+
 describe('a grant', () => {
   test('of a whole host is an entry of the allow-list, private only when that was said', () => {
     const requests = [granted('a', 'new.test'), granted('b', 'intranet.test', { private: true })];

@@ -1,63 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import type { BundlePlans } from '../../../src/core/bundle-plans.ts';
-import { daemonsOf } from '../../../src/core/bundle-plans.ts';
 import type { Plan } from '../../../src/core/plan.ts';
 import type { RequestView } from '../../../src/core/requests.ts';
 import { type LaunchContext, stepInput, undoInput } from '../../../src/core/step-input.ts';
-import { LAUNCH_STEPS, type StepId } from '../../../src/core/steps.ts';
+import { LAUNCH_STEPS, launchSteps, type StepId } from '../../../src/core/steps.ts';
 import { networkFacts } from '../../../src/core/subnet.ts';
+import { FULL, NONE, plan } from './plan-fixture.ts';
 
 const bottle = { id: 'demo', runId: 'run-1' };
 const network = networkFacts('bottle-demo', '10.214.3.16/28');
-const NONE: BundlePlans = { pipelock: { allow: ['a.test'] }, egress: null, gitGate: null, supervise: null, ca: null };
-const FULL: BundlePlans = {
-  ...NONE,
-  egress: {
-    routes: [
-      {
-        id: 'anthropic',
-        upstream: 'https://api.anthropic.com',
-        matches: [],
-        auth: { scheme: 'header', header: 'x-api-key', secret: 'env:KEY' },
-        private: false,
-        ca: null,
-      },
-    ],
-  },
-  gitGate: {
-    repos: [
-      {
-        name: 'app',
-        upstream: 'https://git.test/app',
-        key: { kind: 'token', user: 'x', secret: 'file:/run/token' },
-        branches: [],
-        allowForce: false,
-        allowDelete: false,
-        ca: null,
-      },
-    ],
-  },
-  supervise: { maxPending: 10 },
-};
-const plan = (bundle: BundlePlans, change: Partial<Plan> = {}): Plan => ({
-  agent: 'researcher',
-  driver: 'docker',
-  sources: { agent: '/a.md', bottle: null },
-  images: { guest: 'guest:1', bundle: 'bundle:1' },
-  pool: '10.214.0.0/16',
-  uplink: 'company',
-  daemons: daemonsOf(bundle),
-  scanner: 'pipelock',
-  bundle,
-  provider: { template: 'claude', credential: bundle.egress === null ? null : 'api_key' },
-  git: { user: { name: 'A', email: 'a@b.test' } },
-  env: { MINE: 'x' },
-  resources: { cpus: 2, memoryMiB: 4096, pids: 1024 },
-  prompt: { empty: false },
-  skills: ['greeting'],
-  guest: { skillsDirectory: '/home/agent/.claude/skills' },
-  ...change,
-});
 const request: RequestView = {
   id: 'deadbeef',
   ask: { kind: 'question', question: 'Which?', options: [] },
@@ -108,10 +58,12 @@ describe('the input', () => {
   });
 
   test('of the provisioners is what each writes', () => {
-    expect(input('provision.prompt')).toEqual(machine);
+    expect(input('provision.ca')).toEqual({ ...machine, intercept: false });
+    expect(input('provision.prompt')).toEqual({ ...machine, digest: 'p1' });
     expect(input('provision.skills')).toEqual({
       ...machine,
       skills: ['greeting'],
+      digest: 's1',
       directory: '/home/agent/.claude/skills',
     });
     expect(input('provision.git')).toEqual({
@@ -120,9 +72,37 @@ describe('the input', () => {
       repos: [{ name: 'app', upstream: 'https://git.test/app' }],
       user: { name: 'A', email: 'a@b.test' },
     });
-    const url = 'http://10.214.3.18:9100/mcp';
-    expect(input('provision.supervise')).toEqual({ ...machine, url });
-    expect(input('provision.agent')).toEqual({ ...machine, url, apiKey: 'placeholder-injected-by-egress' });
+    const superviseUrl = 'http://10.214.3.18:9100/mcp';
+    expect(input('provision.supervise')).toEqual({ ...machine, url: superviseUrl });
+    expect(input('provision.agent')).toEqual({
+      ...machine,
+      template: 'claude',
+      context: {
+        modelUrl: 'http://egress:9099/anthropic',
+        credential: 'api_key',
+        superviseUrl,
+        promptEmpty: false,
+        caBundle: null,
+      },
+      privateEnv: { TOKEN: { from: 'host', variable: 'HOST_TOKEN' } },
+      message: null,
+    });
+  });
+
+  test('of the agent has its first message, and the CA where its traffic is read', () => {
+    const pipelock = { allow: ['a.test'], intercept: true };
+    const read = plan({ ...FULL, pipelock }, { message: 'Begin.' });
+    expect(input('provision.agent', read)).toMatchObject({
+      message: 'Begin.',
+      context: { caBundle: '/etc/ssl/certs/ca-certificates.crt' },
+    });
+    expect(input('provision.ca', read)).toEqual({ ...machine, intercept: true });
+  });
+
+  test('of the workspace is the folder, where there is one to copy', () => {
+    expect(input('provision.workspace')).toBeUndefined();
+    const copied = plan(FULL, { workspace: { folder: '/home/me/app', gitignore: true } });
+    expect(input('provision.workspace', copied)).toEqual({ ...machine, folder: '/home/me/app', gitignore: true });
   });
 
   test('of the check is what must be reached, and what must be nowhere', () => {
@@ -131,6 +111,7 @@ describe('the input', () => {
       network,
       daemons: ['pipelock', 'egress', 'git-gate', 'supervise'],
       scanner: 'pipelock',
+      template: 'claude',
       allow: ['a.test'],
       secrets: ['env:KEY', 'file:/run/token'],
     });
@@ -140,13 +121,10 @@ describe('the input', () => {
     const simple = plan(NONE);
     expect(input('provision.git', simple)).toMatchObject({ repos: [] });
     expect(input('provision.supervise', simple)).toEqual({ ...machine, url: null });
-    expect(input('provision.agent', simple)).toEqual({ ...machine, url: null, apiKey: null });
+    expect(input('provision.agent', simple)).toMatchObject({
+      context: { modelUrl: null, credential: null, superviseUrl: null },
+    });
     expect(input('check', simple)).toMatchObject({ daemons: ['pipelock'], secrets: [] });
-  });
-
-  test('of the agent has the key of the manifest, where it brings its own', () => {
-    const own = plan(NONE, { env: { ANTHROPIC_API_KEY: 'a-literal-one' } });
-    expect(input('provision.agent', own)).toMatchObject({ apiKey: 'a-literal-one' });
   });
 
   test('is not there while an earlier result is missing', () => {
@@ -160,6 +138,18 @@ describe('the input', () => {
 
   test('is plain JSON, as all that a history keeps', () => {
     for (const { id } of LAUNCH_STEPS) expect(JSON.parse(JSON.stringify(input(id)))).toEqual(input(id));
+  });
+
+  test('holds no reference to a secret where only the bundle needs it', () => {
+    const secretive = LAUNCH_STEPS.map(({ id }) => id).filter((id) => JSON.stringify(input(id)).includes('env:KEY'));
+    expect(secretive).toEqual(['bundle', 'check']);
+  });
+
+  test('is one for every step of a launch', () => {
+    const copied = plan(FULL, { workspace: { folder: '/app', gitignore: false } });
+    for (const { id } of launchSteps({ copyCwd: 'all' })) {
+      expect([id, input(id as StepId, copied) === undefined]).toEqual([id, false]);
+    }
   });
 });
 

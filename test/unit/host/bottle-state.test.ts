@@ -1,9 +1,19 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Plan } from '../../../src/core/plan.ts';
-import { readPlan, readPrompt, removeBottleState, writeBottleState } from '../../../src/host/bottle-state.ts';
+import {
+  addAnswers,
+  dropAnswers,
+  layAnswersAside,
+  readAnswers,
+  readPlan,
+  readPrompt,
+  removeBottleState,
+  takeAnswers,
+  writeBottleState,
+} from '../../../src/host/bottle-state.ts';
 import { settings as readSettings, type Settings } from '../../../src/host/settings.ts';
 
 let settings: Settings;
@@ -70,4 +80,87 @@ test.each(['..', '../..', '.', '', 'a/b', '/etc'])('no id leads out of the state
   await expect(readPrompt(settings, id)).rejects.toMatchObject(invalid);
   await expect(removeBottleState(settings, id)).rejects.toMatchObject(invalid);
   expect(existsSync(settings.state)).toBe(true);
+});
+
+describe("the operator's answers", () => {
+  const aside = (): string[] => readdirSync(path.join(settings.state, 'answers'));
+
+  test('are none until there are some, then add up, the newest counts', async () => {
+    expect(await readAnswers(settings, 'demo')).toEqual({});
+    await addAnswers(settings, 'demo', { A: 'one', B: 'two' });
+    await addAnswers(settings, 'demo', { B: 'three', C: "it's\n$ö" });
+    expect(await readAnswers(settings, 'demo')).toEqual({ A: 'one', B: 'three', C: "it's\n$ö" });
+    expect(await readAnswers(settings, 'other')).toEqual({});
+    expect(mode(path.join(directory(), 'answers.json'))).toBe('600');
+  });
+
+  test('laid aside for a launch are taken up once, by the bottle that has their id', async () => {
+    const id = await layAnswersAside(settings, { TOKEN: 'hunter2' });
+    expect(id).not.toContain('hunter2');
+    expect(mode(path.join(settings.state, 'answers'))).toBe('700');
+    expect(mode(path.join(settings.state, 'answers', `${id}.json`))).toBe('600');
+    await addAnswers(settings, 'demo', { OTHER: 'x', TOKEN: 'older' });
+    await takeAnswers(settings, 'demo', id);
+    expect(await readAnswers(settings, 'demo')).toEqual({ OTHER: 'x', TOKEN: 'hunter2' });
+    expect(aside()).toEqual([]);
+  });
+
+  test('taken up a second time, as after a lost attempt, leave what there is', async () => {
+    const id = await layAnswersAside(settings, { TOKEN: 'first' });
+    await takeAnswers(settings, 'demo', id);
+    await takeAnswers(settings, 'demo', id);
+    expect(await readAnswers(settings, 'demo')).toEqual({ TOKEN: 'first' });
+    await takeAnswers(settings, 'other', id);
+    expect(await readAnswers(settings, 'other')).toEqual({});
+  });
+
+  test('laid aside for a launch that did not begin are dropped, as often as one likes, and no others', async () => {
+    const [one, two] = [await layAnswersAside(settings, { A: '1' }), await layAnswersAside(settings, { A: '2' })];
+    await dropAnswers(settings, one);
+    await dropAnswers(settings, one);
+    expect(aside()).toEqual([`${two}.json`]);
+    await writeBottleState(settings, 'demo', plan, 'x');
+    await dropAnswers(settings, '../bottles/demo/plan');
+    expect(await readPlan(settings, 'demo')).toEqual(plan);
+    await takeAnswers(settings, 'demo', one);
+    expect(await readAnswers(settings, 'demo')).toEqual({});
+  });
+
+  test('of two launches do not mix', async () => {
+    const [one, two] = await Promise.all([
+      layAnswersAside(settings, { A: '1' }),
+      layAnswersAside(settings, { A: '2' }),
+    ]);
+    expect(one).not.toBe(two);
+    await takeAnswers(settings, 'demo', two);
+    expect(await readAnswers(settings, 'demo')).toEqual({ A: '2' });
+    expect(aside()).toEqual([`${one}.json`]);
+  });
+
+  test.each(['../bottles/other/answers', '..', '/etc/passwd', '', 'A'.repeat(40), 'short', 'x'.repeat(65)])(
+    'are never taken from %j',
+    async (id) => {
+      await addAnswers(settings, 'other', { TOKEN: "another's" });
+      await layAnswersAside(settings, {});
+      await takeAnswers(settings, 'demo', id);
+      expect(await readAnswers(settings, 'demo')).toEqual({});
+      expect(await readAnswers(settings, 'other')).toEqual({ TOKEN: "another's" });
+    },
+  );
+
+  test('go with the bottle', async () => {
+    await addAnswers(settings, 'demo', { TOKEN: 'x' });
+    await removeBottleState(settings, 'demo');
+    expect(await readAnswers(settings, 'demo')).toEqual({});
+  });
+
+  test.each(['..', 'a/b', ''])('are of no id that leads out of the state directory: %j', async (id) => {
+    await expect(readAnswers(settings, id)).rejects.toMatchObject({ code: 'INVALID_ID' });
+    await expect(addAnswers(settings, id, { A: 'x' })).rejects.toMatchObject({ code: 'INVALID_ID' });
+    const laid = await layAnswersAside(settings, { A: 'x' });
+    await expect(takeAnswers(settings, id, laid)).rejects.toMatchObject({ code: 'INVALID_ID' });
+    // Nothing is lost by it.
+    await takeAnswers(settings, 'demo', laid);
+    expect(await readAnswers(settings, 'demo')).toEqual({ A: 'x' });
+  });
 });

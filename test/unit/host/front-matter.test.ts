@@ -66,7 +66,11 @@ describe('a manifest file', () => {
     ['is not UTF-8', Buffer.from([0x61, 0xff, 0xfe]), ': expected UTF-8 text'],
     ['is UTF-16', Buffer.from('\ufeff---\n', 'utf16le'), ': expected UTF-8 text, got UTF-16'],
     ['is too large', 'x'.repeat(1024 * 1024 + 1), ': expected at most 1024 KiB'],
-    ['has too much front matter', `---\na: ${'x'.repeat(256 * 1024)}\n---\n`, ': expected at most 256 KiB of front matter'],
+    [
+      'has too much front matter',
+      `---\na: ${'x'.repeat(256 * 1024)}\n---\n`,
+      ': expected at most 256 KiB of front matter',
+    ],
   ])('that %s is told so', async (_what, text, problem) => {
     expect(await said(text)).toEqual([problem]);
     expect(await read(text)).toMatchObject({ value: undefined, body: '' });

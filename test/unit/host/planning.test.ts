@@ -1,20 +1,22 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { LaunchInput } from '../../../src/core/launch-input.ts';
 import type { Plan } from '../../../src/core/plan.ts';
-import { agentNames, makePlan } from '../../../src/host/planning.ts';
+import { expandHome, makePlan } from '../../../src/host/planning.ts';
 import { settings as readSettings, type Settings } from '../../../src/host/settings.ts';
 
 // The tags need a build, which these tests do without.
 vi.mock('../../../src/host/images.ts', () => ({
-  imageTags: async () => ({ base: 'b:1', guest: 'guest:1', bundle: 'bundle:1' }),
+  imageTags: async () => ({ base: 'b:1', guest: 'guest:1', codex: 'codex:1', bundle: 'bundle:1' }),
   imageScanner: async () => 'pipelock',
 }));
 
 let settings: Settings;
 beforeEach(() => {
-  settings = readSettings({ BOTTLE_HOME: mkdtempSync(path.join(os.tmpdir(), 'bottle-home-')), BOTTLE_HOST: 'h' });
+  const home = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'bottle-home-')));
+  settings = readSettings({ BOTTLE_HOME: home, BOTTLE_HOST: 'h' });
 });
 afterEach(() => rmSync(settings.home, { recursive: true, force: true }));
 
@@ -24,48 +26,102 @@ function write(file: string, text: string): string {
   writeFileSync(target, text);
   return target;
 }
-const plan = async (request: Partial<Parameters<typeof makePlan>[0]> = {}): Promise<Plan> =>
-  (await makePlan({ settings, agent: 'demo', env: {}, ...request })).plan;
+const planned = (launch: Partial<LaunchInput> = {}, env: NodeJS.ProcessEnv = {}) =>
+  makePlan({ settings, launch: { agent: 'demo', ...launch }, env });
+const plan = async (launch: Partial<LaunchInput> = {}, env: NodeJS.ProcessEnv = {}): Promise<Plan> =>
+  (await planned(launch, env)).plan;
 
 describe('the plan', () => {
   test('of an agent file with a prompt and nothing else is all defaults', async () => {
     const file = write('agents/demo.md', 'Be kind.\n');
-    expect(await makePlan({ settings, agent: 'demo', env: {} })).toEqual({
-      prompt: 'Be kind.',
-      plan: {
-        agent: 'demo',
-        driver: 'docker',
-        sources: { agent: file, bottle: null },
-        images: { guest: 'guest:1', bundle: 'bundle:1' },
-        pool: '10.214.0.0/16',
-        uplink: 'bridge',
-        daemons: ['pipelock'],
-        scanner: 'pipelock',
-        bundle: { pipelock: { allow: ['api.anthropic.com'] }, egress: null, gitGate: null, supervise: null, ca: null },
-        provider: { template: 'claude', credential: null },
-        git: { user: {} },
-        env: {},
-        resources: { cpus: 2, memoryMiB: 4096, pids: 1024 },
-        prompt: { empty: false },
-        skills: [],
-        guest: { skillsDirectory: '/home/agent/.claude/skills' },
+    const { plan: made, prompt, manifest } = await planned();
+    expect(prompt).toBe('Be kind.');
+    expect(manifest.agent).toMatchObject({ name: 'demo', file });
+    expect(made).toEqual({
+      agent: 'demo',
+      driver: 'docker',
+      sources: { agent: file, bottles: [] },
+      images: { guest: 'guest:1', bundle: 'bundle:1' },
+      dockerfile: null,
+      pool: '10.214.0.0/16',
+      uplink: 'bridge',
+      daemons: ['pipelock'],
+      scanner: 'pipelock',
+      bundle: {
+        pipelock: { allow: ['api.anthropic.com'], intercept: false },
+        egress: null,
+        gitGate: null,
+        supervise: null,
+        ca: null,
       },
+      provider: { template: 'claude', credential: null },
+      git: { user: {} },
+      env: {},
+      privateEnv: {},
+      resources: { cpus: 2, memoryMiB: 4096, pids: 1024 },
+      limits: { lifetimeMs: null, idleMs: null },
+      prompt: { empty: false, digest: expect.stringMatching(/^[0-9a-f]{16}$/) },
+      message: null,
+      workspace: null,
+      skills: [],
+      skillsDigest: expect.stringMatching(/^[0-9a-f]{16}$/),
+      guest: { skillsDirectory: '/home/agent/.claude/skills' },
     });
   });
 
-  test('takes from the bottle file what the agent file does not say', async () => {
-    const bottle = write(
+  test('takes from the bottle files what the agent file does not say', async () => {
+    const base = write('bottles/base.md', '---\nlimits: {lifetime: 8h}\nsupervise: true\n---\n');
+    const dev = write(
       'bottles/dev.md',
-      '---\nallow: [a.test, api.anthropic.com]\nenv: {A: bottle, B: bottle}\nresources: {cpus: 4, pids: 99}\n---\nignored',
+      '---\nextends: base\nallow: [a.test, api.anthropic.com]\nenv: {A: bottle, B: bottle}\nresources: {cpus: 4, pids: 99}\n---\nignored',
     );
     write('agents/demo.md', '---\nbottle: dev\nenv: {A: agent}\nresources: {cpus: 1}\nskills: [x, y, x]\n---\n');
     expect(await plan()).toMatchObject({
-      sources: { bottle },
-      bundle: { pipelock: { allow: ['api.anthropic.com', 'a.test'] } },
+      sources: { bottles: [base, dev] },
+      bundle: { pipelock: { allow: ['api.anthropic.com', 'a.test'] }, supervise: { maxPending: 10 } },
+      daemons: ['pipelock', 'egress', 'supervise'],
       env: { A: 'agent', B: 'bottle' },
       resources: { cpus: 1, memoryMiB: 4096, pids: 99 },
+      limits: { lifetimeMs: 28_800_000, idleMs: null },
       skills: ['x', 'y'],
       prompt: { empty: true },
+    });
+  });
+
+  test('has what was asked for at launch: bottles, a first message, a folder to copy', async () => {
+    write('agents/demo.md', '---\nbottle: own\n---\n');
+    for (const name of ['own', 'one', 'two']) write(`bottles/${name}.md`, `---\nallow: [${name}.test]\n---\n`);
+    expect(await plan({ bottles: ['one', 'two'], prompt: 'Begin.' })).toMatchObject({
+      bundle: { pipelock: { allow: ['api.anthropic.com', 'one.test', 'two.test'] } },
+      message: 'Begin.',
+      workspace: null,
+    });
+    const cwd = settings.home;
+    expect((await plan({ cwd })).workspace).toBeNull();
+    expect((await plan({ cwd, copyCwd: 'all' })).workspace).toEqual({ folder: cwd, gitignore: false });
+    expect((await plan({ cwd, copyCwd: 'unignored' })).workspace).toEqual({ folder: cwd, gitignore: true });
+  });
+
+  test('is made of an agent of the working folder, where there is none at home', async () => {
+    const file = write('work/.bottle/agents/demo.md', '---\nbottle: dev\n---\nTheirs.');
+    write('bottles/dev.md', '');
+    const cwd = path.join(settings.home, 'work');
+    expect((await plan({ cwd })).sources).toEqual({
+      agent: file,
+      bottles: [path.join(settings.home, 'bottles/dev.md')],
+    });
+    await expect(plan()).rejects.toMatchObject({ code: 'AGENT_NOT_FOUND' });
+  });
+
+  test('tells literal variables from those that come from elsewhere', async () => {
+    write('agents/demo.md', '---\nenv: {A: x, B: "${HOST_B}", C: "?Which one", D: "?"}\n---\n');
+    expect(await plan({}, { HOST_B: 'a value of the host' })).toMatchObject({
+      env: { A: 'x' },
+      privateEnv: {
+        B: { from: 'host', variable: 'HOST_B' },
+        C: { from: 'operator', question: 'Which one' },
+        D: { from: 'operator', question: 'D' },
+      },
     });
   });
 
@@ -81,10 +137,29 @@ describe('the plan', () => {
     expect((await plan({ driver: 'docker' })).driver).toBe('docker');
   });
 
-  test("has config.yaml's pool and limits", async () => {
+  test("has config.yaml's network and limits", async () => {
     write('agents/demo.md', '---\nresources: {memoryMiB: 512}\n---\n');
-    write('config.yaml', 'network: {pool: 10.9.0.0/20}\nresources: {cpus: 1, memoryMiB: 2048}');
-    expect(await plan()).toMatchObject({ pool: '10.9.0.0/20', resources: { cpus: 1, memoryMiB: 512, pids: 1024 } });
+    write(
+      'config.yaml',
+      'network: {pool: 10.9.0.0/20, uplink: company, ca: ~/corp.pem}\nresources: {cpus: 1, memoryMiB: 2048}',
+    );
+    expect(await plan()).toMatchObject({
+      pool: '10.9.0.0/20',
+      uplink: 'company',
+      bundle: { ca: path.join(os.homedir(), 'corp.pem') },
+      resources: { cpus: 1, memoryMiB: 512, pids: 1024 },
+    });
+  });
+
+  test('has the image, the hosts, and the folder of skills of the agent that is meant', async () => {
+    write('agents/demo.md', '---\nbottle: dev\n---\n');
+    write('bottles/dev.md', '---\nagent_provider: {template: codex, api_key: K}\n---\n');
+    expect(await plan()).toMatchObject({
+      images: { guest: 'codex:1' },
+      provider: { template: 'codex', credential: 'api_key' },
+      bundle: { egress: { routes: [{ id: 'openai' }] }, pipelock: { allow: [] } },
+      guest: { skillsDirectory: '/home/agent/.agents/skills' },
+    });
   });
 
   test.each([
@@ -93,66 +168,133 @@ describe('the plan', () => {
     ['', '/home/agent/.claude/skills'],
   ])('puts skills where BOTTLE_GUEST_SKILLS_DIR=%j says', async (value, directory) => {
     write('agents/demo.md', '');
-    expect((await plan({ env: { BOTTLE_GUEST_SKILLS_DIR: value } })).guest.skillsDirectory).toBe(directory);
+    expect((await plan({}, { BOTTLE_GUEST_SKILLS_DIR: value })).guest.skillsDirectory).toBe(directory);
     write('agents/demo.md', `---\nenv: {BOTTLE_GUEST_SKILLS_DIR: "${value}"}\n---\n`);
     expect((await plan()).guest.skillsDirectory).toBe(directory);
   });
 
   test.each(['skills', './x', '/', '/..'])('refuses %j as the place of skills', async (value) => {
     write('agents/demo.md', '');
-    await expect(plan({ env: { BOTTLE_GUEST_SKILLS_DIR: value } })).rejects.toMatchObject({
+    await expect(plan({}, { BOTTLE_GUEST_SKILLS_DIR: value })).rejects.toMatchObject({
       code: 'MANIFEST_INVALID',
       message: expect.stringContaining('BOTTLE_GUEST_SKILLS_DIR: expected an absolute path'),
     });
   });
 
-  test('is plain JSON without the prompt', async () => {
+  test('is plain JSON without the prompt, which it knows by a digest', async () => {
     write('agents/demo.md', 'xyzzy');
     const made = await plan();
     expect(JSON.parse(JSON.stringify(made))).toEqual(made);
     expect(JSON.stringify(made)).not.toContain('xyzzy');
+    write('agents/demo.md', 'xyzzy!');
+    expect((await plan()).prompt.digest).not.toBe(made.prompt.digest);
+  });
+
+  test('changes with what is in a skill, and is the same as long as nothing changes', async () => {
+    write('agents/demo.md', '---\nskills: [notes]\n---\n');
+    const missing = await plan();
+    write('skills/notes/SKILL.md', 'one');
+    const there = await plan();
+    expect(there.skillsDigest).not.toBe(missing.skillsDigest);
+    expect(await plan()).toEqual(there);
+    write('skills/notes/more.md', 'two');
+    expect((await plan()).skillsDigest).not.toBe(there.skillsDigest);
   });
 });
 
-describe('an agent', () => {
-  test('that has no file is an error which names those that have', async () => {
-    for (const name of ['zoe', 'abe', '_template', 'Not']) write(`agents/${name}.md`, '');
-    write('agents/readme.txt', '');
+describe('the image', () => {
+  test('of the person’s own is taken by its tag, the agent’s before the bottle’s', async () => {
+    write('agents/demo.md', '---\nbottle: dev\n---\n');
+    write('bottles/dev.md', '---\nimage: mine:1\n---\n');
+    expect(await plan()).toMatchObject({ images: { guest: 'mine:1' }, dockerfile: null });
+    write('agents/demo.md', '---\nbottle: dev\nimage: other:2\n---\n');
+    expect((await plan()).images.guest).toBe('other:2');
+  });
+
+  test('of a Dockerfile is found from the file that names it, and known by its content', async () => {
+    const dockerfile = write('bottles/images/Dockerfile', 'ARG BASE\nFROM $BASE\n');
+    write('bottles/base.md', '---\nimage: {dockerfile: images/Dockerfile}\n---\n');
+    write('bottles/dev.md', '---\nextends: base\n---\n');
+    write('agents/demo.md', '---\nbottle: dev\n---\n');
+    const made = await plan();
+    expect(made.dockerfile).toBe(dockerfile);
+    expect(made.images.guest).toMatch(/^bottleworks\/custom:[0-9a-f]{12}$/);
+    expect((await plan()).images.guest).toBe(made.images.guest);
+    write('bottles/images/Dockerfile', 'ARG BASE\nFROM $BASE\nRUN true\n');
+    expect((await plan()).images.guest).not.toBe(made.images.guest);
+  });
+
+  test('of the agent file is found from there', async () => {
+    const dockerfile = write('agents/mine.Dockerfile', 'ARG BASE\nFROM $BASE\n');
+    write('agents/demo.md', '---\nimage: {dockerfile: ./mine.Dockerfile}\n---\n');
+    expect((await plan()).dockerfile).toBe(dockerfile);
+  });
+
+  test('in the original’s words is that of agent_provider, unless image says another', async () => {
+    const dockerfile = write('bottles/Dockerfile', 'FROM x\n');
+    write('agents/demo.md', '---\nbottle: dev\n---\n');
+    write('bottles/dev.md', '---\nagent_provider: {dockerfile: Dockerfile}\n---\n');
+    expect((await plan()).dockerfile).toBe(dockerfile);
+    write('bottles/dev.md', '---\nagent_provider: {dockerfile: Dockerfile}\nimage: mine:1\n---\n');
+    expect(await plan()).toMatchObject({ dockerfile: null, images: { guest: 'mine:1' } });
+  });
+
+  test('of a Dockerfile that is not there is an error that names it', async () => {
+    write('agents/demo.md', '---\nimage: {dockerfile: gone}\n---\n');
+    await expect(plan()).rejects.toMatchObject({
+      code: 'MANIFEST_INVALID',
+      message: `${path.join(settings.home, 'agents/gone')}: there is no such Dockerfile`,
+    });
+  });
+});
+
+describe('a launch that cannot be', () => {
+  test('for want of a file names the file', async () => {
     await expect(plan()).rejects.toMatchObject({
       code: 'AGENT_NOT_FOUND',
       message: `there is no agent demo: ${path.join(settings.home, 'agents/demo.md')} is missing`,
-      hint: 'agents here: abe, zoe',
     });
-    expect(await agentNames(settings)).toEqual(['abe', 'zoe']);
+    write('agents/demo.md', '');
+    await expect(plan({ bottles: ['dev'] })).rejects.toMatchObject({
+      code: 'BOTTLE_FILE_NOT_FOUND',
+      message: `there is no bottle file ${path.join(settings.home, 'bottles/dev.md')}`,
+    });
   });
 
-  test('where there is none at all is told how to write one', async () => {
-    await expect(plan()).rejects.toMatchObject({ code: 'AGENT_NOT_FOUND', hint: expect.stringMatching(/^write /) });
-  });
-
-  test.each(['../demo', 'Demo', 'a b', '', '.', 'a'.repeat(300).toUpperCase()])(
-    'is never looked for under %j',
-    async (agent) => {
-      await expect(plan({ agent })).rejects.toMatchObject({
-        code: 'AGENT_NOT_FOUND',
-        message: expect.stringContaining("is not an agent's name"),
-      });
-    },
-  );
-
-  test('whose bottle file is missing is an error that names both', async () => {
+  test('for want of the bottle file that the agent names tells both', async () => {
     const file = write('agents/demo.md', '---\nbottle: dev\n---\n');
     await expect(plan()).rejects.toMatchObject({
-      code: 'BOTTLE_FILE_NOT_FOUND',
-      message: `${file}: bottle: there is no bottle file ${path.join(settings.home, 'bottles/dev.md')}`,
+      code: 'MANIFEST_INVALID',
+      message: `${file}:2:9: bottle: there is no bottle file ${path.join(settings.home, 'bottles/dev.md')}`,
     });
   });
 
-  test('with mistakes is told all of them with file and key', async () => {
+  test('for mistakes tells all of them with file, line, column and key', async () => {
     const file = write('agents/demo.md', '---\nskills: x\nextra: 1\n---\n');
     await expect(plan()).rejects.toMatchObject({
       code: 'MANIFEST_INVALID',
-      message: expect.stringContaining(`${file}: skills: expected a list of skill names; extra: unknown key`),
+      message: expect.stringContaining(
+        `${file}:2:9: skills: expected a list of skill names, got text; ${file}:3:1: extra: unknown key`,
+      ),
+      problems: [expect.stringContaining(':2:9: skills: '), expect.stringContaining(':3:1: extra: ')],
     });
   });
+
+  test('for a wrong config.yaml says so before anything else', async () => {
+    write('config.yaml', 'driver: podman');
+    await expect(plan()).rejects.toMatchObject({
+      code: 'MANIFEST_INVALID',
+      message: expect.stringContaining('config.yaml:1:9: driver: expected docker or smolvm'),
+    });
+  });
+});
+
+test.each([
+  ['~/a/b', path.join(os.homedir(), 'a/b')],
+  ['/a/~/b', '/a/~/b'],
+  ['a', 'a'],
+  ['~', '~'],
+  ['~me/a', '~me/a'],
+])('%s on the host is %s', (written, file) => {
+  expect(expandHome(written)).toBe(file);
 });

@@ -164,8 +164,10 @@ describe('a command that does not end is ended, with all that it started,', () =
     const reading = secretOf(sh(`echo $$ > ${at('cancelled')}; sleep 600`), { signal: stopping.signal });
     const outcome = expect(reading).rejects.toThrow('the step is cancelled');
     while (!existsSync(at('cancelled')) || readFileSync(at('cancelled'), 'utf8') === '') await sleep(10);
+    const start = performance.now();
     stopping.abort(new Error('the step is cancelled'));
     await outcome;
+    expect(performance.now() - start).toBeLessThan(2000);
     await untilGone(at('cancelled'));
     await expect(secretOf(sh('echo key'), { signal: stopping.signal })).rejects.toThrow('the step is cancelled');
   });
@@ -215,7 +217,7 @@ describe('what it says on standard error is told', () => {
     expect(await said('\n one\n\ttwo \r\n')).toBe('one two');
     expect(await said('\x1b[31mred\x1b[0m\x07 \x00and\u202e \u200bmore')).toBe('red and more');
     expect(await said('x '.repeat(200))).toBe('x '.repeat(100));
-    expect(await said(`${'x '.repeat(99)}x☂☂☂`)).toBe(`${'x '.repeat(99)}x☂`);
+    expect(await said(`${'x '.repeat(99)}x🌂🌂`)).toBe(`${'x '.repeat(99)}x🌂`);
     expect(await said('')).toBe('');
   });
 

@@ -1,8 +1,10 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { type Config, readConfig } from '../../../src/host/config-file.ts';
+import type { BottleError } from '../../../src/core/errors.ts';
+import { problemText } from '../../../src/core/manifest/problems.ts';
+import { type Config, readConfig, readConfigProblems } from '../../../src/host/config-file.ts';
 
 let home: string;
 beforeEach(() => {
@@ -28,13 +30,13 @@ it('reads every key', () => {
 driver: smolvm
 network: { pool: 172.20.0.0/14, uplink: company, ca: ~/company.pem }
 temporal: { ui: "https://temporal.example/ui/" }
-resources: { cpus: 1.5, memoryMiB: 4096 }
+resources: { cpus: 1.5, memoryMiB: 4096, pids: 64 }
 `;
   expect(config(text)).toEqual({
     driver: 'smolvm',
     network: { pool: '172.20.0.0/14', uplink: 'company', ca: '~/company.pem' },
     temporal: { ui: 'https://temporal.example/ui' },
-    resources: { cpus: 1.5, memoryMiB: 4096 },
+    resources: { cpus: 1.5, memoryMiB: 4096, pids: 64 },
   });
 });
 
@@ -53,35 +55,65 @@ it('takes pools from /8 to /28', () => {
 });
 
 it.each([
-  ['driver: podman', 'driver: expected "docker" or "smolvm"'],
-  ['network: { pool: 10.214.0.0/29 }', 'network.pool: expected an IPv4 network'],
-  ['network: { pool: 10.0.0.0/7 }', 'network.pool: expected an IPv4 network'],
-  ['network: { pool: 10.214.3.0/16 }', 'network.pool: expected an IPv4 network'],
-  ['network: { pool: 10.300.0.0/16 }', 'network.pool: expected an IPv4 network'],
-  ['network: { pool: 10.214.0.0 }', 'network.pool: expected an IPv4 network'],
-  ['network: { pool: 12 }', 'network.pool: expected a network'],
-  ['network: 10.214.0.0/16', 'network: expected a mapping'],
-  ['network: { uplink: "" }', 'network.uplink: expected the name of a Docker network'],
-  ['network: { uplink: 7 }', 'network.uplink: expected the name of a Docker network'],
-  ['network: { uplink: -rm }', 'network.uplink: expected the name of a Docker network'],
-  ['network: { uplink: "a/b" }', 'network.uplink: expected the name of a Docker network'],
-  ['network: { uplink: "a\\nb" }', 'network.uplink: expected the name of a Docker network'],
-  ['network: { ca: company.pem }', 'network.ca: expected an absolute path, or one below ~/'],
-  ['network: { ca: ~/ }', 'network.ca: expected an absolute path, or one below ~/'],
-  ['network: { ca: 1 }', 'network.ca: expected a PEM file'],
-  ['network: { dns: x }', 'unknown key network.dns'],
-  ['temporal: { ui: "temporal.example" }', 'temporal.ui: expected an http or https URL'],
-  ['temporal: { ui: "javascript:alert(1)" }', 'temporal.ui: expected an http or https URL'],
-  ['resources: { cpus: 0 }', 'resources.cpus: expected more than 0 CPUs'],
-  ['resources: { memoryMiB: 12.5 }', 'resources.memoryMiB: expected a whole number of MiB'],
-  ['resources: { memoryMiB: 64 }', 'resources.memoryMiB: expected at least 128 MiB'],
-  ['resources: { memory: 64 }', 'unknown key resources.memory'],
-  ['drivers: docker', 'unknown key drivers'],
-  ['- docker', 'the file: expected a mapping'],
-  ['driver: docker\ndriver: smolvm', 'is not YAML: Map keys must be unique'],
-  ['driver: [docker', 'is not YAML: '],
+  ['driver: podman', '1:9: driver: expected docker or smolvm, got "podman"'],
+  ['network: { pool: 10.214.0.0/29 }', '1:18: network.pool: expected an IPv4 network'],
+  ['network: { pool: 10.0.0.0/7 }', '1:18: network.pool: expected an IPv4 network'],
+  ['network: { pool: 10.214.3.0/16 }', '1:18: network.pool: expected an IPv4 network'],
+  ['network: { pool: 10.300.0.0/16 }', '1:18: network.pool: expected an IPv4 network'],
+  ['network: { pool: 10.214.0.0 }', '1:18: network.pool: expected an IPv4 network'],
+  ['network: { pool: 12 }', '1:18: network.pool: expected a network such as 10.214.0.0/16, got 12'],
+  ['network: 10.214.0.0/16', '1:10: network: expected key: value pairs, got text'],
+  ['network: { uplink: "" }', '1:20: network.uplink: expected the name of a Docker network'],
+  ['network: { uplink: 7 }', '1:20: network.uplink: expected the name of a Docker network, got 7'],
+  ['network: { uplink: -rm }', '1:20: network.uplink: expected the name of a Docker network'],
+  ['network: { uplink: "a/b" }', '1:20: network.uplink: expected the name of a Docker network'],
+  ['network: { uplink: "a\\nb" }', '1:20: network.uplink: expected the name of a Docker network'],
+  ['network: { ca: company.pem }', '1:16: network.ca: expected an absolute path on the host, or one below ~/'],
+  ['network: { ca: ~/ }', '1:16: network.ca: expected an absolute path on the host, or one below ~/'],
+  ['network: { ca: 1 }', '1:16: network.ca: expected a file, got 1'],
+  ['network: { dns: x }', '1:12: network.dns: unknown key (known: pool, uplink, ca)'],
+  ['temporal: { ui: "temporal.example" }', '1:17: temporal.ui: expected an http or https URL'],
+  ['temporal: { ui: "javascript:alert(1)" }', '1:17: temporal.ui: expected an http or https URL'],
+  ['resources: { cpus: 0 }', '1:20: resources.cpus: expected more than 0 CPUs'],
+  ['resources: { memoryMiB: 12.5 }', '1:25: resources.memoryMiB: expected a whole number of MiB, got 12.5'],
+  ['resources: { memoryMiB: 64 }', '1:25: resources.memoryMiB: expected at least 128 MiB'],
+  ['resources: { memory: 64 }', '1:14: resources.memory: unknown key; did you mean memoryMiB?'],
+  ['# why\n\ndrivers: docker', '3:1: drivers: unknown key; did you mean driver?'],
+  ['bottles: {}', '1:1: bottles: each bottle is a file: bottles/NAME.md'],
+  ['- docker', '1:1: expected key: value pairs, got a list'],
+  ['driver: docker\ndriver: smolvm', '2:1: is not YAML: a key stands here twice'],
+  ['driver: [docker', '1:16: is not YAML: a [ or { is not closed'],
+  ['driver: &x docker', '1:12: anchors and aliases'],
 ])('refuses %j', (text, message) => {
   expect(() => config(text)).toThrow(
-    expect.objectContaining({ code: 'MANIFEST_INVALID', message: expect.stringContaining(`config.yaml: ${message}`) }),
+    expect.objectContaining({ code: 'MANIFEST_INVALID', message: expect.stringContaining(`config.yaml:${message}`) }),
   );
 });
+
+it('tells everything that is wrong, from the top, and what stands in the place of the file', () => {
+  const text = 'resources: { cpus: 0, pids: 1 }\nnetwork: { pool: 1 }\ndriver: x\nzzz: 1\n';
+  const { problems } = fault(() => config(text));
+  expect(problems.map((problem) => problem.replace(/^.*config\.yaml:(\d+):.*$/, '$1'))).toEqual([
+    '1',
+    '1',
+    '2',
+    '3',
+    '4',
+  ]);
+  expect(readConfigProblems({ home }).map(problemText)).toEqual(problems);
+  writeFileSync(path.join(home, 'config.yaml'), 'driver: docker');
+  expect(readConfigProblems({ home })).toEqual([]);
+  rmSync(path.join(home, 'config.yaml'));
+  expect(readConfigProblems({ home })).toEqual([]);
+  mkdirSync(path.join(home, 'config.yaml'));
+  expect(fault(() => readConfig({ home })).message).toBe(`${home}/config.yaml: cannot be read (EISDIR)`);
+});
+
+function fault(act: () => unknown): BottleError {
+  try {
+    act();
+  } catch (error) {
+    return error as BottleError;
+  }
+  throw new Error('it was taken');
+}

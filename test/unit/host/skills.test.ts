@@ -1,9 +1,20 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { findSkills, readSkill, skillFolders } from '../../../src/host/skills.ts';
+import { findSkills, readSkill, skillFolders, skillsDigest } from '../../../src/host/skills.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -126,5 +137,70 @@ describe('reading a skill', () => {
     rmSync(path.join(folder, 's/pipe'));
     truncateSync(write('s/huge'), 64 * 1024 ** 2 + 1);
     await expect(read()).rejects.toMatchObject(refusal('huge takes the skill over 64 MiB'));
+  });
+});
+
+describe('the digest of skills', () => {
+  const folders = (): string[] => ['one', 'two'].map((name) => path.join(folder, name));
+  const digest = (names: string[] = ['a', 'b']): Promise<string> => skillsDigest(folders(), names);
+  /** All as old as each other. */
+  function ageAll(): void {
+    for (const entry of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
+      utimesSync(path.join(folder, entry), 1000, 1000);
+  }
+  beforeEach(() => {
+    for (const file of ['one/a/SKILL.md', 'one/a/more/x.md', 'two/b/SKILL.md']) write(file);
+    ageAll();
+  });
+
+  test('is the same as long as nothing changes, whatever is around them', async () => {
+    const before = await digest();
+    expect(before).toMatch(/^[0-9a-f]{16}$/);
+    write('one/other/SKILL.md');
+    write('two/a/SKILL.md', 'not the first of its name');
+    expect(await digest()).toBe(before);
+  });
+
+  test.each<[string, () => unknown]>([
+    ['another size', () => write('one/a/more/x.md', 'xx')],
+    ['a file more', () => write('two/b/new.md')],
+    ['an empty folder more', () => mkdirSync(path.join(folder, 'two/b/new'))],
+    ['a file less', () => rmSync(path.join(folder, 'one/a/more/x.md'))],
+    ['another name', () => renameSync(path.join(folder, 'one/a/SKILL.md'), path.join(folder, 'one/a/skill.md'))],
+    ['the skill gone', () => rmSync(path.join(folder, 'two/b'), { recursive: true })],
+    ['a skill of that name in an earlier folder', () => write('one/b/SKILL.md')],
+    [
+      'a file in its place',
+      () => {
+        rmSync(path.join(folder, 'one/a'), { recursive: true });
+        write('one/a');
+      },
+    ],
+  ])('is another one with %s, whatever the times are', async (_what, act) => {
+    const before = await digest();
+    act();
+    ageAll();
+    expect(await digest()).not.toBe(before);
+  });
+
+  test('is another one with another time, of a file whose size is the same', async () => {
+    const before = await digest();
+    utimesSync(path.join(folder, 'one/a/more/x.md'), 1001, 1001);
+    expect(await digest()).not.toBe(before);
+  });
+
+  test('is another one for other names, and in another order', async () => {
+    const all = await Promise.all([['a', 'b'], ['b', 'a'], ['a'], ['b'], ['gone'], []].map((names) => digest(names)));
+    expect(new Set(all).size).toBe(6);
+  });
+
+  test('looks into no file, and goes in no circles', async () => {
+    execFileSync('mkfifo', [path.join(folder, 'one/a/pipe')]);
+    truncateSync(write('one/a/huge'), 1024 ** 4);
+    symlinkSync('..', path.join(folder, 'one/a/more/up'));
+    symlinkSync('nowhere', path.join(folder, 'one/a/dead'));
+    const before = performance.now();
+    expect(await digest()).toBe(await digest());
+    expect(performance.now() - before).toBeLessThan(5000);
   });
 });

@@ -28,9 +28,12 @@ describe('an agent file', () => {
     expect(agentSchema.parse(EVERYTHING)).toEqual(EVERYTHING);
   });
 
-  test.each(CLAUDE_CODE_KEYS)("may be one of Claude Code's own, whose key %s is left to it, whatever it holds", (key) => {
-    for (const value of ['x', ['y'], 1, null, { z: [] }]) expect(said('agent', { [key]: value })).toEqual([]);
-  });
+  test.each(CLAUDE_CODE_KEYS)(
+    "may be one of Claude Code's own, whose key %s is left to it, whatever it holds",
+    (key) => {
+      for (const value of ['x', ['y'], 1, null, { z: [] }]) expect(said('agent', { [key]: value })).toEqual([]);
+    },
+  );
 
   test('gives numbers and truth values of env as the text they are', () => {
     expect(agentSchema.parse({ env: { N: 1.5, T: true, F: false, Z: 0 } }).env).toEqual({

@@ -2,8 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { bottleSchema } from '../../../src/core/manifest/bottle-schema.ts';
 import { said } from './said.ts';
 
-const SECRETS =
-  'NAME, env:NAME, file:/path, file:/path#key, command:["program", ...] or keychain:service/account';
+const SECRETS = 'NAME, env:NAME, file:/path, file:/path#key, command:["program", ...] or keychain:service/account';
 const route = (change: object) => ({ egress: { routes: [{ host: 'x.test', ...change }] } });
 const repo = (change: object) => ({ 'git-gate': { repos: { app: { url: 'https://git.test/app', ...change } } } });
 const parsedRoute = (change: object) => bottleSchema.parse(route(change)).egress?.routes?.[0];
@@ -63,7 +62,10 @@ describe('a bottle file', () => {
               {
                 methods: ['get'],
                 paths: [{ type: 'regex', value: '/v[12]/.*' }],
-                headers: [{ name: 'X-Kind', value: 'a', type: 'regex' }, { name: 'x-other', value: 'b' }],
+                headers: [
+                  { name: 'X-Kind', value: 'a', type: 'regex' },
+                  { name: 'x-other', value: 'b' },
+                ],
               },
             ],
             ca: '/etc/api.pem',
@@ -182,15 +184,15 @@ describe('what makes no sense is told with its key', () => {
       { agent_provider: { auth_token: 'sk-ant-api03-abc' } },
       `agent_provider.auth_token: expected a reference to a secret, not the secret itself: ${SECRETS}`,
     ],
-    [{ agent_provider: { auth_token: 7 } }, `agent_provider.auth_token: expected a reference to a secret: ${SECRETS}, got 7`],
+    [
+      { agent_provider: { auth_token: 7 } },
+      `agent_provider.auth_token: expected a reference to a secret: ${SECRETS}, got 7`,
+    ],
     [
       { agent_provider: { auth_token: 'A', api_key: 'B' } },
       'agent_provider.api_key: expected auth_token or api_key, not both',
     ],
-    [
-      { agent_provider: { template: 'gemini' } },
-      'agent_provider.template: expected claude or codex, got "gemini"',
-    ],
+    [{ agent_provider: { template: 'gemini' } }, 'agent_provider.template: expected claude or codex, got "gemini"'],
     [{ agent_provider: { template: 'pi' } }, 'agent_provider.template: expected claude or codex: pi is not here'],
     [
       { agent_provider: { forward_host_credentials: true } },
@@ -291,10 +293,7 @@ describe('what makes no sense is told with its key', () => {
       repo({ url: 'ssh://git@git.test/app', key: { provider: 'static', path: '/k' } }),
       'git-gate.repos.app.host_key: expected the pinned host key, for an ssh:// URL, but it is missing',
     ],
-    [
-      repo({ host_key: 'AAAA' }),
-      'git-gate.repos.app.host_key: expected a host key such as "ssh-ed25519 AAAA..."',
-    ],
+    [repo({ host_key: 'AAAA' }), 'git-gate.repos.app.host_key: expected a host key such as "ssh-ed25519 AAAA..."'],
     [
       repo({ host_key: 'ssh-ed25519 AAAA\n* ssh-ed25519 BBBB' }),
       'git-gate.repos.app.host_key: expected a host key such as "ssh-ed25519 AAAA..."',

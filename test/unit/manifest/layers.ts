@@ -23,7 +23,10 @@ const route = fc.record({
   host: fc.constantFrom('a.test', 'b.test', 'c.test'),
   private: maybe(fc.boolean()),
 });
-const repo = fc.record({ url: fc.constantFrom('https://h.test/a', 'https://h.test/b'), allow_force: maybe(fc.boolean()) });
+const repo = fc.record({
+  url: fc.constantFrom('https://h.test/a', 'https://h.test/b'),
+  allow_force: maybe(fc.boolean()),
+});
 
 /** Any bottle file, with few enough names and values that two of them often say something of the same. */
 export const bottle: fc.Arbitrary<BottleManifest> = fc

@@ -3,9 +3,9 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { pathText } from '../../../src/core/manifest/key-path.ts';
 import { merged, originsOf, placeText } from '../../../src/core/manifest/merge.ts';
 import { problemText } from '../../../src/core/manifest/problems.ts';
-import { pathText } from '../../../src/core/manifest/key-path.ts';
 import {
   agentFiles,
   bottleFiles,
@@ -33,7 +33,10 @@ afterEach(() => rmSync(root, { recursive: true, force: true }));
 const matter = (yaml: string, body = '') => `---\n${yaml}\n---\n${body}`;
 /** Files of BOTTLE_HOME: `a` is bottles/a.md. */
 function bottles(files: Record<string, string>): void {
-  writeFiles(home, Object.entries(files).map(([name, yaml]) => [`bottles/${name}.md`, matter(yaml)]));
+  writeFiles(
+    home,
+    Object.entries(files).map(([name, yaml]) => [`bottles/${name}.md`, matter(yaml)]),
+  );
 }
 const agent = (yaml: string, body = '', at = home) => writeFiles(at, [['agents/demo.md', matter(yaml, body)]]);
 const request = (change: Partial<ManifestRequest> = {}): ManifestRequest => ({
@@ -117,11 +120,7 @@ describe('a bottle that extends others', () => {
   });
 
   test.each<[string, Record<string, string>, string[]]>([
-    [
-      'itself',
-      { demo: 'env: {A: x}\nextends: demo' },
-      ['bottles/demo.md:3:10: extends: extends itself: demo -> demo'],
-    ],
+    ['itself', { demo: 'env: {A: x}\nextends: demo' }, ['bottles/demo.md:3:10: extends: extends itself: demo -> demo']],
     [
       'in a ring',
       { demo: 'extends: a', a: 'extends: [b]', b: 'extends: a' },
@@ -174,7 +173,11 @@ describe('a bottle that extends others', () => {
       Object.fromEntries(
         Array.from({ length: 20 }, (_, at) => [
           `b${at}`,
-          at === 19 ? 'env: {A: x}' : `extends: [${Array(width).fill(`b${at + 1}`).join(', ')}]`,
+          at === 19
+            ? 'env: {A: x}'
+            : `extends: [${Array(width)
+                .fill(`b${at + 1}`)
+                .join(', ')}]`,
         ]),
       ),
     );
@@ -354,7 +357,9 @@ describe('agents of a repository', () => {
   });
 
   test('may ask the operator, and say all else that an agent may', async () => {
-    theirs('env: {A: "?ask", B: x}\nskills: [x]\ngit-gate: {user: {name: Agent}}\nresources: {cpus: 1}\ndriver: docker');
+    theirs(
+      'env: {A: "?ask", B: x}\nskills: [x]\ngit-gate: {user: {name: Agent}}\nresources: {cpus: 1}\ndriver: docker',
+    );
     expect(await said({ folder })).toEqual([]);
   });
 
@@ -378,6 +383,15 @@ describe('agents of a repository', () => {
     });
   });
 
+  test('are refused where a link leads to a folder that is only called alike', async () => {
+    writeFiles(`${folder}-secret`, [['demo.md', 'Of the host.']]);
+    mkdirSync(path.join(folder, '.bottle/agents'), { recursive: true });
+    symlinkSync(`${folder}-secret/demo.md`, path.join(folder, '.bottle/agents/demo.md'));
+    await expect(resolve({ folder })).rejects.toMatchObject({
+      message: expect.stringContaining('is a link that leads out of the working folder'),
+    });
+  });
+
   test('may be links within the folder, which may itself be reached by one', async () => {
     writeFiles(folder, [['docs/agent.md', 'Linked.']]);
     mkdirSync(path.join(folder, '.bottle/agents'), { recursive: true });
@@ -397,7 +411,10 @@ describe('agents of a repository', () => {
 
 describe('an agent that is not there', () => {
   test('is an error which names those that are, of the repository too', async () => {
-    writeFiles(home, ['zoe', 'abe', '_template', 'Not'].map((name) => [`agents/${name}.md`, '']));
+    writeFiles(
+      home,
+      ['zoe', 'abe', '_template', 'Not'].map((name) => [`agents/${name}.md`, '']),
+    );
     writeFiles(home, [['agents/readme.txt', '']]);
     writeFiles(folder, [['.bottle/agents/ben.md', '']]);
     const message = `there is no agent demo: ${path.join(home, 'agents/demo.md')} is missing`;
@@ -429,7 +446,10 @@ describe('an agent that is not there', () => {
 
 describe('the lists', () => {
   test('are of what could be found, each name once, by name', async () => {
-    writeFiles(home, ['b', 'a', '_t'].map((name) => [`agents/${name}.md`, '']));
+    writeFiles(
+      home,
+      ['b', 'a', '_t'].map((name) => [`agents/${name}.md`, '']),
+    );
     writeFiles(folder, [
       ['.bottle/agents/c.md', ''],
       ['.bottle/agents/a.md', ''],
@@ -494,4 +514,11 @@ test('files that nobody reads are noted: odd names, bottles of a repository, the
     'work/.bottle/bottles/dev.md',
     'work/claude-bottle.json',
   ]);
+});
+
+test('bottles of a BOTTLE_HOME that is in the working folder are read, so nothing is noted of them', async () => {
+  home = path.join(folder, '.bottle');
+  bottles({ dev: '' });
+  expect(await strayFiles({ home }, folder)).toEqual([]);
+  expect((await bottleFiles({ home })).map(({ name }) => name)).toEqual(['dev']);
 });

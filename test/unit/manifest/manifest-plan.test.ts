@@ -1,11 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  DEFAULT_RESOURCES,
-  limitsOf,
-  resourcesOf,
-  variables,
-} from '../../../src/core/manifest/manifest-plan.ts';
+import { DEFAULT_RESOURCES, limitsOf, resourcesOf, variables } from '../../../src/core/manifest/manifest-plan.ts';
 
 describe('a variable', () => {
   test('is itself, a variable of the host, or what the operator is asked', () => {
@@ -28,7 +23,11 @@ describe('a variable', () => {
   });
 
   test('is in one of the two, whatever it is, and what is private is never in the plain one', () => {
-    const value = fc.oneof(fc.string(), fc.string().map((text) => `?${text}`), fc.constant('${HOME}'));
+    const value = fc.oneof(
+      fc.string(),
+      fc.string().map((text) => `?${text}`),
+      fc.constant('${HOME}'),
+    );
     fc.assert(
       fc.property(fc.dictionary(fc.stringMatching(/^[A-Z]{1,3}$/), value), (env) => {
         const { env: plain, privateEnv } = variables(env);
@@ -47,7 +46,10 @@ describe('limits', () => {
     [undefined, { lifetimeMs: null, idleMs: null }],
     [{}, { lifetimeMs: null, idleMs: null }],
     [{ lifetime: '8h' }, { lifetimeMs: 28_800_000, idleMs: null }],
-    [{ lifetime: '1d', idle: '90s' }, { lifetimeMs: 86_400_000, idleMs: 90_000 }],
+    [
+      { lifetime: '1d', idle: '90s' },
+      { lifetimeMs: 86_400_000, idleMs: 90_000 },
+    ],
   ])('%j are %j', (limits, ms) => {
     expect(limitsOf(limits)).toEqual(ms);
   });

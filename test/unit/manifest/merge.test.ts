@@ -379,7 +379,11 @@ describe('routes that no single file can be blamed for', () => {
   });
 
   test('and each further one, with the first of them', () => {
-    expect(told(layer(routes('x.test', 'X.test', 'x.test:443')))).toHaveLength(2);
+    const files = [routes('x.test'), routes('X.test'), routes('x.test:443')].map((each, at) => layer(each, `${at}.md`));
+    expect(told(files.reduce(beside))).toEqual([
+      '1.md:16:1: egress.routes[1].host: expected one route a host: x.test has another at 0.md:16',
+      '2.md:16:1: egress.routes[2].host: expected one route a host: x.test has another at 0.md:16',
+    ]);
   });
 
   test('and one that has a name which is taken', () => {

@@ -12,7 +12,7 @@ import { BottleError } from '../../../src/core/errors.ts';
 import { problemText } from '../../../src/core/manifest/problems.ts';
 import { agentFiles, inspectManifest, type ManifestRequest, strayFiles } from '../../../src/host/manifest/library.ts';
 import { makePlan, type Planned } from '../../../src/host/planning.ts';
-import { type Settings, settings as readSettings } from '../../../src/host/settings.ts';
+import { settings as readSettings, type Settings } from '../../../src/host/settings.ts';
 import { readTxtar, writeFiles } from '../../support/txtar.ts';
 
 // The tags need a build, which these tests do without.
@@ -84,8 +84,7 @@ function requestOf(line: string): Omit<ManifestRequest, 'settings' | 'folder'> {
 
 async function said(files: ReadonlyMap<string, string>): Promise<string> {
   const folder = path.join(home, 'work');
-  const lines =
-    files.get('launch')?.trim().split('\n') ?? (await agentFiles(settings, folder)).map(({ name }) => name);
+  const lines = files.get('launch')?.trim().split('\n') ?? (await agentFiles(settings, folder)).map(({ name }) => name);
   const launches = [];
   for (const line of lines) launches.push(`$ bottle up ${line}\n${await launched(requestOf(line))}\n`);
   const stray = (await strayFiles(settings, folder)).map((problem) => `note: ${problemText(problem)}\n`);
@@ -104,7 +103,9 @@ const KEYS =
   'ssrf_ip_allowlist tokens cred_proxy egress_proxy git bottle skills name description model color memory prompt';
 
 test.each(KEYS.split(' '))('one of them has the key %s', (key) => {
-  const texts = CASES.map((name) => readFileSync(path.join(FOLDER, name), 'utf8').replace(/^-- expected --[\s\S]*/m, ''));
+  const texts = CASES.map((name) =>
+    readFileSync(path.join(FOLDER, name), 'utf8').replace(/^-- expected --[\s\S]*/m, ''),
+  );
   expect(texts.some((text) => new RegExp(`^[^#]*(^|[ {-])${key}:`, 'm').test(text))).toBe(true);
 });
 
@@ -117,7 +118,10 @@ describe('a set of files of the original', () => {
     const files = readTxtar(text);
     const expected = files.get('expected');
     files.delete('expected');
-    writeFiles(home, [...files].filter(([each]) => each !== 'launch'));
+    writeFiles(
+      home,
+      [...files].filter(([each]) => each !== 'launch'),
+    );
     const actual = await said(files);
     if (process.env['UPDATE_GOLDEN'] === '1' && !OWED.includes(name)) {
       writeFileSync(file, `${text.replace(/^-- expected --\n[\s\S]*/m, '')}-- expected --\n${actual}`);

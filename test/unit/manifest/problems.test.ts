@@ -84,18 +84,14 @@ describe('an unknown key', () => {
       { egress: { routes: [{ host: 'x.test', match: [] }] } },
       'egress.routes[0].match: unknown key; did you mean matches?',
     ],
-    [
-      'bottle',
-      { image: { dockerfile: 'x', args: {} } },
-      'image.args: unknown key (known: dockerfile)',
-    ],
+    ['bottle', { image: { dockerfile: 'x', args: {} } }, 'image.args: unknown key (known: dockerfile)'],
     ['config', { network: { dns: 'x' } }, 'network.dns: unknown key (known: pool, uplink, ca)'],
     ['config', { drivers: 'docker' }, 'drivers: unknown key; did you mean driver?'],
   ] as [ManifestKind, object, string][])('of %s: %j', (kind, value, words) => {
     expect(said(kind, value)).toEqual([words]);
   });
 
-  test("is told the known ones, without those of Claude Code that nobody would look for here", () => {
+  test('is told the known ones, without those of Claude Code that nobody would look for here', () => {
     expect(said('agent', { zzz: 1 })).toEqual([
       'zzz: unknown key (known: bottle, skills, git-gate, env, driver, image, resources, name, description, model, color, memory)',
     ]);
@@ -284,9 +280,8 @@ describe('whatever a person wrote', () => {
   function put(value: unknown, [key, ...rest]: Path, what: unknown): unknown {
     if (key === undefined) return what;
     const within = (value as Record<PropertyKey, unknown>)[key];
-    const copy: Record<PropertyKey, unknown> = Array.isArray(value) ? Object.assign([], value) : { ...(value as object) };
-    copy[key] = put(within, rest, what);
-    return copy;
+    const copy = Array.isArray(value) ? [...value] : { ...(value as object) };
+    return Object.assign(copy, { [key]: put(within, rest, what) });
   }
   const KINDS = Object.keys(WHOLE) as ManifestKind[];
   const somewhere = fc

@@ -85,7 +85,9 @@ describe('what is wrong with YAML', () => {
 });
 
 describe('the place of', () => {
-  const text = ['# first', 'name: x', 'list:', '  - one', '  - key:   two', 'flow: {a: 1, b: [5, 6]}', 'none:'].join('\n');
+  const text = ['# first', 'name: x', 'list:', '  - one', '  - key:   two', 'flow: {a: 1, b: [5, 6]}', 'none:'].join(
+    '\n',
+  );
   const place = (path: PropertyKey[], at?: 'key' | 'value') => {
     const position = readYaml('f', text, 10).position(path, at);
     return position === null ? null : `${position.line - 10}:${position.column}`;
