@@ -4,7 +4,7 @@ import type { PrepareInput, PrepareResult } from '../core/step-io.ts';
 import { removeBottleState, takeAnswers, writeBottleState } from '../host/bottle-state.ts';
 import { ensureCustomImage, guestTag } from '../host/custom-image.ts';
 import { assertGitleaks, assertImages } from '../host/images.ts';
-import { machineDriver } from '../host/machine/drivers.ts';
+import { assertDriver } from '../host/machine/drivers.ts';
 import { makePlan } from '../host/planning.ts';
 import { assertWorkspaceFolder } from '../host/workspace.ts';
 import type { ActivityHost } from './activity-host.ts';
@@ -22,12 +22,12 @@ export async function prepare(host: ActivityHost, { bottle, ...launch }: Prepare
 
 /** Found out now rather than half-way: no driver and no image is nothing another step can mend. */
 export async function assertPossible(host: ActivityHost, plan: Plan): Promise<void> {
-  machineDriver(plan.driver, host);
+  await assertDriver(plan.driver, host);
   if (plan.workspace !== null) await assertWorkspaceFolder(plan.workspace.folder);
   if (plan.dockerfile !== null) {
     const base = await guestTag(plan.provider.template);
     await assertImages(host.docker, [base]);
-    const custom = { dockerfile: plan.dockerfile, tag: plan.images.guest, base };
+    const custom = { dockerfile: plan.dockerfile.file, tag: plan.images.guest, base };
     await ensureCustomImage(host.docker, custom, { report: () => undefined });
   }
   await assertImages(host.docker, Object.values(plan.images));

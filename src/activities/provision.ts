@@ -107,9 +107,9 @@ export async function provisionAgent(host: ActivityHost, input: AgentInput, sign
   const answers = await readAnswers(host.settings, bottle.id);
   const values = privateValues(privateEnv, process.env, answers, bottle.id);
   const bottleFiles = [
-    ...(Object.keys(values).length === 0
-      ? []
-      : [file(GUEST.privateEnvFile, 0o600, shellExports(values)), file(GUEST.withEnvFile, 0o755, WITH_ENV)]),
+    // Also when there are none: what was there before must not stay.
+    file(GUEST.privateEnvFile, 0o600, shellExports(values)),
+    file(GUEST.withEnvFile, 0o755, WITH_ENV),
     ...(message === null ? [] : [file(GUEST.messageFile, 0o600, message)]),
   ];
   const files = [...own, ...bottleFiles];

@@ -18,8 +18,9 @@ export function agentCommand(plan: PlanSlice, args: readonly string[]): string[]
   return withPrivateEnv(plan, ['sh', '-c', TELL_ONCE, 'sh', GUEST.messageFile, message, ...command]);
 }
 
-/** Whether the agent was told is known in the machine, where a second terminal may be. */
-const TELL_ONCE = 'file=$1 message=$2; shift 2; rm "$file" 2>/dev/null && exec "$@" "$message"; exec "$@"';
+/** Whether the agent was told is known in the machine, where a second terminal may be; also when the file is written again. */
+const TELL_ONCE =
+  'file=$1 message=$2; shift 2; [ ! -e "$file.told" ] && mv "$file" "$file.told" 2>/dev/null && exec "$@" "$message"; exec "$@"';
 
 /** A command with the variables that came from the host or the operator, where there are any. */
 export function withPrivateEnv({ privateEnv }: Pick<Plan, 'privateEnv'>, argv: readonly string[]): string[] {

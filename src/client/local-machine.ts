@@ -22,7 +22,8 @@ export interface LocalMachine {
  */
 export async function localMachine(context: Context, id: string): Promise<LocalMachine> {
   const plan = await localPlan(context, id);
-  return { plan, driver: machineDriver(plan.driver, await dockerHost(context)) };
+  const host = { ...(await dockerHost(context)), settings: context.settings };
+  return { plan, driver: machineDriver(plan.driver, host) };
 }
 
 /**

@@ -72,6 +72,11 @@ export interface ErrorView {
 /** A history keeps every error. */
 const MOST_PROBLEMS = 50;
 
+function firstOf(problems: readonly string[]): string[] {
+  const rest = problems.length - MOST_PROBLEMS;
+  return [...problems.slice(0, MOST_PROBLEMS), ...(rest > 0 ? [`and ${rest} more`] : [])];
+}
+
 const brand: unique symbol = Symbol.for('bottleworks.BottleError');
 
 /** The one error class of the product. Recognised by its brand, so it survives two copies of this module. */
@@ -115,7 +120,7 @@ export class BottleError extends Error {
       code: this.code,
       message: this.message,
       ...(this.hint === undefined ? {} : { hint: this.hint }),
-      ...(this.problems.length < 2 ? {} : { problems: this.problems.slice(0, MOST_PROBLEMS) }),
+      ...(this.problems.length < 2 ? {} : { problems: firstOf(this.problems) }),
     };
   }
 }

@@ -56,13 +56,14 @@ export function planChange(input: RereadInput, found: Plan): PlanChange {
   return { plan, changed, again, refused, keys: changedKeys(input.plan, plan) };
 }
 
-/** What a newer version of bottle or another config.yaml would bring is no change of the manifest. */
+/** What a newer version of bottle, or another pool or uplink of the host, would bring is no change of the manifest. */
 function withHostFacts(found: Plan, plan: Plan): Plan {
   const { pool, uplink, scanner } = plan;
-  const ours = (tag: string): boolean => /^bottleworks\/(guest|codex)[:-]/.test(tag);
+  const ours = (tag: string): boolean => /^bottleworks\/(guest|codex|custom):/.test(tag);
   const sameKind =
     ours(found.images.guest) && ours(plan.images.guest) && found.provider.template === plan.provider.template;
-  const guest = sameKind ? plan.images.guest : found.images.guest;
+  const sameContext = found.dockerfile?.digest === plan.dockerfile?.digest;
+  const guest = sameKind && sameContext ? plan.images.guest : found.images.guest;
   return { ...found, pool, uplink, scanner, images: { guest, bundle: plan.images.bundle } };
 }
 
@@ -85,6 +86,8 @@ const NAMES: readonly [path: string, name: string][] = [
   ['bundle.supervise', 'supervise'],
   ['bundle.ca', 'network.ca'],
   ['git.user', 'git-gate.user'],
+  ['limits.lifetimeMs', 'limits.lifetime'],
+  ['limits.idleMs', 'limits.idle'],
   ['images', 'image'],
   ['dockerfile', 'image'],
   ['privateEnv', 'env'],

@@ -38,8 +38,8 @@ export interface Plan {
   sources: { agent: string; bottles: string[] };
   /** Image tags: ours, which `bottle image build` makes, or for the guest one of the person's own. */
   images: { guest: string; bundle: string };
-  /** The Dockerfile that `images.guest` is made from, on the host; null where it is not the person's own. */
-  dockerfile: string | null;
+  /** The Dockerfile that `images.guest` is made from, on the host, and the digest of its context; null where it is not the person's own. */
+  dockerfile: { file: string; digest: string } | null;
   /** CIDR out of which the bottle's /28 is taken. */
   pool: string;
   /** Docker network that is the bundle's way out. */

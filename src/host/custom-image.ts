@@ -1,6 +1,6 @@
 /** A guest image of the person's own: a Dockerfile on top of ours, built once for each content. */
 import { createHash } from 'node:crypto';
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { lstat, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type Dockerode from 'dockerode';
 import { BottleError } from '../core/errors.ts';
@@ -18,17 +18,22 @@ export async function guestTag(template: Template): Promise<string> {
 }
 
 /**
- * The tag of the image that a Dockerfile makes: of its own content and everything beside it, and of the image below it.
+ * What a Dockerfile makes, by the content of it and of everything beside it.
  * @param dockerfile absolute path; the folder it lies in is the build's context
- * @param base what `ARG BASE` is set to
+ * @returns 12 hex digits
  * @throws BottleError `MANIFEST_INVALID` when it is not there, or its folder is more than a build may send
  */
-export async function customImageTag(dockerfile: string, base: string): Promise<string> {
-  const hash = createHash('sha256').update(`${base}\n${path.basename(dockerfile)}\n`);
+export async function contextDigest(dockerfile: string): Promise<string> {
+  const hash = createHash('sha256').update(`${path.basename(dockerfile)}\n`);
   for (const { name, content, mode } of await contextOf(dockerfile)) {
     hash.update(`${name}\0${mode & 0o111 ? 'x' : '-'}\0${content.length}\0`).update(content);
   }
-  return `bottleworks/custom:${hash.digest('hex').slice(0, 12)}`;
+  return hash.digest('hex').slice(0, 12);
+}
+
+/** The tag of that image on top of ours. */
+export function customImageTag(digest: string, base: string): string {
+  return `bottleworks/custom:${createHash('sha256').update(`${base}\n${digest}`).digest('hex').slice(0, 12)}`;
 }
 
 /**
@@ -63,7 +68,9 @@ interface ContextEntry {
 async function contextOf(dockerfile: string): Promise<ContextEntry[]> {
   const invalid = (what: string, hint?: string): BottleError =>
     new BottleError('MANIFEST_INVALID', `${dockerfile}: ${what}`, { hint });
-  const found = await stat(dockerfile).catch(() => undefined);
+  const found = await lstat(dockerfile).catch(() => undefined);
+  if (found?.isSymbolicLink() === true)
+    throw invalid('is a link', 'name the file itself: what is beside it goes along');
   if (found?.isFile() !== true)
     throw invalid('there is no such Dockerfile', 'its path is relative to the file that names it');
   const root = path.dirname(dockerfile);

@@ -11,7 +11,7 @@ import { merged } from '../core/manifest/merge.ts';
 import type { Plan } from '../core/plan.ts';
 import { PROVIDERS } from '../core/providers/providers.ts';
 import { readConfig } from './config-file.ts';
-import { customImageTag, guestTag } from './custom-image.ts';
+import { contextDigest, customImageTag, guestTag } from './custom-image.ts';
 import { imageScanner, imageTags } from './images.ts';
 import { type ResolvedManifest, resolveManifest } from './manifest/library.ts';
 import type { Settings } from './settings.ts';
@@ -87,7 +87,7 @@ export async function makePlan({ settings, launch, env = process.env }: PlanRequ
 async function guestImage(
   { layer }: ResolvedManifest,
   template: Plan['provider']['template'],
-): Promise<{ tag: string; dockerfile: string | null }> {
+): Promise<{ tag: string; dockerfile: Plan['dockerfile'] }> {
   const base = await guestTag(template);
   const legacy = layer.provider?.value.dockerfile;
   const chosen =
@@ -97,8 +97,9 @@ async function guestImage(
       : { value: { dockerfile: legacy }, origin: layer.provider.origin });
   if (chosen === undefined) return { tag: base, dockerfile: null };
   if (typeof chosen.value === 'string') return { tag: chosen.value, dockerfile: null };
-  const dockerfile = path.resolve(path.dirname(chosen.origin.file), expandHome(chosen.value.dockerfile));
-  return { tag: await customImageTag(dockerfile, base), dockerfile };
+  const file = path.resolve(path.dirname(chosen.origin.file), expandHome(chosen.value.dockerfile));
+  const digest = await contextDigest(file);
+  return { tag: customImageTag(digest, base), dockerfile: { file, digest } };
 }
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);

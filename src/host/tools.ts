@@ -25,6 +25,11 @@ export const TOOLS = {
     hint: 'install the Temporal CLI (brew install temporal, or its own installer), or run npm test once in a checkout with Go on PATH',
     cached: true,
   },
+  smolvm: {
+    purpose: 'machines of their own kernel, the driver smolvm',
+    hint: 'run node scripts/bootstrap.mjs once in a checkout with Python and pip, or put smolvm on PATH',
+    cached: true,
+  },
   docker: {
     purpose: 'a look at what bottle made; bottle itself talks to the Docker Engine directly',
     hint: 'install Docker Engine or Docker Desktop',

@@ -49,7 +49,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         pipelock: {
           intercept: false,
           allow: [
-            ...['pkg.test private', 'plain.test private', '*.below.test private', 'ported.test:8080 private'],
+            ...['pkg.test private', 'plain.test private', '*.below.test private', 'ported.test:8080 tunnel private'],
             ...['secretive.test', 'loopback.test', 'metadata.test', 'private-metadata.test private'],
             ...['attack.test:9099 private', 'guess.test:9099 private'],
           ],
@@ -398,6 +398,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       test('a wildcard, and the name that it is below', async () => {
         expect(await statusOf('http://a.below.test/')).toBe('200');
         expect(await statusOf('http://below.test/')).toBe(isPipelock ? '200' : '403');
+        expect(await statusOf('-d', 'a=1', 'http://a.below.test/')).toBe('200');
       });
 
       test('a private entry whose owner has guessed where egress listens', async () => {

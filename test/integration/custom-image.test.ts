@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { customImageTag, ensureCustomImage, guestTag } from '../../src/host/custom-image.ts';
+import { contextDigest, customImageTag, ensureCustomImage, guestTag } from '../../src/host/custom-image.ts';
 import { type ActivitySite, activitySite } from '../support/activity-site.ts';
 import { runIn } from '../support/run-in-container.ts';
 
@@ -25,7 +25,7 @@ const DOCKERFILE = 'ARG BASE\nFROM ${BASE}\nUSER root\nCOPY mark /etc/mark\nUSER
 async function built(): Promise<{ tag: string; said: string[] }> {
   const base = await guestTag('claude');
   const dockerfile = path.join(site.settings.home, 'images/mine/Dockerfile');
-  const tag = await customImageTag(dockerfile, base);
+  const tag = customImageTag(await contextDigest(dockerfile), base);
   tags.add(tag);
   const said: string[] = [];
   await ensureCustomImage(site.docker, { dockerfile, tag, base }, { report: (line) => said.push(line) });

@@ -1,4 +1,5 @@
 import { machineName } from '../../src/core/names.ts';
+import { inspectContainer } from '../../src/host/container.ts';
 import { dockerDriver } from '../../src/host/machine/docker.ts';
 import { testMachineDriver } from '../contract/machine-driver.testsuite.ts';
 import { dockerSite } from '../support/docker-site.ts';
@@ -17,6 +18,7 @@ testMachineDriver('docker', async () => {
       await container.kill();
       await container.wait();
     },
+    identity: async (id) => (await inspectContainer(site, machineName(id)))?.Id,
     dispose: site.dispose,
   };
 });

@@ -31,7 +31,7 @@ export async function build(
     await ensureImages(docker, { report, force: force && dockerfile === null, kinds: ['base', guest, 'bundle'] });
     if (dockerfile === null) return;
     const base = await guestTag(provider.template);
-    await ensureCustomImage(docker, { dockerfile, tag: images.guest, base }, { report, force });
+    await ensureCustomImage(docker, { dockerfile: dockerfile.file, tag: images.guest, base }, { report, force });
   });
   output.result(images, () => Object.values(images).join('\n'));
   return 0;

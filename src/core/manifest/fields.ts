@@ -87,6 +87,7 @@ export const plainText = z
 
 export const httpsUrl = z
   .url({ protocol: /^https$/, error: 'expected an https URL' })
+  .max(2000, { error: 'expected at most 2000 characters', abort: true })
   .refine((text) => !/[?#@]/.test(text), { error: 'expected an https URL without user, query or fragment' })
   .refine((text) => /^https:\/\/[^/\\]/i.test(text), { error: 'expected an https URL' })
   .transform((text) => {

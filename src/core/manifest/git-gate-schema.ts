@@ -15,6 +15,7 @@ const gitRepo = z
   .strictObject({
     url: z
       .string('expected a URL')
+      .max(2000, { error: 'expected at most 2000 characters', abort: true })
       .refine(isRepository, { error: 'expected https://host/path or ssh://user@host/path' })
       .describe('`https://` or `ssh://`'),
     key: gitKey

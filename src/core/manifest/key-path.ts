@@ -1,6 +1,6 @@
 /** How a place in a manifest is written for people. */
 
-/** `egress.routes[1].auth.scheme`; empty for the whole front matter. Control characters of an odd key are escaped. */
+/** `egress.routes[1].auth.scheme`; empty for the whole front matter. What cannot be seen of an odd key is escaped. */
 export function pathText(path: readonly PropertyKey[]): string {
   return path
     .map((part, at) =>
@@ -9,4 +9,8 @@ export function pathText(path: readonly PropertyKey[]): string {
     .join('');
 }
 
-const printable = (text: string): string => (/^[\x20-\x7e]*$/.test(text) ? text : JSON.stringify(text));
+const printable = (text: string): string => (/^[\x20-\x7e]*$/.test(text) ? text : quoted(text));
+
+/** JSON of a text, without anything that is not seen, moves a cursor, ends a line, or reorders what is seen. */
+export const quoted = (text: string): string =>
+  JSON.stringify(text).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (each) => `\\u{${each.codePointAt(0)?.toString(16)}}`);

@@ -93,7 +93,7 @@ export const EMPTY_LAYER: Layer = layerOf({ value: {}, origin: () => ({ file: ''
 export function beside(one: Layer, other: Layer): Layer {
   return {
     ...above(one, other),
-    repos: one.repos === undefined && other.repos === undefined ? undefined : { ...one.repos, ...other.repos },
+    repos: reposOf(one.repos, other.repos),
     routes: added(one.routes, other.routes),
     allow: added(one.allow, other.allow),
   };
@@ -116,6 +116,15 @@ export function above(parent: Layer, child: Layer): Layer {
     resources: { ...parent.resources, ...child.resources },
     limits: { ...parent.limits, ...child.limits },
   };
+}
+
+/** Of a repository that both name, the later one wins key by key. */
+function reposOf(one: Named<Repo> | undefined, other: Named<Repo> | undefined): Named<Repo> | undefined {
+  if (one === undefined || other === undefined) return one ?? other;
+  const both = Object.entries(other).map(([name, { value, origin }]) => {
+    return [name, { value: { ...one[name]?.value, ...value }, origin }] as const;
+  });
+  return { ...one, ...Object.fromEntries(both) };
 }
 
 /** What two files share (a common parent's, reached twice) counts once. */

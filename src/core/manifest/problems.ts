@@ -1,7 +1,7 @@
 /** What is wrong with a manifest, in words and with its place: from what zod found to what a person reads. */
 import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
-import { pathText } from './key-path.ts';
+import { pathText, quoted } from './key-path.ts';
 import { type ManifestKind, olderKey, olderValue } from './older-keys.ts';
 
 export interface Position {
@@ -58,7 +58,7 @@ export function inOrder(problems: readonly Problem[]): Problem[] {
 function ofIssue(kind: ManifestKind, schema: z.ZodType, input: unknown, issue: z.core.$ZodIssue): Finding[] {
   const { path } = issue;
   if (issue.code === 'unrecognized_keys') {
-    const known = knownKeys(schema, path);
+    const known = knownKeys(schema, path, input);
     return issue.keys.map((key) => ({
       path: [...path, key],
       atKey: true,
@@ -72,7 +72,9 @@ function ofIssue(kind: ManifestKind, schema: z.ZodType, input: unknown, issue: z
   if (older !== undefined) return [{ path, atKey: false, message: older }];
   // Of the alternatives that a value could have been, the one that is of its kind knows best what is wrong with it.
   if (issue.code === 'invalid_union') {
-    const inner = issue.errors.find((issues) => issues.every(({ path: within }) => within.length > 0));
+    const inner = issue.errors.find((issues) =>
+      issues.every(({ path: within, code }) => within.length > 0 || code === 'too_big' || code === 'too_small'),
+    );
     if (inner !== undefined && inner.length > 0)
       return inner.flatMap((each) => ofIssue(kind, schema, input, { ...each, path: [...path, ...each.path] }));
   }
@@ -84,9 +86,11 @@ function messageOf(issue: z.core.$ZodIssue, value: unknown): string {
     issue.code === 'invalid_type' && issue.expected === 'object' ? 'expected key: value pairs' : issue.message;
   if (value === undefined) return `${plain}, but it is missing`;
   if (issue.code === 'invalid_value' && typeof value === 'string')
-    return `${plain}, got ${quoted(value)}${suggestion(value, issue.values.map(String))}`;
+    return `${plain}, got ${short(value)}${suggestion(value, issue.values.map(String))}`;
   if (issue.code === 'invalid_type' && issue.expected === 'boolean' && typeof value === 'string')
     return `${plain}, got text${TRUTH.get(value.toLowerCase()) ?? ''}`;
+  if (issue.code === 'invalid_type' && issue.expected === 'int' && typeof value === 'number')
+    return `${plain}, got ${value}`;
   if (issue.code === 'invalid_type' || issue.code === 'invalid_union' || issue.code === 'invalid_value')
     return `${plain}, got ${kindOf(value)}`;
   return plain;
@@ -103,9 +107,7 @@ function kindOf(value: unknown): string {
   if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object') return 'key: value pairs';
-  return (
-    { string: 'text', number: String(value), boolean: String(value) }[typeof value as 'string'] ?? 'something else'
-  );
+  return { string: 'text', number: 'a number', boolean: String(value) }[typeof value as 'string'] ?? 'something else';
 }
 
 function unknownKey(key: string, known: readonly string[]): string {
@@ -124,7 +126,7 @@ export function suggestion(word: string, known: readonly string[]): string {
   return near ? `; did you mean ${best}?` : '';
 }
 
-const quoted = (text: string): string => JSON.stringify(text.length > 40 ? `${text.slice(0, 39)}…` : text);
+const short = (text: string): string => quoted(text.length > 40 ? `${text.slice(0, 39)}…` : text);
 
 function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((value, part) => {
@@ -134,6 +136,7 @@ function valueAt(input: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 interface JsonSchema {
+  const?: unknown;
   properties?: Record<string, JsonSchema>;
   additionalProperties?: JsonSchema | false;
   items?: JsonSchema;
@@ -141,23 +144,50 @@ interface JsonSchema {
   oneOf?: JsonSchema[];
 }
 
-/** The keys that may stand at a place of a schema; nothing where any may. */
-export function knownKeys(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
-  let places: JsonSchema[] = [z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema];
-  const alternatives = (place: JsonSchema): JsonSchema[] =>
-    [place, ...(place.anyOf ?? []), ...(place.oneOf ?? [])].flatMap((each) =>
-      each === place ? [each] : alternatives(each),
-    );
+/** Made once: it is asked for at each key that is not known. */
+const inputSchemas = new WeakMap<z.ZodType, JsonSchema>();
+
+function inputSchema(schema: z.ZodType): JsonSchema {
+  const made =
+    inputSchemas.get(schema) ?? (z.toJSONSchema(schema, { io: 'input', unrepresentable: 'any' }) as JsonSchema);
+  inputSchemas.set(schema, made);
+  return made;
+}
+
+/**
+ * The keys that may stand at a place of a schema; nothing where any may.
+ * @param input what was written, where it says which of several things it is
+ */
+export function knownKeys(schema: z.ZodType, path: readonly PropertyKey[], input?: unknown): string[] {
+  let places: JsonSchema[] = [inputSchema(schema)];
+  let value = input;
   for (const part of path) {
-    places = places.flatMap(alternatives).flatMap(({ properties = {}, additionalProperties, items }) => {
-      const own = Object.hasOwn(properties, part) ? properties[part as string] : undefined;
-      return [own, additionalProperties === false ? undefined : additionalProperties, items].flatMap(
-        (each) => each ?? [],
-      );
-    });
+    places = places
+      .flatMap((place) => alternatives(place, value))
+      .flatMap((place) => {
+        const { properties = {}, additionalProperties, items } = place;
+        const own = Object.hasOwn(properties, part) ? properties[part as string] : undefined;
+        return [own, additionalProperties === false ? undefined : additionalProperties, items].flatMap(
+          (each) => each ?? [],
+        );
+      });
+    value = valueAt(value, [part]);
   }
-  const keys = places.flatMap(alternatives).flatMap(({ properties = {} }) => Object.keys(properties));
+  const keys = places
+    .flatMap((place) => alternatives(place, value))
+    .flatMap(({ properties = {} }) => Object.keys(properties));
   return [...new Set(keys)].filter((key) => !UNSAID.has(key));
+}
+
+/** All that a value could be; where a word in it says which (`provider: token`), only that. */
+function alternatives(place: JsonSchema, value: unknown): JsonSchema[] {
+  const options = [...(place.anyOf ?? []), ...(place.oneOf ?? [])].filter((option) =>
+    Object.entries(option.properties ?? {}).every(([key, { const: word }]) => {
+      const said = valueAt(value, [key]);
+      return word === undefined || said === undefined || said === word;
+    }),
+  );
+  return [place, ...options.flatMap((option) => alternatives(option, value))];
 }
 
 /** Claude Code's keys are accepted, but are nothing to propose to anybody. */

@@ -28,7 +28,11 @@ export const claude: AgentProvider = {
   }),
   files: (context) => [
     { path: `${GUEST.home}/.claude.json`, mode: 0o600, text: json(seeds(context)) },
-    { path: `${GUEST.home}/.claude/settings.json`, mode: 0o600, text: json({ skipDangerousModePermissionPrompt: true }) },
+    {
+      path: `${GUEST.home}/.claude/settings.json`,
+      mode: 0o600,
+      text: json({ skipDangerousModePermissionPrompt: true }),
+    },
   ],
   argv: ({ promptEmpty }, args) => [
     'claude',
@@ -52,7 +56,9 @@ function seeds({ modelUrl, credential, superviseUrl }: ProviderContext): object 
     hasCompletedOnboarding: true,
     theme: 'dark',
     bypassPermissionsModeAccepted: true,
-    ...(asksForKey ? { customApiKeyResponses: { approved: [CLAUDE_PLACEHOLDER.api_key.slice(-20)], rejected: [] } } : {}),
+    ...(asksForKey
+      ? { customApiKeyResponses: { approved: [CLAUDE_PLACEHOLDER.api_key.slice(-20)], rejected: [] } }
+      : {}),
     projects: { [GUEST.workspace]: { hasTrustDialogAccepted: true } },
     ...(superviseUrl === null ? {} : mcpServers(superviseUrl)),
   };

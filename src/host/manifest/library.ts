@@ -152,15 +152,16 @@ async function findAgent({ settings, agent, folder }: ManifestRequest): Promise<
 /** A link in a repository could make a file of the host the prompt of its agent. */
 async function assertInside(file: string, folder: string): Promise<void> {
   const [real, root] = await Promise.all([realpath(file), realpath(folder)]);
-  if (real.startsWith(root + path.sep)) return;
+  const relative = path.relative(root, real);
+  if (relative !== '..' && !relative.startsWith(`..${path.sep}`)) return;
   throw manifestError([
     { severity: 'error', file, position: null, key: '', message: 'is a link that leads out of the working folder' },
   ]);
 }
 
-/** What an agent file of a repository may not do: take from the host, or have something built there. */
+/** What an agent file of a repository may not do: take from the host or its operator, or have something built there. */
 function untrusted(file: AgentFile, agent: AgentManifest): Problem[] {
-  const taken = Object.entries(agent.env ?? {}).filter(([, value]) => value.startsWith('${'));
+  const taken = Object.entries(agent.env ?? {}).filter(([, value]) => /^(\$\{|\?)/.test(value));
   const paths: PropertyKey[][] = [
     ...taken.map(([name]) => ['env', name]),
     ...(agent.image === undefined ? [] : [['image']]),

@@ -28,6 +28,8 @@ export interface YamlText {
  */
 export function readYaml(file: string, text: string, linesBefore = 0): YamlText {
   const lines = new LineCounter();
+  // The library's own count leaves out lines that a token runs over which should not be there.
+  lines.lineStarts = [0, ...Array.from(text.matchAll(/\n/g), ({ index }) => index + 1)];
   const place = (offset: number | undefined): Position | null => {
     if (offset === undefined) return null;
     const { line, col } = lines.linePos(offset);
@@ -38,16 +40,17 @@ export function readYaml(file: string, text: string, linesBefore = 0): YamlText 
   };
   let document: Document.Parsed;
   try {
-    document = parseDocument(text, { uniqueKeys: true, stringKeys: true, prettyErrors: false, lineCounter: lines });
+    document = parseDocument(text, { uniqueKeys: true, stringKeys: true, prettyErrors: false });
   } catch (error) {
     // Its parser is recursive.
     if (!(error instanceof RangeError)) throw error;
     return { value: undefined, problems: [problem(0, 'is nested too deeply')], position: () => null };
   }
   const problems = [
-    ...[...document.errors, ...document.warnings].map(({ pos, code, message }) =>
-      problem(pos[0], `is not YAML: ${wording(code, message)}`),
-    ),
+    ...[...document.errors, ...document.warnings]
+      .slice(0, MOST_ERRORS)
+      .map(({ pos, code, message }) => problem(pos[0], `is not YAML: ${wording(code, message)}`)),
+    ...protoKeys(document).map((offset) => problem(offset, 'a key cannot be __proto__')),
     ...references(document)
       .slice(0, 1)
       .map((offset) => problem(offset, 'anchors and aliases (&, *, <<) are not read here')),
@@ -62,15 +65,31 @@ export function readYaml(file: string, text: string, linesBefore = 0): YamlText 
   }
 }
 
+/** One bracket that is not closed can be said to be wrong a hundred times. */
+const MOST_ERRORS = 5;
+
 /** The library's words, where they are not for the person who wrote the file. */
 function wording(code: string, message: string): string {
   if (code === 'DUPLICATE_KEY') return 'a key stands here twice';
   if (code === 'NON_STRING_KEY') return 'a key must be text';
   if (code === 'MULTIPLE_DOCS') return 'a second document begins here';
   if (code === 'TAB_AS_INDENT') return 'a tab cannot indent: use spaces';
+  if (message.includes('call stack')) return 'nested too deeply';
   if (message.startsWith('Flow')) return 'a [ or { is not closed';
   if (message.startsWith('Nested mappings')) return 'text with ": " in it needs quotes';
-  return message.split('\n', 1)[0]?.replace(/ at line .*$/, '') ?? message;
+  // What may follow is of the file, and a secret perhaps.
+  return message.split(/\n|: | at line |(?<=directive) %| \\/, 1)[0] ?? message;
+}
+
+/** What JavaScript takes for something else would be lost without a word. */
+function protoKeys(document: Document.Parsed): number[] {
+  const found: number[] = [];
+  visit(document, {
+    Pair: (_key, { key }) => {
+      if (isScalar(key) && key.value === '__proto__') found.push(key.range?.[0] ?? 0);
+    },
+  });
+  return found;
 }
 
 function references(document: Document.Parsed): number[] {

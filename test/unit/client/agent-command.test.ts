@@ -58,6 +58,12 @@ describe('the first message', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
+  /** As if the machine were another. */
+  function untold(): void {
+    rmSync(`${file}.told`);
+    writeFileSync(file, '');
+  }
+
   /** What the program was given, when the machine's file is that of this test. */
   async function given(change: Partial<PlanSlice>, args: readonly string[] = []): Promise<string[]> {
     const argv = agentCommand(plan({ message: 'Begin.', ...change }), args);
@@ -75,6 +81,12 @@ describe('the first message', () => {
     expect(await given({}, ['-p'])).toEqual(['claude', '-p']);
   });
 
+  test('is not told again when its file is written again, as by a step that runs once more', async () => {
+    expect(await given({})).toEqual(['claude', 'Begin.']);
+    writeFileSync(file, '');
+    expect(await given({})).toEqual(['claude']);
+  });
+
   test.each([['-p'], ['--print']])('is what the agent answers with %s alone', async (flag) => {
     expect(await given({ prompt: { empty: false, digest: 'x' } }, [flag])).toEqual([
       'claude',
@@ -87,7 +99,7 @@ describe('the first message', () => {
 
   test('is the last word for codex too, behind the dashes that make it a message', async () => {
     expect(await given({ provider: CODEX, message: 'review' })).toEqual(['codex', '--', 'review']);
-    writeFileSync(file, '');
+    untold();
     const answered = await given({ provider: CODEX }, ['exec']);
     expect(answered[1]).toBe('exec');
     expect(answered.slice(-2)).toEqual(['--', 'Begin.']);
@@ -111,7 +123,7 @@ describe('the first message', () => {
 
   test('is never taken for an option', async () => {
     expect(await given({ message: '--dangerous' })).toEqual(['claude', ' --dangerous']);
-    writeFileSync(file, '');
+    untold();
     expect(await given({ message: '-' })).toEqual(['claude', ' -']);
   });
 

@@ -41,7 +41,8 @@ test('an error of ours keeps its problems where there are several, up to what a 
   expect(error(0)).not.toHaveProperty('problems');
   expect(error(1)).not.toHaveProperty('problems');
   expect(error(2).problems).toEqual(['p0', 'p1']);
-  expect(error(60).problems).toHaveLength(50);
+  expect(error(60).problems).toHaveLength(51);
+  expect(error(60).problems?.at(-1)).toBe('and 10 more');
 });
 
 test("a worker's JSON log line reads as time, level, message and facts; any other line as it is", () => {

@@ -71,7 +71,7 @@ const CHANGES: [what: string, found: Plan, steps: StepId[], keys: string[]][] = 
     ['resources.cpus (2 -> 4)', 'resources.pids (1024 -> 64)'],
   ],
   ['its image', { ...before, images: { ...OURS, guest: 'mine:1' } }, ['machine.create'], ['image']],
-  ['when it is stopped', { ...before, limits: { lifetimeMs: 1000, idleMs: null } }, [], ['limits.lifetimeMs']],
+  ['when it is stopped', { ...before, limits: { lifetimeMs: 1000, idleMs: null } }, [], ['limits.lifetime']],
 ];
 
 describe('what the files make now', () => {
@@ -223,7 +223,7 @@ describe('the words for what has changed', () => {
       'env.NEW',
       'env.TEXT',
       'env.TOKEN',
-      'limits.lifetimeMs',
+      'limits.lifetime',
       'message',
       'skills',
     ]);

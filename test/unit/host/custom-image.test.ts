@@ -12,7 +12,7 @@ import {
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { customImageTag } from '../../../src/host/custom-image.ts';
+import { contextDigest, customImageTag } from '../../../src/host/custom-image.ts';
 
 let folder: string;
 beforeEach(() => {
@@ -28,7 +28,8 @@ function write(file: string, text = 'x'): string {
   writeFileSync(target, text);
   return target;
 }
-const tag = (base = 'base:1', dockerfile = 'Dockerfile') => customImageTag(path.join(folder, dockerfile), base);
+const tag = async (base = 'base:1', dockerfile = 'Dockerfile') =>
+  customImageTag(await contextDigest(path.join(folder, dockerfile)), base);
 
 describe('the tag', () => {
   test('is ours, and the same for the same content wherever that lies', async () => {
@@ -38,7 +39,7 @@ describe('the tag', () => {
     const moved = `${folder}-moved`;
     renameSync(folder, moved);
     try {
-      expect(await customImageTag(path.join(moved, 'Dockerfile'), 'base:1')).toBe(here);
+      expect(customImageTag(await contextDigest(path.join(moved, 'Dockerfile')), 'base:1')).toBe(here);
     } finally {
       renameSync(moved, folder);
     }

@@ -99,9 +99,9 @@ describe('a manifest file', () => {
     expect((await readManifestFile(file))?.problems).toMatchObject([{ message: 'cannot be read (EACCES)' }]);
   });
 
-  test('keeps no prototype for what it reads', async () => {
-    const { value } = (await read('---\n__proto__: {admin: true}\n---\n')) ?? {};
-    expect((value as { admin?: unknown }).admin).toBeUndefined();
+  test('with a key that JavaScript takes for something else is an error', async () => {
+    const { problems } = (await read('---\na: {__proto__: {admin: true}}\n---\n')) ?? {};
+    expect(problems).toMatchObject([{ position: { line: 2, column: 5 }, message: 'a key cannot be __proto__' }]);
     expect(({} as { admin?: unknown }).admin).toBeUndefined();
   });
 });

@@ -217,7 +217,7 @@ describe('the image', () => {
     write('bottles/dev.md', '---\nextends: base\n---\n');
     write('agents/demo.md', '---\nbottle: dev\n---\n');
     const made = await plan();
-    expect(made.dockerfile).toBe(dockerfile);
+    expect(made.dockerfile?.file).toBe(dockerfile);
     expect(made.images.guest).toMatch(/^bottleworks\/custom:[0-9a-f]{12}$/);
     expect((await plan()).images.guest).toBe(made.images.guest);
     write('bottles/images/Dockerfile', 'ARG BASE\nFROM $BASE\nRUN true\n');
@@ -227,14 +227,14 @@ describe('the image', () => {
   test('of the agent file is found from there', async () => {
     const dockerfile = write('agents/mine.Dockerfile', 'ARG BASE\nFROM $BASE\n');
     write('agents/demo.md', '---\nimage: {dockerfile: ./mine.Dockerfile}\n---\n');
-    expect((await plan()).dockerfile).toBe(dockerfile);
+    expect((await plan()).dockerfile?.file).toBe(dockerfile);
   });
 
   test('in the original’s words is that of agent_provider, unless image says another', async () => {
     const dockerfile = write('bottles/Dockerfile', 'FROM x\n');
     write('agents/demo.md', '---\nbottle: dev\n---\n');
     write('bottles/dev.md', '---\nagent_provider: {dockerfile: Dockerfile}\n---\n');
-    expect((await plan()).dockerfile).toBe(dockerfile);
+    expect((await plan()).dockerfile?.file).toBe(dockerfile);
     write('bottles/dev.md', '---\nagent_provider: {dockerfile: Dockerfile}\nimage: mine:1\n---\n');
     expect(await plan()).toMatchObject({ dockerfile: null, images: { guest: 'mine:1' } });
   });

@@ -68,7 +68,7 @@ describe('an error of a launch', () => {
       code: 'MANIFEST_INVALID',
       hint: 'see what is right and wrong: bottle check demo',
       problems: [
-        `${home}/agents/demo.md:2:10: skills[0]: expected a skill name, got 1`,
+        `${home}/agents/demo.md:2:10: skills[0]: expected a skill name, got a number`,
         `${home}/agents/demo.md:3:1: botle: unknown key; did you mean bottle?`,
         `${home}/agents/demo.md:4:6: env: expected NAME: value pairs, got a list`,
         `${home}/agents/demo.md:5:9: driver: expected docker or smolvm, got "podman"`,

@@ -110,7 +110,7 @@ describe('a bottle file', () => {
       "allow[1]: expected another host: egress is the bundle's own",
       "allow[2]: expected another host: egress is the bundle's own",
       "allow[3]: expected another host: egress is the bundle's own",
-      'allow[4]: expected a host name, got 7',
+      'allow[4]: expected a host name, got a number',
     ]);
   });
 
@@ -122,7 +122,7 @@ describe('a bottle file', () => {
     expect(said('bottle', { extends: 'base' })).toEqual([]);
     expect(said('bottle', { extends: ['a', '../b', 7] })).toEqual([
       'extends[1]: expected lower-case letters, digits and dashes, a letter first',
-      'extends[2]: expected a name, got 7',
+      'extends[2]: expected a name, got a number',
     ]);
     expect(said('bottle', { extends: {} })).toEqual([
       'extends: expected the name of a bottle file, or a list of names, got key: value pairs',
@@ -186,7 +186,7 @@ describe('what makes no sense is told with its key', () => {
     ],
     [
       { agent_provider: { auth_token: 7 } },
-      `agent_provider.auth_token: expected a reference to a secret: ${SECRETS}, got 7`,
+      `agent_provider.auth_token: expected a reference to a secret: ${SECRETS}, got a number`,
     ],
     [
       { agent_provider: { auth_token: 'A', api_key: 'B' } },

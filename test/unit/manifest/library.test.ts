@@ -143,8 +143,8 @@ describe('a bottle that extends others', () => {
       'broken ones: every problem of each',
       { demo: 'extends: [a, b]\nsupervise: 7', a: 'allow: [7]', b: 'extends: a\nenv: []' },
       [
-        'bottles/demo.md:3:12: supervise: expected true or false, got 7',
-        'bottles/a.md:2:9: allow[0]: expected a host name, got 7',
+        'bottles/demo.md:3:12: supervise: expected true or false, got a number',
+        'bottles/a.md:2:9: allow[0]: expected a host name, got a number',
         'bottles/b.md:3:6: env: expected NAME: value pairs, got a list',
       ],
     ],
@@ -214,7 +214,7 @@ describe('an agent', () => {
     expect(await said()).toEqual([
       'agents/demo.md:2:9: skills: expected a list of skill names, got text',
       'agents/demo.md:4:1: extra: unknown key (known: bottle, skills, git-gate, env, driver, image, resources, name, description, model, color, memory)',
-      'bottles/dev.md:2:12: supervise: expected true or false, got 7',
+      'bottles/dev.md:2:12: supervise: expected true or false, got a number',
     ]);
   });
 
@@ -338,7 +338,7 @@ describe('agents of a repository', () => {
     theirs('skills: 7');
     theirs('', 'Second.', '.bot-bottle');
     expect(await said({ folder })).toEqual([
-      'work/.bottle/agents/demo.md:2:9: skills: expected a list of skill names, got 7',
+      'work/.bottle/agents/demo.md:2:9: skills: expected a list of skill names, got a number',
     ]);
   });
 
@@ -347,6 +347,7 @@ describe('agents of a repository', () => {
     expect(await said({ folder })).toEqual([
       'work/.bottle/agents/demo.md:2:1: image: belongs in an agent or bottle file of BOTTLE_HOME: this file came with a repository',
       'work/.bottle/agents/demo.md:5:3: env.B: belongs in a bottle file of BOTTLE_HOME: this file came with a repository',
+      'work/.bottle/agents/demo.md:6:3: env.C: belongs in a bottle file of BOTTLE_HOME: this file came with a repository',
       'work/.bottle/agents/demo.md:7:3: env.D: belongs in a bottle file of BOTTLE_HOME: this file came with a repository',
     ]);
     theirs('image: python:3');
@@ -356,9 +357,9 @@ describe('agents of a repository', () => {
     expect(await said({ folder })).toEqual([]);
   });
 
-  test('may ask the operator, and say all else that an agent may', async () => {
+  test('say all else that an agent may', async () => {
     theirs(
-      'env: {A: "?ask", B: x}\nskills: [x]\ngit-gate: {user: {name: Agent}}\nresources: {cpus: 1}\ndriver: docker',
+      'env: {A: "ask?", B: x}\nskills: [x]\ngit-gate: {user: {name: Agent}}\nresources: {cpus: 1}\ndriver: docker',
     );
     expect(await said({ folder })).toEqual([]);
   });

@@ -109,6 +109,15 @@ describe('bottles side by side', () => {
     expect(together(one, other).egress?.routes).toHaveLength(2);
   });
 
+  test('are one repository where they name the same, key by key', () => {
+    const repo = (value: object) => ({ 'git-gate': { repos: { a: { url: 'https://h.test/a', ...value } } } });
+    expect(
+      together(repo({ branches: ['x'], allow_force: true }), repo({ branches: ['y'] }))['git-gate']?.repos,
+    ).toEqual({
+      a: { url: 'https://h.test/a', allow_force: true, branches: ['y'] },
+    });
+  });
+
   test('add their repositories up by name, where the later one wins', () => {
     const repos = (...names: [string, string][]) => ({
       'git-gate': { repos: Object.fromEntries(names.map(([name, path]) => [name, { url: `https://h.test/${path}` }])) },
@@ -272,7 +281,9 @@ describe('where each value came from', () => {
             (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
             each.get(origin.file),
           );
-          if (list === undefined) expect(there).toEqual(found);
+          // A repository of several files is theirs key by key: what the last of them says is in it.
+          if (path[1] === 'repos') expect(found).toMatchObject(there as object);
+          else if (list === undefined) expect(there).toEqual(found);
           else expect(there).toContainEqual(found);
         }
         expect(new Set(places.map(({ path }) => pathText(path))).size).toBe(places.length);

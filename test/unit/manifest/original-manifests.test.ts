@@ -49,7 +49,7 @@ function told({ plan, prompt, manifest }: Planned): object {
     provider,
     driver,
     bottles: sources.bottles,
-    image: dockerfile === null ? images.guest : { dockerfile },
+    image: dockerfile === null ? images.guest : { dockerfile: dockerfile.file },
     daemons,
     bundle,
     'git.user': git.user,
