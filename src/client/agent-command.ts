@@ -5,7 +5,7 @@ import { PROVIDERS } from '../core/providers/providers.ts';
 type PlanSlice = Pick<Plan, 'prompt' | 'provider' | 'privateEnv' | 'message'>;
 
 /** Arguments with which an agent prints its answer and ends: the first message is what it answers. */
-const PRINTS = ['-p', '--print', 'exec'];
+const PRINTS = ['-p', '--print', 'exec', 'e'];
 
 /** The agent with its prompt, when that is not empty, and once with its first message, when the person says nothing else. */
 export function agentCommand(plan: PlanSlice, args: readonly string[]): string[] {

@@ -45,7 +45,7 @@ export const PIPELOCK_FILES = {
  * What the scanner lets through of one request. Egress refuses an answer that the scanner would cut; of an intercepted
  * host the scanner itself refuses one that is longer than `interceptedMiB`, with 403.
  */
-export const SCANNER_LIMITS = { requestMiB: 16, responseMiB: 64, interceptedMiB: 24, requestSeconds: 3600 } as const;
+export const SCANNER_LIMITS = { requestMiB: 16, responseMiB: 24, interceptedMiB: 24, requestSeconds: 3600 } as const;
 
 /** What init exits with when its environment makes no sense (EX_USAGE of sysexits): trying again cannot help. */
 export const EXIT_CONFIG = 64;

@@ -39,6 +39,9 @@ const PATTERNS: readonly [name: string, regex: string][] = [
   ['Slack App Token', 'xapp-[0-9]+-[A-Za-z0-9_]+-[0-9]+-[a-f0-9]+'],
 ];
 
+/** pipelock ignores case unless it is told not to: `HF_` in random base64 is no token, and ended conversations. */
+const asWritten = (regex: string): string => `(?-i:${regex})`;
+
 /**
  * Replaced in what an agent sends rather than refused: a secret that was once read is sent again with every turn, and a
  * refusal each time would be the end of the conversation. Private keys are not among them: only their first line would
@@ -119,7 +122,7 @@ export function pipelockYaml({ listen, allow, formerlyAllowed, egress, intercept
       include_defaults: false,
       // Its environment is empty, but for the path.
       scan_env: false,
-      patterns: PATTERNS.map(([name, regex]) => ({ name, regex, severity: 'critical' })),
+      patterns: PATTERNS.map(([name, regex]) => ({ name, regex: asWritten(regex), severity: 'critical' })),
     },
     response_scanning: {
       // Off would hold event streams back until their end.

@@ -156,11 +156,14 @@ describe('a credential', () => {
     expect((await throughEgress('echo.test/open/x', '-H', 'Authorization: Bearer mine')).stdout).toBe('200');
     const echoed = (await world.requests()).findLast(({ host }) => host === 'echo.test');
     expect(echoed?.headers['authorization']).toBe(`Bearer ${ECHO_TOKEN}`);
-    const { stdout } = await runIn({ docker }, machineName(id), [
+    const search = [
       ...['sh', '-c'],
       'cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline; grep -raF -e "$1" -e "$2" -e "$3" /home /root /tmp /etc /var /opt /run; env',
       ...['sh', world.modelKey, ECHO_TOKEN, world.gitToken],
-    ]);
+    ];
+    // Without capabilities, root may not look into the agent's processes, nor the agent into root's files.
+    const seen = await Promise.all(['agent', 'root'].map((user) => runIn({ docker }, machineName(id), search, user)));
+    const stdout = seen.map((each) => each.stdout).join('\0');
     // The very command that searches holds what it searches for; it is the only place.
     const elsewhere = stdout.split('\0').filter((part) => !part.includes('grep -raF'));
     for (const secret of [world.modelKey, ECHO_TOKEN, world.gitToken]) {

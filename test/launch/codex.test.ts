@@ -228,13 +228,9 @@ describe('a worker killed while it makes a bottle for Codex is replaced, and Cod
     expect(steps.find((step) => step.id === at)).toMatchObject({ attempts: 2 });
     expect(await it.objects(id)).toEqual([`/bottle-${id}-bundle`, `/bottle-${id}-machine`, `bottle-${id}`]);
     // `codex --version` makes itself a folder of links.
-    const files = 'cd ~ && find .codex .agents .bottle -path .codex/tmp -prune -o -not -type d -print | sort';
+    const files = 'cd ~ && find .codex .agents -path .codex/tmp -prune -o -not -type d -print | sort';
     expect((await inMachine(id, 'sh', '-c', files)).stdout.split('\n')).toEqual([
       '.agents/skills/greeting/SKILL.md',
-      '.bottle/gitconfig',
-      '.bottle/mcp.json',
-      '.bottle/message.md',
-      '.bottle/prompt.md',
       '.codex/AGENTS.md',
       '.codex/config.toml',
       '.codex/rules/bottle.rules',

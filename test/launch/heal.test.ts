@@ -22,6 +22,7 @@ const ONCE = {
   bundle: 1,
   'machine.create': 1,
   'machine.start': 1,
+  'provision.ca': 1,
   'provision.prompt': 1,
   'provision.skills': 1,
   'provision.git': 1,

@@ -348,6 +348,7 @@ const scraps = fc.oneof(
   secret.map((text) => `\${${text}}`),
   secret.map((text) => `file:${text}`),
   fc.string({ unit: 'binary', maxLength: 12 }),
+  fc.constantFrom('\x1b[31m', 'a\u009b31m', 'a\u2028b', 'a\u202eb', 'a\nb', '\ud800'),
   fc.constantFrom<unknown>(null, true, false, 0, -1, 1.5, 1e300, Number.NaN, Number.POSITIVE_INFINITY, -0, 2 ** 53),
 );
 const anyValue: fc.Arbitrary<unknown> = fc.oneof(
