@@ -1,7 +1,7 @@
 import { sleep } from '@temporalio/activity';
 import { BottleError } from '../core/errors.ts';
 import type { MachineInput, WatchInput, WatchNews } from '../core/step-io.ts';
-import { LAUNCH_STEPS } from '../core/steps.ts';
+import { launchSteps } from '../core/steps.ts';
 import { bundleRuns } from '../host/bundle.ts';
 import { bundleNews } from '../host/bundle-news.ts';
 import { containerEvents } from '../host/container-events.ts';
@@ -31,10 +31,10 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
 
 const SETTLE_MS = 500;
 
-/** What a machine that is gone takes with it: itself, and every step that works in it. */
-const MACHINE_ANEW = LAUNCH_STEPS.filter(
-  ({ id, needs }) => id === 'machine.create' || needs.some((need) => need.startsWith('machine.')),
-).map(({ id }) => id);
+/** What a machine that is gone takes with it: itself, and every step that works in it, as far as a launch has it. */
+const MACHINE_ANEW = launchSteps({ copyCwd: 'all' })
+  .filter(({ id, needs }) => id === 'machine.create' || needs.some((need) => need.startsWith('machine.')))
+  .map(({ id }) => id);
 
 async function deaths(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   // Subscribed before the first look, so that no death falls between the two.

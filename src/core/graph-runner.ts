@@ -174,13 +174,13 @@ export class GraphRunner {
 
   /**
    * Runs steps of a ready launch again because what they made has died; the others stay done. Nothing happens to a
-   * step that is not done, nor while everything is being undone.
+   * step that is not done, or that this launch has not, nor while everything is being undone.
    */
   renew(steps: readonly string[]): void {
     if (this.#ending !== undefined) return;
     for (const id of steps) {
-      const record = this.#record(id);
-      if (record.state === 'done' || record.state === 'skipped') record.state = 'pending';
+      const record = this.#records.get(id);
+      if (record?.state === 'done' || record?.state === 'skipped') record.state = 'pending';
     }
     this.#advance();
   }

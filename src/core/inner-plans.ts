@@ -1,4 +1,5 @@
 /** From the manifest to the plan of each daemon. Pure. */
+import { exampleOf, parseAllowEntry } from './allow-list.ts';
 import type { BundlePlans, EgressRoutePlan, GitKey, GitRepoPlan, RouteAuth, RouteMatch } from './bundle-plans.ts';
 import type { BottleManifest } from './manifest/bottle-schema.ts';
 import type { EgressRouteManifest } from './manifest/egress-schema.ts';
@@ -24,13 +25,16 @@ export function innerPlans(
 ): BundlePlans {
   const provider = PROVIDERS[bottle.agent_provider?.template ?? 'claude'];
   const model = modelRoute(bottle, expandHome);
+  const written = (bottle.egress?.routes ?? []).map((route) => routePlan(route, expandHome));
   const routes = [
     ...(model === undefined ? [] : [model]),
-    ...(bottle.egress?.routes ?? []).map((route) => routePlan(route, expandHome)),
+    // The provider's own wins over one that leads to the same place, as in the original.
+    ...written.filter(({ upstream }) => upstream !== model?.upstream),
   ];
   const repos = Object.entries(bottle['git-gate']?.repos ?? {}).map(([name, repo]) => repoPlan(name, repo, expandHome));
   // Without a credential of ours, an agent brings its own and talks to its model directly.
-  const allow = [...(model === undefined ? provider.hosts : []), ...(bottle.allow ?? [])];
+  const open = (bottle.egress?.routes ?? []).flatMap(openHost);
+  const allow = [...(model === undefined ? provider.hosts : []), ...(bottle.allow ?? []), ...open];
   return {
     pipelock: { allow: [...new Set(allow)], intercept: bottle.intercept ?? false },
     egress: routes.length === 0 ? null : { routes },
@@ -74,6 +78,20 @@ function routePlan(route: EgressRouteManifest, expandHome: (path: string) => str
     private: mayBePrivate ?? (pipelock?.ssrf_ip_allowlist ?? []).length > 0,
     ca: ca === undefined ? null : expandHome(ca),
   };
+}
+
+/**
+ * A route without credential and rules opens the host itself too, as in the original, where routes were the allow-list: its
+ * clients dial https://host.
+ */
+function openHost(route: EgressRouteManifest): string[] {
+  const { host, auth, private: mayBePrivate, pipelock, dlp } = route;
+  // Who says how it is to be scanned wants it scanned.
+  if (auth !== undefined || dlp !== undefined || matchesOf(route).length > 0) return [];
+  const { port } = exampleOf(parseAllowEntry(host));
+  const name = /:\d+$/.test(host.trim()) ? host.trim() : `${host.trim()}:${port === 80 ? 443 : port}`;
+  const isPrivate = mayBePrivate ?? (pipelock?.ssrf_ip_allowlist ?? []).length > 0;
+  return [`${name}${isPrivate ? ' private' : ''}${pipelock?.tls_passthrough === true ? ' tunnel' : ''}`];
 }
 
 function matchesOf({ matches = [], path_allowlist: prefixes = [] }: EgressRouteManifest): RouteMatch[] {

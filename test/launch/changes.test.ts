@@ -128,9 +128,13 @@ describe('a launch held on a wrong skill name', () => {
     });
     expect(await update(id, 'apply')).toBe('apply: provision.skills, bundle, provision.prompt, provision.agent');
     await it.waitFor(id, isReady);
-    expect((await activities(id)).slice(before.length).sort()).toEqual(
-      ['bundle', 'check', 'provision.agent', 'provision.prompt', 'provision.skills'],
-    );
+    expect((await activities(id)).slice(before.length).sort()).toEqual([
+      'bundle',
+      'check',
+      'provision.agent',
+      'provision.prompt',
+      'provision.skills',
+    ]);
     expect(await inMachine(id, 'cat', '/home/agent/.bottle/prompt.md')).toBe('Be kind.');
     expect(await it.down(id)).toEqual([]);
   });
@@ -253,6 +257,13 @@ describe('what is chosen at launch', () => {
     expect(
       (await inMachine(id, 'sh', '-c', 'ls -A; cat code.txt; printenv SIDE; cat ~/.bottle/message.md')).split('\n'),
     ).toEqual(['.git', '.gitignore', 'code.txt', 'coderight', 'Hello there.']);
+    // A machine that is gone takes the copy with it.
+    await docker.getContainer(machineName(id)).remove({ force: true });
+    await it.waitFor(
+      id,
+      (status) => isReady(status) && status.steps.some((step) => step.id === 'check' && step.attempts === 2),
+    );
+    expect(await inMachine(id, 'cat', 'code.txt')).toBe('code');
     expect(await it.down(id)).toEqual([]);
   });
 

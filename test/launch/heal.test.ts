@@ -77,6 +77,7 @@ test('a removed machine is made and provisioned again', async () => {
   const again = {
     'machine.create': 2,
     'machine.start': 2,
+    'provision.ca': 2,
     'provision.prompt': 2,
     'provision.skills': 2,
     'provision.git': 2,

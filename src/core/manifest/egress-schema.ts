@@ -74,7 +74,9 @@ const CIDR = /^[0-9a-fA-F:.]+(\/\d{1,3})?$/;
 
 export const egressRoute = z
   .strictObject({
-    host: routeHost.describe('one host, with a port unless it is 443'),
+    host: routeHost.describe(
+      'one host, with a port unless it is 443; without `auth` and `matches` it may be reached directly too',
+    ),
     auth: routeAuth.optional().describe('the credential that egress puts in'),
     matches: z
       .array(routeMatch, 'expected a list of matches')

@@ -118,11 +118,12 @@ export function above(parent: Layer, child: Layer): Layer {
   };
 }
 
-/** Of a repository that both name, the later one wins key by key. */
+/** Of a repository that both name, the later one wins key by key; with another address it is another, which gets nobody else's key. */
 function reposOf(one: Named<Repo> | undefined, other: Named<Repo> | undefined): Named<Repo> | undefined {
   if (one === undefined || other === undefined) return one ?? other;
   const both = Object.entries(other).map(([name, { value, origin }]) => {
-    return [name, { value: { ...one[name]?.value, ...value }, origin }] as const;
+    const first = one[name]?.value;
+    return [name, { value: first?.url === value.url ? { ...first, ...value } : value, origin }] as const;
   });
   return { ...one, ...Object.fromEntries(both) };
 }

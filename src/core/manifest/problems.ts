@@ -34,9 +34,12 @@ export interface Finding {
   message: string;
 }
 
+/** Nobody reads more, and each is looked for in the file. */
+const MOST_ISSUES = 200;
+
 /** Every finding of a failed parse, in the order of the file's schema. */
 export function findings(kind: ManifestKind, schema: z.ZodType, input: unknown, error: z.ZodError): Finding[] {
-  const all = error.issues.flatMap((issue) => ofIssue(kind, schema, input, issue));
+  const all = error.issues.slice(0, MOST_ISSUES).flatMap((issue) => ofIssue(kind, schema, input, issue));
   // Two rules of one value may say the same of it.
   return [...new Map(all.map((each) => [`${pathText(each.path)}\n${each.message}`, each])).values()];
 }
@@ -59,7 +62,7 @@ function ofIssue(kind: ManifestKind, schema: z.ZodType, input: unknown, issue: z
   const { path } = issue;
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(schema, path, input);
-    return issue.keys.map((key) => ({
+    return issue.keys.slice(0, MOST_ISSUES).map((key) => ({
       path: [...path, key],
       atKey: true,
       message: olderKey(kind, [...path, key]) ?? unknownKey(key, known),

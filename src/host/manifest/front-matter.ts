@@ -1,5 +1,6 @@
 /** Reads one Markdown file with YAML front matter, bounded in size and shape. */
 import { readFile, stat } from 'node:fs/promises';
+import { CLAUDE_CODE_KEYS } from '../../core/manifest/agent-schema.ts';
 import type { Problem } from '../../core/manifest/problems.ts';
 import { readYaml, type YamlText } from './yaml-text.ts';
 
@@ -13,7 +14,8 @@ export interface ManifestFile extends YamlText {
 const OPENING = /^---[ \t]*(?:\r?\n|$)/;
 const FRONT_MATTER = /^---[ \t]*\r?\n([\s\S]*?)^---[ \t]*(?:\r?\n|$)/m;
 const LARGEST_BYTES = 1024 * 1024;
-const LARGEST_FRONT_MATTER = 256 * 1024;
+/** What is wrong from top to bottom takes a second at that. */
+const LARGEST_FRONT_MATTER = 32 * 1024;
 
 /**
  * Never throws for what the file holds: that is in its problems.
@@ -42,8 +44,14 @@ function parts(file: string, text: string): ManifestFile {
   const [whole, yaml = ''] = match;
   if (yaml.length > LARGEST_FRONT_MATTER)
     return unreadable(file, `expected at most ${LARGEST_FRONT_MATTER / 1024} KiB of front matter`);
-  return { file, ...readYaml(file, yaml, 1), body: text.slice(whole.length).trim() };
+  return { file, ...readYaml(file, withQuotes(yaml), 1), body: text.slice(whole.length).trim() };
 }
+
+/** What Claude Code reads itself may be no YAML: its descriptions have colons in them, and no quotes. */
+const CLAUDE_CODE_TEXT = new RegExp(`^(${CLAUDE_CODE_KEYS.join('|')}):[ \\t]+([^\\s'"|>\\[{&*!].*:[ \\t].*)$`, 'gm');
+
+const withQuotes = (yaml: string): string =>
+  yaml.replace(CLAUDE_CODE_TEXT, (_line, key: string, value: string) => `${key}: ${JSON.stringify(value.trimEnd())}`);
 
 function decode(bytes: Buffer): string | undefined {
   try {

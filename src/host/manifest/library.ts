@@ -225,7 +225,7 @@ class BottleReader {
       return EMPTY_LAYER;
     };
     if (chain.includes(name))
-      return complain(`extends itself: ${[...chain.slice(chain.indexOf(name)), name].join(' -> ')}`);
+      return complain(`a bottle cannot extend itself: ${[...chain.slice(chain.indexOf(name)), name].join(' -> ')}`);
     if (chain.length > DEEPEST_EXTENDS) return complain(`more than ${DEEPEST_EXTENDS} bottles extend each other`);
     const file = bottleFile(this.#settings, name);
     const found = await readManifestFile(file);

@@ -162,7 +162,7 @@ describe('a manifest that something has happened to', () => {
     .map(([, text]) => text);
 
   /** Bytes, nearly. More is not read within a second yet, if it is wrong from top to bottom. */
-  const LONGEST = 16 * 1024;
+  const LONGEST = 32 * 1024;
   const MOST_REPEATS = 300;
   const DEEPEST = 5000;
   const nest = (opening: string, closing: string) =>

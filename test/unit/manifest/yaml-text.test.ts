@@ -59,10 +59,10 @@ describe('what is wrong with YAML', () => {
     ['a: Use this: that\n', expect.stringMatching(/^1:\d+ is not YAML: text with ": " in it needs quotes$/)],
     ['a: "x\n', expect.stringMatching(/^\d:\d+ is not YAML: /)],
     ['a: !tag x\n', expect.stringMatching(/^1:4 is not YAML: /)],
-    ['a: &x 1\n', '1:7 anchors and aliases (&, *, <<) are not read here'],
+    ['a: &x 1\n', '1:7 anchors and aliases (&, *, <<) are not read here: text that begins like one needs quotes'],
     ['a: [*x]\n', expect.stringContaining('anchors and aliases')],
-    ['<<: {a: 1}\n', '1:1 anchors and aliases (&, *, <<) are not read here'],
-    ['a:\n  <<: {b: 1}\n', '2:3 anchors and aliases (&, *, <<) are not read here'],
+    ['<<: {a: 1}\n', '1:1 anchors and aliases (&, *, <<) are not read here: text that begins like one needs quotes'],
+    ['a:\n  <<: {b: 1}\n', '2:3 anchors and aliases (&, *, <<) are not read here: text that begins like one needs quotes'],
   ])('%j', (text, problem) => {
     expect(said(text)).toContainEqual(problem);
     expect(readYaml('f', text).value).toBeUndefined();
