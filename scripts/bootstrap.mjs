@@ -14,6 +14,7 @@ import { node24, packages } from './bootstrap/packages.mjs';
 import { runInstead } from './bootstrap/processes.mjs';
 import { reporter } from './bootstrap/progress.mjs';
 import { Refusal } from './bootstrap/refusal.mjs';
+import { smolvm } from './bootstrap/smolvm.mjs';
 import { temporalCli } from './bootstrap/temporal-cli.mjs';
 
 /**
@@ -26,7 +27,7 @@ import { temporalCli } from './bootstrap/temporal-cli.mjs';
  * @property {(say: (line: string) => void) => Promise<string | void>} provide says what there is now, or leaves it to
  *   another look; throws a Refusal where it may not
  */
-const THINGS = [packages, node24, dockerEngine, temporalCli, gitleaks, build, images];
+const THINGS = [packages, node24, dockerEngine, temporalCli, gitleaks, build, smolvm, images];
 
 async function main([...args]) {
   const quiet = args[0] === '--quiet' && args.shift() !== undefined;

@@ -5,4 +5,7 @@ import { referenceTable } from '../src/core/manifest/reference.ts';
 const file = new URL('../README.md', import.meta.url);
 const text = readFileSync(file, 'utf8');
 const table = `<!-- manifest -->\n${referenceTable().join('\n')}\n<!-- /manifest -->`;
-writeFileSync(file, text.replace(/<!-- manifest -->[\s\S]*<!-- \/manifest -->/, () => table));
+writeFileSync(
+  file,
+  text.replace(/<!-- manifest -->[\s\S]*<!-- \/manifest -->/, () => table),
+);

@@ -11,6 +11,7 @@ import type { Settings } from '../host/settings.ts';
 import { clusterOwner } from '../host/temporal-connection.ts';
 import { temporalTarget } from '../host/temporal-target.ts';
 import { findTool, TOOLS } from '../host/tools.ts';
+import { smolvm, smolvmBoot } from './doctor-smolvm.ts';
 import { NO_PIPELOCK } from './render/scanner.ts';
 import { viewOf } from './report-error.ts';
 import { openSession } from './session.ts';
@@ -27,8 +28,11 @@ export interface Check {
 
 type Finding = Omit<Check, 'name'>;
 
-/** All checks, in the order in which one leans on another. */
-export async function checks(settings: Settings): Promise<Check[]> {
+/**
+ * All checks, in the order in which one leans on another.
+ * @param boot present: tries as well whether a machine of smolvm boots, until it aborts
+ */
+export async function checks(settings: Settings, boot?: AbortSignal): Promise<Check[]> {
   const all: [string, () => Promise<Finding>][] = [
     ['Node', async () => ({ state: 'ok', found: `${process.version}, ${process.execPath}` })],
     ['Docker Engine', dockerEngine],
@@ -36,11 +40,13 @@ export async function checks(settings: Settings): Promise<Check[]> {
     ['pipelock', () => program('pipelock', NO_PIPELOCK)],
     ['gitleaks', () => program('gitleaks', 'no push gate can be run: it scans what is pushed')],
     ['subnet pool', () => subnetPool(settings)],
+    ['smolvm', () => smolvm(settings)],
     ['Temporal CLI', () => temporalCli(settings)],
     ['Temporal server', () => temporalServer(settings)],
     ['worker', () => worker(settings)],
     ['BOTTLE_HOME', () => bottleHome(settings)],
     ['BOTTLE_STATE', async () => bottleState(settings)],
+    ...(boot === undefined ? [] : [['machine boots', () => smolvmBoot(boot)] as [string, () => Promise<Finding>]]),
   ];
   return Promise.all(all.map(async ([name, look]) => ({ name, ...(await look().catch(asFinding)) })));
 }

@@ -152,8 +152,13 @@ export function buildProgram(runner: Runner): Program {
   acts(add('ui', 'the Temporal UI at the open bottles').argument('[id]'), async (context, id: string | undefined) =>
     (await import('./commands/ui.ts')).run(context, id),
   );
-  acts(add('doctor', 'what is there, what is missing, what to do'), async (context) =>
-    (await import('./commands/doctor.ts')).run(context),
+  acts(
+    add('doctor', 'what is there, what is missing, what to do').option(
+      '--boot',
+      'try as well whether a smolvm machine boots on this host',
+    ),
+    async (context, options: import('./commands/doctor.ts').DoctorOptions) =>
+      (await import('./commands/doctor.ts')).run(context, options),
   );
   acts(add('hosts', 'hosts of open bottles, and whether a worker serves each'), async (context) =>
     (await import('./commands/hosts.ts')).run(context),

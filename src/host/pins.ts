@@ -21,8 +21,16 @@ export interface PackagePin {
   integrity: Record<Arch, string>;
 }
 
+/** One Python wheel per host, by `<process.platform>-<process.arch>`, with what it must hash to. */
+export interface WheelPin {
+  package: string;
+  version: string;
+  /** `platform`: the wheel's own platform tag. */
+  wheels: Record<string, { platform: string; sha256: string }>;
+}
+
 export interface Pins {
-  tools: { temporal: { version: string; module: string } };
+  tools: { temporal: { version: string; module: string }; smolvm: WheelPin };
   /** What runs inside the bundle: an image to take it from, or a Go module to build it from, where there is one. */
   programs: Record<'pipelock' | 'gitleaks', { version: string; member: string; image?: string; module?: string }>;
   debian: { suite: string; packages: string[] };

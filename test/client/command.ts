@@ -46,7 +46,10 @@ export async function commandLine(host: string): Promise<CommandLine> {
     BOTTLE_CACHE: process.env['BOTTLE_CACHE'] ?? path.join(os.homedir(), '.cache', 'bottle'),
     HOME: directory,
   };
-  const run = (args: string[], { input = '', env: more = {}, cwd, reactions = [] }: RunOptions = {}): Promise<Outcome> => {
+  const run = (
+    args: string[],
+    { input = '', env: more = {}, cwd, reactions = [] }: RunOptions = {},
+  ): Promise<Outcome> => {
     const child = spawn(process.execPath, [path.join(root, 'dist/client/main.js'), ...args], {
       env: { ...env, ...more },
       ...(cwd === undefined ? {} : { cwd }),

@@ -1,11 +1,12 @@
 /**
  * What every machine driver must do, whatever its machines are made of. A driver's own test file calls
- * {@link testMachineDriver} with the way to make one; nothing here knows Docker or smolvm.
+ * {@link testMachineDriver} with the way to make one; nothing here knows Docker or smolvm. Where no machine can be started,
+ * the cases that need one are left out, and how many is told.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, type RunnerTestSuite, test } from 'vitest';
 import { GUEST } from '../../src/core/plan.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
 import type { GuestFile, MachineDriver, MachineSpec, TerminalSize } from '../../src/host/machine/driver.ts';
@@ -19,14 +20,28 @@ export interface MachineSubject {
   prepare(id?: string): Promise<{ bottle: BottleRef; spec: MachineSpec }>;
   /** Ends the machine behind the driver's back, as a crash does. */
   crash(id: string): Promise<void>;
+  /** Another one for each machine that was made, also of one bottle; undefined when there is none. */
+  identity(id: string): Promise<string | undefined>;
   dispose(): Promise<void>;
 }
 
-export function testMachineDriver(name: string, setUp: () => Promise<MachineSubject>): void {
+export interface Surroundings {
+  /** Why no machine can be started here; absent where one can. */
+  noneBoots?: string;
+}
+
+export function testMachineDriver(
+  name: string,
+  setUp: () => Promise<MachineSubject>,
+  { noneBoots }: Surroundings = {},
+): void {
+  const boots = noneBoots === undefined;
+  const describeBooted = describe.skipIf(!boots);
+
   describe(`machine driver ${name}`, () => {
     let subject: MachineSubject;
     let driver: MachineDriver;
-    /** One machine that runs, for all that leaves it as it was. */
+    /** One machine for all that leaves it as it was; it runs, where one can. */
     let shared: { bottle: BottleRef; spec: MachineSpec };
     let id: string;
 
@@ -36,9 +51,13 @@ export function testMachineDriver(name: string, setUp: () => Promise<MachineSubj
       shared = await subject.prepare();
       id = shared.bottle.id;
       await driver.create(shared.bottle, shared.spec);
-      await driver.start(shared.bottle);
+      if (boots) await driver.start(shared.bottle);
     });
-    afterAll(() => subject?.dispose());
+    // biome-ignore lint/correctness/noEmptyPattern: Vitest wants a pattern where the fixtures are, of which we have none.
+    afterAll(async ({}, suite) => {
+      await subject?.dispose();
+      tell(name, suite, noneBoots);
+    });
 
     async function freshMachine(): Promise<{ bottle: BottleRef; spec: MachineSpec; id: string }> {
       const { bottle, spec } = await subject.prepare();
@@ -46,7 +65,117 @@ export function testMachineDriver(name: string, setUp: () => Promise<MachineSubj
       return { bottle, spec, id: bottle.id };
     }
 
-    describe('life', () => {
+    describe('record', () => {
+      test('is absent, created, and absent again', async () => {
+        const { bottle, spec } = await subject.prepare();
+        expect(await driver.status(bottle.id)).toBe('absent');
+        await driver.create(bottle, spec);
+        expect(await driver.status(bottle.id)).toBe('created');
+        await driver.stop(bottle.id);
+        expect(await driver.status(bottle.id)).toBe('created');
+        await driver.delete(bottle.id);
+        expect(await driver.status(bottle.id)).toBe('absent');
+        expect(await subject.identity(bottle.id)).toBeUndefined();
+      });
+
+      test('create run again adopts what is there', async () => {
+        const { bottle, spec } = await freshMachine();
+        const made = await subject.identity(bottle.id);
+        expect(made).toBeDefined();
+        await driver.create(bottle, structuredClone(spec));
+        expect(await subject.identity(bottle.id)).toBe(made);
+      });
+
+      const other: [string, (spec: MachineSpec) => MachineSpec][] = [
+        ['another environment', (spec) => ({ ...spec, env: { ...spec.env, GENERATION: 'two' } })],
+        ['more memory', (spec) => ({ ...spec, resources: { ...spec.resources, memoryMiB: 2048 } })],
+        ['another bundle', (spec) => ({ ...spec, network: { ...spec.network, bundleIp: spec.network.machineIp } })],
+      ];
+      test.each(other)('a machine made from %s is replaced', async (_what, change) => {
+        const { bottle, spec } = await freshMachine();
+        const made = await subject.identity(bottle.id);
+        await driver.create(bottle, change(spec));
+        expect(await subject.identity(bottle.id)).not.toBe(made);
+        expect(await driver.status(bottle.id)).toBe('created');
+      });
+
+      test("another run's leftover is made anew, even when it looks the same", async () => {
+        const { bottle, spec } = await freshMachine();
+        const made = await subject.identity(bottle.id);
+        await driver.create({ ...bottle, runId: 'another-run' }, spec);
+        expect(await subject.identity(bottle.id)).not.toBe(made);
+      });
+
+      test('two creates at once, as of an attempt and its killed predecessor, end with one machine', async () => {
+        const { bottle, spec } = await subject.prepare();
+        await Promise.all([driver.create(bottle, spec), driver.create(bottle, spec)]);
+        expect(await driver.status(bottle.id)).toBe('created');
+      });
+
+      test('a delete right behind a create, and two deletes at once, leave nothing', async () => {
+        const { bottle, spec } = await subject.prepare();
+        await driver.create(bottle, spec);
+        await Promise.all([driver.delete(bottle.id), driver.delete(bottle.id)]);
+        expect(await driver.status(bottle.id)).toBe('absent');
+        await driver.create(bottle, spec);
+        expect(await driver.status(bottle.id)).toBe('created');
+      });
+
+      test('stop and delete of what is not there are fine, as often as one likes', async () => {
+        const { bottle } = await freshMachine();
+        await driver.stop(bottle.id);
+        await driver.delete(bottle.id);
+        await driver.delete(bottle.id);
+        await driver.stop(bottle.id);
+        expect(await driver.status(bottle.id)).toBe('absent');
+      });
+
+      test('an image that is not there is said to be missing, and nothing is made', async () => {
+        const { bottle, spec } = await subject.prepare();
+        const missing = { ...spec, image: 'bottleworks/guest:no-such-image' };
+        await expect(driver.create(bottle, missing)).rejects.toMatchObject({ code: 'IMAGE_MISSING' });
+        expect(await driver.status(bottle.id)).toBe('absent');
+      });
+
+      test('start of a machine that is not there says so', async () => {
+        const { bottle } = await subject.prepare();
+        await expect(driver.start(bottle)).rejects.toMatchObject({ code: 'MACHINE_NOT_RUNNING' });
+        expect(await driver.status(bottle.id)).toBe('absent');
+      });
+
+      test('a command in a machine that was not started, or is not there, says so', async () => {
+        const { bottle } = await freshMachine();
+        const notRunning = { code: 'MACHINE_NOT_RUNNING' };
+        await expect(run(driver, bottle.id, ['true'])).rejects.toMatchObject(notRunning);
+        await driver.delete(bottle.id);
+        await expect(run(driver, bottle.id, ['true'])).rejects.toMatchObject(notRunning);
+        await expect(driver.putFiles(bottle.id, [])).rejects.toMatchObject(notRunning);
+        expect(await driver.status(bottle.id)).toBe('absent');
+      });
+
+      test('an id of forty characters works', async () => {
+        const longest = `m${randomBytes(20).toString('hex').slice(0, 39)}`;
+        const { bottle, spec } = await subject.prepare(longest);
+        await driver.create(bottle, spec);
+        expect(await driver.status(longest)).toBe('created');
+      });
+
+      test("another installation's machine is neither seen, nor entered, nor removed", async () => {
+        const stranger = subject.strangersDriver;
+        const { bottle, spec } = await freshMachine();
+        const made = await subject.identity(bottle.id);
+        expect(await stranger.status(bottle.id)).toBe('absent');
+        await expect(stranger.create(bottle, spec)).rejects.toMatchObject({ code: 'NAME_TAKEN' });
+        await expect(stranger.start(bottle)).rejects.toMatchObject({ code: 'NAME_TAKEN' });
+        await expect(run(stranger, bottle.id, ['true'])).rejects.toMatchObject({ code: 'NAME_TAKEN' });
+        await expect(stranger.putFiles(bottle.id, [])).rejects.toMatchObject({ code: 'NAME_TAKEN' });
+        await stranger.stop(bottle.id);
+        await stranger.delete(bottle.id);
+        expect(await subject.identity(bottle.id)).toBe(made);
+      });
+    });
+
+    describeBooted('life', () => {
       test('goes from absent to created, running, stopped, running and absent', async () => {
         const { bottle, spec } = await subject.prepare();
         expect(await driver.status(bottle.id)).toBe('absent');
@@ -100,13 +229,11 @@ export function testMachineDriver(name: string, setUp: () => Promise<MachineSubj
         expect(await sh(driver, bottle.id, 'cat kept')).toMatchObject({ stdout: 'kept\n' });
       });
 
-      test('stop and delete of what is not there are fine, as often as one likes', async () => {
+      test('two starts at once, as of an attempt and its killed predecessor, end with one machine', async () => {
         const { bottle } = await freshMachine();
-        await driver.stop(bottle.id);
-        await driver.delete(bottle.id);
-        await driver.delete(bottle.id);
-        await driver.stop(bottle.id);
-        expect(await driver.status(bottle.id)).toBe('absent');
+        await Promise.all([driver.start(bottle), driver.start(bottle)]);
+        expect(await driver.status(bottle.id)).toBe('running');
+        expect(await run(driver, bottle.id, ['true'])).toMatchObject({ exitCode: 0 });
       });
 
       test('a running machine is deleted without being stopped first', async () => {
@@ -114,28 +241,6 @@ export function testMachineDriver(name: string, setUp: () => Promise<MachineSubj
         await driver.start(bottle);
         await driver.delete(bottle.id);
         expect(await driver.status(bottle.id)).toBe('absent');
-      });
-
-      test('two creates at once, as of an attempt and its killed predecessor, end with one machine', async () => {
-        const { bottle, spec } = await subject.prepare();
-        await Promise.all([driver.create(bottle, spec), driver.create(bottle, spec)]);
-        expect(await driver.status(bottle.id)).toBe('created');
-        await Promise.all([driver.start(bottle), driver.start(bottle)]);
-        expect(await driver.status(bottle.id)).toBe('running');
-      });
-
-      test('a delete right behind a create, and two deletes at once, leave nothing', async () => {
-        const { bottle, spec } = await subject.prepare();
-        await driver.create(bottle, spec);
-        await Promise.all([driver.delete(bottle.id), driver.delete(bottle.id)]);
-        expect(await driver.status(bottle.id)).toBe('absent');
-        await driver.create(bottle, spec);
-        expect(await driver.status(bottle.id)).toBe('created');
-      });
-
-      test('start of a machine that is not there says so', async () => {
-        const { bottle } = await subject.prepare();
-        await expect(driver.start(bottle)).rejects.toMatchObject({ code: 'MACHINE_NOT_RUNNING' });
       });
 
       test('an id of forty characters works', async () => {
@@ -158,7 +263,7 @@ export function testMachineDriver(name: string, setUp: () => Promise<MachineSubj
       });
     });
 
-    describe('exec', () => {
+    describeBooted('exec', () => {
       test('runs as the agent, in the workspace, unless told otherwise', async () => {
         const here = await sh(driver, id, 'id -un; id -u; pwd; echo $HOME');
         expect(here.stdout).toBe(`${GUEST.user}\n${GUEST.uid}\n${GUEST.workspace}\n${GUEST.home}\n`);
@@ -288,7 +393,7 @@ export function testMachineDriver(name: string, setUp: () => Promise<MachineSubj
       });
     });
 
-    describe('terminal', () => {
+    describeBooted('terminal', () => {
       const terminal = (size: TerminalSize) => {
         const listeners: ((size: TerminalSize) => void)[] = [];
         return {
@@ -354,7 +459,7 @@ export function testMachineDriver(name: string, setUp: () => Promise<MachineSubj
       });
     });
 
-    describe('abort', () => {
+    describeBooted('abort', () => {
       const marker = (): string => `91${Math.floor(Math.random() * 1e7)}`;
       /** Processes in the machine whose command line has that marker as an argument of its own. */
       const alive = async (seconds: string): Promise<number> => {
@@ -410,7 +515,7 @@ export function testMachineDriver(name: string, setUp: () => Promise<MachineSubj
       });
     });
 
-    describe('putFiles', () => {
+    describeBooted('putFiles', () => {
       const put = (...files: GuestFile[]): Promise<void> => driver.putFiles(id, files);
       const stat = async (...paths: string[]): Promise<string[]> =>
         (await run(driver, id, ['stat', '-c', '%n %a %U %G %s %F', ...paths])).stdout.trim().split('\n');
@@ -458,11 +563,20 @@ export function testMachineDriver(name: string, setUp: () => Promise<MachineSubj
         const { stdout } = await run(driver, id, ['sha256sum', `${GUEST.home}/large`]);
         expect(stdout.slice(0, 64)).toBe(createHash('sha256').update(content).digest('hex'));
       });
-
-      test('says MACHINE_NOT_RUNNING where there is no machine', async () => {
-        const { bottle } = await subject.prepare();
-        await expect(driver.putFiles(bottle.id, [])).rejects.toMatchObject({ code: 'MACHINE_NOT_RUNNING' });
-      });
     });
   });
+}
+
+/** How many cases ran; where some were left out, why. */
+function tell(name: string, suite: Pick<RunnerTestSuite, 'tasks'>, noneBoots: string | undefined): void {
+  const cases = casesOf(suite);
+  const leftOut = cases.filter(({ mode }) => mode === 'skip').length;
+  const why = noneBoots === undefined ? '' : `, which need a machine that has started: ${noneBoots}`;
+  console.info(
+    `machine driver ${name}: ${cases.length - leftOut} of ${cases.length} cases ran${leftOut === 0 ? '' : `; left out ${leftOut}${why}`}`,
+  );
+}
+
+function casesOf({ tasks }: Pick<RunnerTestSuite, 'tasks'>): { mode: string }[] {
+  return tasks.flatMap((task) => (task.type === 'suite' ? casesOf(task) : [task]));
 }

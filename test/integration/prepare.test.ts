@@ -160,7 +160,12 @@ egress:
     ['AGENT_NOT_FOUND', 'demo', {}, /there is no agent demo: .*agents\/demo\.md is missing/],
     ['AGENT_NOT_FOUND', '../demo', {}, /is not an agent's name/],
     ['MANIFEST_INVALID', 'demo', { 'agents/demo.md': '---\nbottle: dev\n---' }, /bottles\/dev\.md/],
-    ['MANIFEST_INVALID', 'demo', { 'agents/demo.md': '---\nskill: [x]\n---' }, /agents\/demo\.md:2:1: skill: unknown key; did you mean skills\?/],
+    [
+      'MANIFEST_INVALID',
+      'demo',
+      { 'agents/demo.md': '---\nskill: [x]\n---' },
+      /agents\/demo\.md:2:1: skill: unknown key; did you mean skills\?/,
+    ],
     ['MANIFEST_INVALID', 'demo', { 'agents/demo.md': '---\na: [\n---' }, /agents\/demo\.md:3?\d?.*is not YAML/],
     [
       'MANIFEST_INVALID',

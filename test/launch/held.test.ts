@@ -62,7 +62,15 @@ describe('a launch whose skill is missing', () => {
       currentDetails: string;
     };
     const described = metadata.definition.updateDefinitions.filter(({ description }) => description.length > 10);
-    expect(described.map(({ name }) => name).sort()).toEqual(['abort', 'apply', 'decide', 'reload', 'retry', 'skip', 'stop']);
+    expect(described.map(({ name }) => name).sort()).toEqual([
+      'abort',
+      'apply',
+      'decide',
+      'reload',
+      'retry',
+      'skip',
+      'stop',
+    ]);
     expect(metadata.currentDetails).toContain('Held at `provision.skills`');
     expect(metadata.currentDetails).toContain('SKILL_NOT_FOUND');
 

@@ -1,5 +1,4 @@
 /** One command in a container, with streams, terminal and exit code, and a way to end it. */
-import { randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -7,11 +6,8 @@ import type Dockerode from 'dockerode';
 import { GUEST } from '../../core/plan.ts';
 import { demultiplex } from './demultiplex.ts';
 import type { ExecRequest } from './driver.ts';
-import { KILL_MARKED } from './kill-marked.ts';
+import { killMarkedArgv, killUntilEnded, newMark } from './kill-marked.ts';
 
-/** Marks a command and all it starts, so that they can be found again: the Engine cannot kill an exec. */
-const MARK = 'BOTTLE_EXEC';
-const KILL_SECONDS = 10;
 const END_OF_INPUT = '\u0004';
 const CANNOT_RUN = 126;
 const NOT_FOUND = 127;
@@ -20,7 +16,7 @@ const NOT_FOUND = 127;
 export async function dockerExec(container: Dockerode.Container, request: ExecRequest): Promise<{ exitCode: number }> {
   const { signal, terminal } = request;
   signal?.throwIfAborted();
-  const mark = `${MARK}=${randomUUID()}`;
+  const mark = newMark();
   const exec = await container.exec({
     ...placeOf(request),
     Cmd: [...request.argv],
@@ -110,23 +106,20 @@ async function exitCodeOf(exec: Dockerode.Exec): Promise<number> {
   }
 }
 
-/**
- * Ends the command and everything it started. The Engine answers before the command has begun, so a mark that
- * nobody carries yet is looked for again until the Engine has an exit code.
- */
-async function killMarked(
+/** Ends the command and everything it started. The Engine answers before the command has begun. */
+function killMarked(
   container: Dockerode.Container,
   exec: Dockerode.Exec,
   request: ExecRequest,
   mark: string,
 ): Promise<void> {
-  const end = Date.now() + KILL_SECONDS * 1000;
-  do {
-    await runQuietly(container, { Cmd: ['sh', '-c', KILL_MARKED, 'sh', mark], User: placeOf(request).User });
-    const { Running, ExitCode } = await exec.inspect();
-    if (!Running && ExitCode !== null) return;
-    await sleep(20);
-  } while (Date.now() < end);
+  return killUntilEnded(
+    () => runQuietly(container, { Cmd: killMarkedArgv(mark), User: placeOf(request).User }),
+    async () => {
+      const { Running, ExitCode } = await exec.inspect();
+      return !Running && ExitCode !== null;
+    },
+  );
 }
 
 async function isCommand(container: Dockerode.Container, request: ExecRequest): Promise<boolean> {

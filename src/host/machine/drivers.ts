@@ -1,23 +1,48 @@
 /** Which driver makes the machines a plan asks for. */
-import { BottleError } from '../../core/errors.ts';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import type { Driver } from '../../core/status.ts';
-import type { DockerHost } from '../docker.ts';
+import { findSmolvm } from '../smolvm-package.ts';
 import { dockerDriver } from './docker.ts';
 import type { MachineDriver } from './driver.ts';
+import { type SmolvmDriver, type SmolvmHost, smolvmDriver } from './smolvm/machine.ts';
+import { STATE_FOLDER } from './smolvm/state-directory.ts';
 
-const dockerDrivers = new WeakMap<DockerHost, MachineDriver>();
+/** What any driver needs: an Engine, whose objects may be touched, and where things are kept. */
+export type MachineHost = SmolvmHost;
+
+const dockerDrivers = new WeakMap<MachineHost, MachineDriver>();
+const smolvmDrivers = new WeakMap<MachineHost, SmolvmDriver>();
+
+/** The driver of a host, one and the same each time: those who use it together can then share trips into a machine. */
+export function machineDriver(driver: Driver, host: MachineHost): MachineDriver {
+  return driver === 'docker' ? known(dockerDrivers, host, dockerDriver) : smolvmOf(host);
+}
 
 /**
- * The driver of a host, one and the same each time: those who use it together can then share trips into a machine.
- * @throws BottleError `DRIVER_UNAVAILABLE`
+ * Found out before anything is made.
+ * @throws BottleError `DRIVER_UNAVAILABLE` when this host cannot make machines of that kind
  */
-export function machineDriver(driver: Driver, host: DockerHost): MachineDriver {
-  if (driver === 'docker') {
-    const known = dockerDrivers.get(host) ?? dockerDriver(host);
-    dockerDrivers.set(host, known);
-    return known;
-  }
-  throw new BottleError('DRIVER_UNAVAILABLE', `this version of bottle has no ${driver} driver`, {
-    hint: 'use --driver docker',
-  });
+export async function assertDriver(driver: Driver, host: MachineHost): Promise<void> {
+  if (driver === 'smolvm') await smolvmOf(host).assertAvailable();
+}
+
+/**
+ * Bottles of this owner that have a machine of smolvm, whether or not anybody still wants it. (Of Docker's machines the
+ * Engine tells, with all that is Docker's.)
+ * @throws BottleError when smolvm is there and cannot tell: that is not none
+ */
+export async function bottlesInSmolvm(host: MachineHost): Promise<string[]> {
+  if (!existsSync(path.join(host.settings.state, STATE_FOLDER)) || (await findSmolvm()) === undefined) return [];
+  return smolvmOf(host).bottles();
+}
+
+function smolvmOf(host: MachineHost): SmolvmDriver {
+  return known(smolvmDrivers, host, () => smolvmDriver(host, { find: () => findSmolvm() }));
+}
+
+function known<T>(drivers: WeakMap<MachineHost, T>, host: MachineHost, make: (host: MachineHost) => T): T {
+  const driver = drivers.get(host) ?? make(host);
+  drivers.set(host, driver);
+  return driver;
 }

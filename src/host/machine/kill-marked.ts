@@ -1,9 +1,41 @@
+/** Ends a command in a machine and everything it started. No driver can kill what it has once begun to run in there. */
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Marks a command and all it starts, so that they can be found again. */
+const MARK = 'BOTTLE_EXEC';
+const KILL_MS = 10_000;
+const POLL_MS = 20;
+
+/** `NAME=VALUE` for the environment of one command; no other has the same. */
+export const newMark = (): string => `${MARK}=${randomUUID()}`;
+
+/** The command that kills what carries that mark; to be run as the user of the marked one. */
+export const killMarkedArgv = (mark: string): string[] => ['sh', '-c', KILL_MARKED, 'sh', mark];
+
+/**
+ * Kills until the command has ended, for 10 s at the most. The order to run it may still be on its way: a mark that
+ * nobody carries yet is looked for again.
+ * @param kill runs {@link killMarkedArgv} in the machine
+ */
+export async function killUntilEnded(
+  kill: () => Promise<unknown>,
+  hasEnded: () => boolean | Promise<boolean>,
+): Promise<void> {
+  const end = Date.now() + KILL_MS;
+  do {
+    await kill();
+    if (await hasEnded()) return;
+    await sleep(POLL_MS);
+  } while (Date.now() < end);
+}
+
 /**
  * Shell program, `sh -c KILL_MARKED sh NAME=VALUE`: ends every process that has `NAME=VALUE` in its environment,
  * what descends from those, and what shares a session with them; SIGTERM first, SIGKILL half a second later.
  * Returns when they are gone. Nothing but sh, grep and sleep, since it runs inside a machine.
  */
-export const KILL_MARKED = `
+const KILL_MARKED = `
 mark=$1 found=' '
 family() {
   for file in $(grep -lzxF -e "$mark" /proc/[0-9]*/environ 2>/dev/null); do

@@ -120,7 +120,11 @@ describe('a bottle that extends others', () => {
   });
 
   test.each<[string, Record<string, string>, string[]]>([
-    ['itself', { demo: 'env: {A: x}\nextends: demo' }, ['bottles/demo.md:3:10: extends: a bottle cannot extend itself: demo -> demo']],
+    [
+      'itself',
+      { demo: 'env: {A: x}\nextends: demo' },
+      ['bottles/demo.md:3:10: extends: a bottle cannot extend itself: demo -> demo'],
+    ],
     [
       'in a ring',
       { demo: 'extends: a', a: 'extends: [b]', b: 'extends: a' },

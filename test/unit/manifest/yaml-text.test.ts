@@ -62,7 +62,10 @@ describe('what is wrong with YAML', () => {
     ['a: &x 1\n', '1:7 anchors and aliases (&, *, <<) are not read here: text that begins like one needs quotes'],
     ['a: [*x]\n', expect.stringContaining('anchors and aliases')],
     ['<<: {a: 1}\n', '1:1 anchors and aliases (&, *, <<) are not read here: text that begins like one needs quotes'],
-    ['a:\n  <<: {b: 1}\n', '2:3 anchors and aliases (&, *, <<) are not read here: text that begins like one needs quotes'],
+    [
+      'a:\n  <<: {b: 1}\n',
+      '2:3 anchors and aliases (&, *, <<) are not read here: text that begins like one needs quotes',
+    ],
   ])('%j', (text, problem) => {
     expect(said(text)).toContainEqual(problem);
     expect(readYaml('f', text).value).toBeUndefined();

@@ -1,0 +1,46 @@
+/** Where smolvm keeps the machines of this installation: a directory of their own, so nobody else's are ever met. */
+import { createHash } from 'node:crypto';
+import path from 'node:path';
+import { BottleError } from '../../../core/errors.ts';
+import { type Settings, stateDirectory } from '../../settings.ts';
+
+/**
+ * Measured with 1.32.2: with 60 bytes a start fails with `krun_start_enter returned: -22`, from 62 on with a socket path
+ * that is over 107 bytes. `create` does not look.
+ */
+export const LONGEST_STATE_DIRECTORY = 59;
+
+/** In BOTTLE_STATE. */
+export const STATE_FOLDER = 'vm';
+
+/** Where it is to be. @throws BottleError `DRIVER_UNAVAILABLE` when no machine could start from there */
+export function machineStatePath({ state }: Pick<Settings, 'state'>): string {
+  const directory = path.join(state, STATE_FOLDER);
+  const bytes = Buffer.byteLength(directory);
+  if (!path.isAbsolute(directory) || bytes > LONGEST_STATE_DIRECTORY) {
+    throw new BottleError(
+      'DRIVER_UNAVAILABLE',
+      `no smolvm machine can start from ${directory}: its path has ${bytes} bytes, and ${LONGEST_STATE_DIRECTORY} are the most`,
+      { hint: `set BOTTLE_STATE to a path of at most ${LONGEST_STATE_DIRECTORY - STATE_FOLDER.length - 1} bytes` },
+    );
+  }
+  return directory;
+}
+
+/** Makes it, 0700. @throws BottleError `DRIVER_UNAVAILABLE` */
+export function machineStateDirectory(settings: Pick<Settings, 'state'>): string {
+  machineStatePath(settings);
+  return stateDirectory(settings, STATE_FOLDER);
+}
+
+/** The directory in which smolvm keeps a folder for each machine. */
+export const machinesDirectory = (state: string): string => path.join(state, '.cache/smolvm/vms');
+
+/** The folder of one machine: what it is called follows from the machine's name. */
+export function machineDirectory(state: string, name: string): string {
+  return path.join(machinesDirectory(state), createHash('sha256').update(name).digest('hex').slice(0, 16));
+}
+
+/** Left empty by calls that found no machine of that name. */
+export const operationLock = (state: string, name: string): string =>
+  path.join(machinesDirectory(state), `.${name}.fork-operation.lock`);
