@@ -1,6 +1,6 @@
 /** What the stand-in's guests are held to: what the real smolvm's do, as measured, or else as read in its source. */
 import { createWriteStream, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer } from 'node:http';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -338,7 +338,7 @@ describe.skipIf(trouble !== undefined)("the stand-in's guests", () => {
     const name = await booted('sockets', '--mount-socket', `${socket}:/run/there.sock`);
     const ask = 'curl -s --unix-socket /run/there.sock http://host/ 2>&1; echo $?';
     expect((await guest(name, ask)).stdout).not.toContain('answer');
-    const server = createServer((peer) => peer.end('HTTP/1.0 200 OK\r\n\r\nanswer\n')).listen(socket);
+    const server = createServer((_, answer) => answer.end('answer\n')).listen(socket);
     expect((await guest(name, ask)).stdout).toBe('answer\n0');
     server.close();
     await machine('delete', name, '-f');

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { PassThrough, Readable } from 'node:stream';
@@ -16,8 +16,9 @@ import { followLog } from '../../src/host/image-progress.ts';
 import type { MachineSpec } from '../../src/host/machine/driver.ts';
 import { tryToBoot } from '../../src/host/machine/smolvm/boot-trial.ts';
 import { callSmolvm } from '../../src/host/machine/smolvm/cli.ts';
+import { imageSource } from '../../src/host/machine/smolvm/image.ts';
 import { smolvmDriver } from '../../src/host/machine/smolvm/machine.ts';
-import { bootProcesses, lifeCalls } from '../../src/host/machine/smolvm/processes.ts';
+import { allBootProcesses, bootProcesses, lifeCalls } from '../../src/host/machine/smolvm/processes.ts';
 import { machineNames, readRecord } from '../../src/host/machine/smolvm/records.ts';
 import { machineDirectory } from '../../src/host/machine/smolvm/state-directory.ts';
 import { obtainSmolvm } from '../../src/host/smolvm-package.ts';
@@ -106,17 +107,20 @@ describe.skipIf(trouble !== undefined)('the stand-in', () => {
 
 describe('the real smolvm', () => {
   let machines: SmolvmMachines;
+  let cache: string;
   /** Of next to nothing, so that a create is quick. */
   let image: string;
 
   beforeAll(async () => {
-    machines = await smolvmMachines(real);
+    cache = mkdtempSync('/tmp/bottle-cache-');
+    machines = await smolvmMachines(real, cache);
     image = `bottle-test-${randomUUID()}:tiny`;
     await importTiny(machines, image);
   });
   afterAll(async () => {
     await machines.site.docker.getImage(image).remove({ force: true });
     await machines.dispose();
+    rmSync(cache, { recursive: true, force: true });
   });
 
   async function prepared(): Promise<{ bottle: BottleRef; spec: MachineSpec; id: string }> {
@@ -183,17 +187,37 @@ describe('the real smolvm', () => {
     expect(before.filter((name) => name.includes('partial'))).toEqual([]);
   });
 
+  test('an archive that a killed process left half-written goes, and those who need it at once get one file', async () => {
+    const cache = mkdtempSync('/tmp/bottle-cache-');
+    try {
+      mkdirSync(path.join(cache, 'vm-images'));
+      writeFileSync(path.join(cache, 'vm-images/half.partial'), 'half');
+      const place = { docker: machines.site.docker, settings: { cache } };
+      const sources = await Promise.all(Array.from({ length: 4 }, () => imageSource(place, image)));
+      const files = new Set(await Promise.all(sources.map((source) => source.file())));
+      expect(files.size).toBe(1);
+      const [file = ''] = files;
+      expect(readdirSync(path.dirname(file)).sort()).toEqual([path.basename(file), 'lock'].sort());
+      expect(statSync(file).mode & 0o777).toBe(0o600);
+    } finally {
+      rmSync(cache, { recursive: true, force: true });
+    }
+  });
+
   test('an image built anew under the same tag makes another machine', async () => {
     const { bottle, spec, id } = await prepared();
     const tag = `bottle-test-${randomUUID()}:tiny`;
-    await importTiny(machines, tag);
-    await machines.driver.create(bottle, { ...spec, image: tag });
-    const before = await told(id);
-    await importTiny(machines, tag);
-    await machines.driver.create(bottle, { ...spec, image: tag });
-    const after = await told(id);
-    expect(after['image']).not.toBe(before['image']);
-    await machines.site.docker.getImage(tag).remove({ force: true });
+    const images: unknown[] = [];
+    try {
+      for (let round = 0; round < 2; round++) {
+        await importTiny(machines, tag);
+        await machines.driver.create(bottle, { ...spec, image: tag });
+        images.push((await told(id))['image']);
+      }
+    } finally {
+      await machines.site.docker.getImage(tag).remove({ force: true });
+    }
+    expect(new Set(images).size).toBe(2);
   });
 
   test('what somebody made under that name by hand is left alone', async () => {
@@ -242,6 +266,56 @@ describe('the real smolvm', () => {
     const names = await machineNames(machines.smolvm);
     expect([names.includes(dead), names.includes(living)]).toEqual([false, true]);
     expect(machines.reports).toContain(`removed ${dead}, which a broken-off start had left`);
+  });
+
+  test('a .smolmachine can be what a machine is made from, and another content makes another machine', async () => {
+    const { bottle, spec, id } = await prepared();
+    const folder = mkdtempSync('/tmp/bottle-pack-');
+    try {
+      const bare = ['--name', 'to-pack', '--cpus', '1', '--mem', '512', '--storage', '1'];
+      await callSmolvm(machines.smolvm, ['machine', 'create'], bare, CALL);
+      // Its disks are made by a start, which may fail.
+      await callSmolvm(machines.smolvm, ['machine', 'start'], ['--name', 'to-pack'], CALL);
+      await callSmolvm(machines.smolvm, ['machine', 'stop'], ['--name', 'to-pack'], CALL);
+      const from = ['--from-vm', 'to-pack', '-o', path.join(folder, 'guest')];
+      expect(await callSmolvm(machines.smolvm, ['pack', 'create'], from, CALL)).not.toHaveProperty('failure.code');
+      const image = path.join(folder, 'guest.smolmachine');
+      await machines.driver.create(bottle, { ...spec, image });
+      expect(await told(id)).toMatchObject({
+        allowed_cidrs: ['10.9.8.2/32', '10.9.8.2/32'],
+        allowed_hosts: ['10.9.8.2'],
+      });
+      const before = await machines.identity(id);
+      await machines.driver.create(bottle, { ...spec, image });
+      expect(await machines.identity(id)).toBe(before);
+      writeFileSync(image, 'changed', { flag: 'a' });
+      await machines.driver.create(bottle, { ...spec, image }).catch(() => undefined);
+      expect(await machines.identity(id)).not.toBe(before);
+      rmSync(image);
+      await expect(machines.driver.create(bottle, { ...spec, image })).rejects.toMatchObject({ code: 'IMAGE_MISSING' });
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  test('a trial of booting that is broken off leaves nothing', async () => {
+    const trials = (): string[] => readdirSync('/tmp').filter((name) => name.startsWith('bottle-boot-'));
+    const before = trials();
+    const controller = new AbortController();
+    const reason = new Error('enough');
+    const tried = tryToBoot(real, controller.signal);
+    tried.catch(() => undefined);
+    const ownFolder = (): string | undefined => trials().find((name) => !before.includes(name));
+    const booted = async (): Promise<number> => {
+      const folder = ownFolder();
+      return folder === undefined ? 0 : (await allBootProcesses(`/tmp/${folder}`)).length;
+    };
+    await expect.poll(booted, { timeout: 20_000 }).toBe(1);
+    const folder = `/tmp/${ownFolder()}`;
+    controller.abort(reason);
+    await expect(tried).rejects.toBe(reason);
+    expect(existsSync(folder)).toBe(false);
+    expect(await allBootProcesses(folder)).toEqual([]);
   });
 
   test('tells the bottles that have a machine, of this owner only', async () => {
@@ -328,6 +402,19 @@ describe('the real smolvm', () => {
           await killedIn('start', { bottle, spec }, delay);
           await goneWhole(id);
         }
+      });
+
+      test('in a start, which the next attempt does not have to share with the smolvm of the dead one', async () => {
+        const { bottle, spec, id } = await created();
+        await calling('start', { bottle, spec }).then(async (worker) => {
+          await booting(id);
+          worker.kill('SIGKILL');
+        });
+        const controller = new AbortController();
+        const reason = new Error('it boots and nobody disturbs it');
+        setTimeout(() => controller.abort(reason), 8000);
+        await expect(machines.driver.start(bottle, controller.signal)).rejects.toBe(reason);
+        await goneWhole(id);
       });
 
       test('in a start, after which smolvm was killed too: the machine it was booting is found by nothing but its process', async () => {

@@ -24,9 +24,11 @@ export interface SmolvmMachines extends MachineSubject {
   remains(id: string): Promise<string[]>;
 }
 
-export async function smolvmMachines(program: SmolvmProgram): Promise<SmolvmMachines> {
+/** @param cache where archives of images are kept; by default where they are kept for all */
+export async function smolvmMachines(program: SmolvmProgram, cache?: string): Promise<SmolvmMachines> {
   const site = await dockerSite();
-  const { docker, owner, settings } = site;
+  const { docker, owner } = site;
+  const settings = { ...site.settings, ...(cache === undefined ? {} : { cache }) };
   const host: SmolvmHost = { docker, owner, settings };
   const smolvm: Smolvm = { program, state: machineStateDirectory(settings) };
   const reports: string[] = [];
