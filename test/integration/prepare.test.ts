@@ -179,7 +179,6 @@ egress:
       { 'agents/demo.md': '', 'config.yaml': 'network: {pool: 1}' },
       /config\.yaml:1:17: network\.pool/,
     ],
-    ['DRIVER_UNAVAILABLE', 'demo', { 'agents/demo.md': '---\ndriver: smolvm\n---' }, /smolvm/],
   ])('fails with %s for a person to mend (%s, %j)', async (type, agent, files, message) => {
     for (const [file, text] of Object.entries(files)) site.write(file, text);
     const bottle = site.bottle();
