@@ -2,7 +2,8 @@ import { BottleError } from '../core/errors.ts';
 import type { Plan } from '../core/plan.ts';
 import type { PrepareInput, PrepareResult } from '../core/step-io.ts';
 import { removeBottleState, takeAnswers, writeBottleState } from '../host/bottle-state.ts';
-import { ensureCustomImage, guestTag } from '../host/custom-image.ts';
+import { ensureCustomImage } from '../host/custom-image.ts';
+import { GUEST_KINDS, imageTag } from '../host/image-tags.ts';
 import { assertGitleaks, assertImages } from '../host/images.ts';
 import { assertDriver } from '../host/machine/drivers.ts';
 import { makePlan } from '../host/planning.ts';
@@ -25,7 +26,7 @@ export async function assertPossible(host: ActivityHost, plan: Plan): Promise<vo
   await assertDriver(plan.driver, host);
   if (plan.workspace !== null) await assertWorkspaceFolder(plan.workspace.folder);
   if (plan.dockerfile !== null) {
-    const base = await guestTag(plan.provider.template);
+    const base = await imageTag(GUEST_KINDS[plan.provider.template]);
     await assertImages(host.docker, [base]);
     const custom = { dockerfile: plan.dockerfile.file, tag: plan.images.guest, base };
     await ensureCustomImage(host.docker, custom, { report: () => undefined });

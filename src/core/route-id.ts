@@ -1,9 +1,6 @@
 /** What the routes of egress are called: the first segment of their addresses, by which all about a route is found. */
 import { exampleOf, parseAllowEntry } from './allow-list.ts';
 
-/** The model's own route. */
-export const MODEL_ROUTE = 'anthropic';
-
 const HTTPS_PORT = 443;
 
 /**

@@ -4,18 +4,11 @@ import { lstat, readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type Dockerode from 'dockerode';
 import { BottleError } from '../core/errors.ts';
-import type { Template } from '../core/providers/provider.ts';
 import { buildImage } from './image-build.ts';
-import { imageExists, imageTags } from './images.ts';
+import { imageExists } from './images.ts';
 
 const LARGEST_CONTEXT = 64 * 1024 ** 2;
 const MOST_FILES = 5000;
-
-/** Tag of our own guest image with an agent's program. */
-export async function guestTag(template: Template): Promise<string> {
-  const tags = await imageTags();
-  return template === 'codex' ? tags.codex : tags.guest;
-}
 
 /**
  * What a Dockerfile makes, by the content of it and of everything beside it.

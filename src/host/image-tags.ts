@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BottleError } from '../core/errors.ts';
+import type { Template } from '../core/providers/provider.ts';
 import { BUNDLE_PROGRAMS, findProgram } from './bundle-programs.ts';
 import { packageRoot, readPins } from './pins.ts';
 
@@ -14,6 +15,9 @@ import { packageRoot, readPins } from './pins.ts';
 export const IMAGE_KINDS = ['base', 'guest', 'codex', 'bundle'] as const;
 export type ImageKind = (typeof IMAGE_KINDS)[number];
 export type ImageTags = Record<ImageKind, string>;
+
+/** The image that holds an agent's program. */
+export const GUEST_KINDS = { claude: 'guest', codex: 'codex' } as const satisfies Record<Template, ImageKind>;
 
 /** On every image of ours; its value is the {@link ImageKind}. */
 export const IMAGE_LABEL = 'bottleworks.image';

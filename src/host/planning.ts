@@ -10,8 +10,9 @@ import { limitsOf, resourcesOf, variables } from '../core/manifest/manifest-plan
 import { merged } from '../core/manifest/merge.ts';
 import type { Plan } from '../core/plan.ts';
 import { PROVIDERS } from '../core/providers/providers.ts';
-import { readConfig } from './config-file.ts';
-import { contextDigest, customImageTag, guestTag } from './custom-image.ts';
+import { type Config, readConfig } from './config-file.ts';
+import { contextDigest, customImageTag } from './custom-image.ts';
+import { GUEST_KINDS } from './image-tags.ts';
 import { imageScanner, imageTags } from './images.ts';
 import { type ResolvedManifest, resolveManifest } from './manifest/library.ts';
 import type { Settings } from './settings.ts';
@@ -34,19 +35,25 @@ export interface Planned {
  * The plan for an agent on this host, and its prompt.
  * @throws BottleError `AGENT_NOT_FOUND`, `BOTTLE_FILE_NOT_FOUND`, `MANIFEST_INVALID`
  */
-export async function makePlan({ settings, launch, env = process.env }: PlanRequest): Promise<Planned> {
-  const config = readConfig(settings);
-  const manifest = await resolveManifest({
-    settings,
-    agent: launch.agent,
-    bottles: launch.bottles,
-    folder: launch.cwd,
-  });
+export async function makePlan(request: PlanRequest): Promise<Planned> {
+  const { agent, bottles, cwd } = request.launch;
+  // Before the manifest: a wrong config.yaml is nobody's manifest's fault, and is told first.
+  const config = readConfig(request.settings);
+  return planFrom(await resolveManifest({ settings: request.settings, agent, bottles, folder: cwd }), config, request);
+}
+
+/** The plan that a manifest makes which was read already. @throws BottleError `MANIFEST_INVALID` */
+export async function planFrom(
+  manifest: ResolvedManifest,
+  config: Config,
+  { settings, launch, env = process.env }: PlanRequest,
+): Promise<Planned> {
   const bottle = merged(manifest.layer);
   const template = bottle.agent_provider?.template ?? 'claude';
   const provider = PROVIDERS[template];
   const bundle = innerPlans(bottle, expandHome, config.network.ca ?? null);
-  const image = await guestImage(manifest, template);
+  const tags = await imageTags();
+  const image = await guestImage(manifest, tags[GUEST_KINDS[template]]);
   const scanner = await imageScanner();
   const { prompt } = manifest.agent;
   const skills = [...new Set(manifest.agent.manifest.skills ?? [])];
@@ -54,7 +61,7 @@ export async function makePlan({ settings, launch, env = process.env }: PlanRequ
     agent: launch.agent,
     driver: launch.driver ?? bottle.driver ?? config.driver ?? 'docker',
     sources: { agent: manifest.agent.file, bottles: manifest.bottles.map(({ file }) => file) },
-    images: { guest: image.tag, bundle: (await imageTags()).bundle },
+    images: { guest: image.tag, bundle: tags.bundle },
     dockerfile: image.dockerfile,
     pool: config.network.pool,
     uplink: config.network.uplink,
@@ -83,12 +90,14 @@ export async function makePlan({ settings, launch, env = process.env }: PlanRequ
   return { plan, prompt, manifest };
 }
 
-/** The person's own image, or ours with the agent's program. A path in a manifest is relative to the file it stands in. */
+/**
+ * The person's own image, or ours. A path in a manifest is relative to the file it stands in.
+ * @param base tag of ours, with the agent's program
+ */
 async function guestImage(
   { layer }: ResolvedManifest,
-  template: Plan['provider']['template'],
+  base: string,
 ): Promise<{ tag: string; dockerfile: Plan['dockerfile'] }> {
-  const base = await guestTag(template);
   const legacy = layer.provider?.value.dockerfile;
   const chosen =
     layer.image ??

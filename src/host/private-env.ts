@@ -3,6 +3,7 @@ import { BottleError } from '../core/errors.ts';
 import type { PrivateVariable } from '../core/plan.ts';
 import type { Answers } from './bottle-state.ts';
 import { rememberSecret } from './scrub.ts';
+import { WORKER_ENV_HINT } from './secrets.ts';
 
 /**
  * The value of each variable.
@@ -27,9 +28,7 @@ export function privateValues(
     );
     const fromHost = missing.some(({ source }) => source.from === 'host');
     throw new BottleError('ENV_MISSING', `no value for ${what.join(', ')}`, {
-      hint: fromHost
-        ? 'export it where the worker starts (bottle serve --stop, then bottle serve --detach), then retry'
-        : `bottle retry ${id} asks for it`,
+      hint: fromHost ? WORKER_ENV_HINT : `bottle retry ${id} asks for it`,
     });
   }
   const values = Object.fromEntries(found.map(({ name, value = '' }) => [name, value]));

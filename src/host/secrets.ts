@@ -66,7 +66,10 @@ type Sources = Required<Pick<SecretSources, 'env' | 'platform'>> & { signal: Abo
 async function read(reference: ParsedSecretRef | undefined, sources: Sources): Promise<Outcome> {
   switch (reference?.kind) {
     case 'env':
-      return usable(sources.env[reference.name], { why: 'the variable is not set', hint: ENV_HINT });
+      return usable(sources.env[reference.name], {
+        why: 'the variable is not set',
+        hint: `${WORKER_ENV_HINT}; or refer to a file`,
+      });
     case 'file':
       return fromFile(reference, sources);
     case 'command':
@@ -79,8 +82,8 @@ async function read(reference: ParsedSecretRef | undefined, sources: Sources): P
 }
 
 /** The worker reads the variables it was started with. */
-const ENV_HINT =
-  'export it where the worker starts (bottle serve --stop, then bottle serve --detach), then retry; or refer to a file';
+export const WORKER_ENV_HINT =
+  'export it where the worker starts (bottle serve --stop, then bottle serve --detach), then retry';
 const FILE_HINT = 'put the secret there, readable by you alone, then retry';
 const COMMAND_HINT = 'run it yourself: it must print the secret and nothing else, and ask nothing; then retry';
 const PATH_HINT =

@@ -7,6 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { BottleError } from '../core/errors.ts';
 import { readPins, type WheelPin } from './pins.ts';
+import { isRunning } from './process-file.ts';
 import { downloadWheel } from './python-package.ts';
 import { type FoundTool, findTool, TOOLS, toolsDirectory } from './tools.ts';
 
@@ -117,15 +118,6 @@ async function removeUnfinished(tools: string): Promise<void> {
   for (const name of await readdir(tools)) {
     const pid = new RegExp(`^${UNFINISHED}(\\d+)-`).exec(name)?.[1];
     if (pid !== undefined && !isRunning(Number(pid))) await rm(join(tools, name), { recursive: true, force: true });
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

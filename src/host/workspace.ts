@@ -2,11 +2,11 @@
 import { realpath, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { Writable } from 'node:stream';
 import { BottleError } from '../core/errors.ts';
 import { GUEST } from '../core/plan.ts';
 import { incomingName } from './machine/deliver.ts';
 import type { MachineDriver } from './machine/driver.ts';
+import { unpack } from './machine/unpack.ts';
 import { ARCHIVED, workspaceArchive } from './workspace-archive.ts';
 import { type Selection, workspaceEntries } from './workspace-entries.ts';
 
@@ -60,36 +60,19 @@ export async function copyWorkspace(
   const { stream, sent } = workspaceArchive(found, gitignore);
   const failing = new AbortController();
   stream.once('error', (error) => failing.abort(error));
-  const said = new FirstWords();
   const name = path.basename(GUEST.workspace);
   // By a name of its own: what else is delivered clears its leftovers away, and may do so in this very directory.
   const incoming = `.${name}${incomingName()}`;
   try {
-    const { exitCode } = await driver.exec(id, {
+    await unpack(driver, id, {
       argv: ['sh', '-c', UNPACK_AND_SWAP, 'sh', path.dirname(GUEST.workspace), name, incoming],
-      // The directory that is swapped can be nobody's.
-      workdir: '/',
       stdin: stream,
-      stdout: said,
-      stderr: said,
       signal: AbortSignal.any([signal, failing.signal]),
     });
-    if (exitCode !== 0)
-      throw new BottleError('PROVISION_FAILED', `unpacking in the machine ended with ${exitCode}: ${said.text}`);
   } finally {
     stream.destroy();
   }
   return { ...sent, skipped: found.skipped };
-}
-
-/** One line a file may be wrong: what is said first is enough. */
-class FirstWords extends Writable {
-  text = '';
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    if (this.text.length < 1000) this.text += chunk;
-    done();
-  }
 }
 
 /**

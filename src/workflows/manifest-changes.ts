@@ -1,10 +1,10 @@
 /** A manifest that changes under a launch, inside a BottleLaunch: what `retry` and `apply` take over of it, and `reload`. */
 import { ActivityFailure, ApplicationFailure, condition, setHandler } from '@temporalio/workflow';
-import type { ErrorView } from '../core/errors.ts';
 import type { GraphRunner } from '../core/graph-runner.ts';
 import type { LaunchInput } from '../core/launch-input.ts';
 import type { RereadInput } from '../core/plan-change.ts';
 import type { BottleRef, NetworkFacts, PrepareResult } from '../core/step-io.ts';
+import { failureView } from './failure-view.ts';
 import { applyUpdate, FAILURE, reloadUpdate } from './messages.ts';
 import type { StepActivities } from './step-activities.ts';
 
@@ -85,17 +85,10 @@ function asRefusal(error: unknown): unknown {
   // A local activity's failure comes as it is, without an ActivityFailure around it.
   const cause = error instanceof ActivityFailure ? error.cause : error;
   if (!(cause instanceof ApplicationFailure)) return error;
-  const { code, message, hint, problems } = (cause.details?.[0] ?? {}) as Partial<ErrorView>;
-  const view: ErrorView = {
-    code: code ?? cause.type ?? 'INTERNAL',
-    message: message ?? cause.message,
-    ...(hint === undefined ? {} : { hint }),
-    ...(problems === undefined ? {} : { problems }),
-  };
   return ApplicationFailure.create({
     type: FAILURE.refused,
     nonRetryable: true,
     message: cause.message,
-    details: [view],
+    details: [failureView(cause)],
   });
 }

@@ -11,12 +11,12 @@ import {
   proxyLocalActivities,
   TimeoutFailure,
 } from '@temporalio/workflow';
-import type { ErrorView } from '../core/errors.ts';
 import type { StepOutcome } from '../core/graph-runner.ts';
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
 import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
 import type { StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
 import { type LaunchStep, launchSteps, type StepId } from '../core/steps.ts';
+import { failureView } from './failure-view.ts';
 
 /** Three quick attempts, then the step is held. No schedule-to-close limit: a worker may be away for days. */
 const OPTIONS = {
@@ -125,13 +125,8 @@ function failureOutcome(error: unknown): StepOutcome {
   if (!(error instanceof ActivityFailure)) throw error;
   const { cause } = error;
   if (cause instanceof ApplicationFailure) {
-    const detail = cause.details?.[0] as (Partial<ErrorView> & { attempt?: number }) | undefined;
-    const view: ErrorView = {
-      code: detail?.code ?? cause.type ?? 'INTERNAL',
-      message: detail?.message ?? cause.message,
-      ...(detail?.hint === undefined ? {} : { hint: detail.hint }),
-      ...(detail?.problems === undefined ? {} : { problems: detail.problems }),
-    };
+    const detail = cause.details?.[0] as { attempt?: number } | undefined;
+    const view = failureView(cause);
     return { ok: false, attempts: detail?.attempt ?? 1, error: view, lost: view.code === 'WORKER_LOST' };
   }
   if (cause instanceof TimeoutFailure) {

@@ -2,7 +2,8 @@
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { contextDigest, customImageTag, ensureCustomImage, guestTag } from '../../src/host/custom-image.ts';
+import { contextDigest, customImageTag, ensureCustomImage } from '../../src/host/custom-image.ts';
+import { imageTag } from '../../src/host/image-tags.ts';
 import { type ActivitySite, activitySite } from '../support/activity-site.ts';
 import { runIn } from '../support/run-in-container.ts';
 
@@ -23,7 +24,7 @@ afterAll(async () => {
 const DOCKERFILE = 'ARG BASE\nFROM ${BASE}\nUSER root\nCOPY mark /etc/mark\nUSER agent\n';
 
 async function built(): Promise<{ tag: string; said: string[] }> {
-  const base = await guestTag('claude');
+  const base = await imageTag('guest');
   const dockerfile = path.join(site.settings.home, 'images/mine/Dockerfile');
   const tag = customImageTag(await contextDigest(dockerfile), base);
   tags.add(tag);

@@ -2,14 +2,13 @@
 import { parseDuration } from '../../core/duration.ts';
 import { BottleError } from '../../core/errors.ts';
 import { decideUpdate } from '../../workflows/messages.ts';
-import { describeBottle, isOpen, noSuchBottle } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
 import { stoppable } from '../interrupt.ts';
+import { servedLaunch } from '../open-launch.ts';
 import { requestLines } from '../render/requests-text.ts';
 import { withSession } from '../session.ts';
 import { untilSettled } from '../settle.ts';
 import { sendUpdate } from '../update.ts';
-import { assertWorker } from '../worker-presence.ts';
 
 export interface AnswerOptions {
   note?: string;
@@ -24,7 +23,7 @@ export async function run(
   request: string,
   options: AnswerOptions,
 ): Promise<number> {
-  const { output, settings } = context;
+  const { output } = context;
   if (options.for !== undefined && parseDuration(options.for) === undefined) {
     throw new BottleError(
       'USAGE',
@@ -32,10 +31,7 @@ export async function run(
     );
   }
   return withSession(context, async (session) => {
-    const description = await describeBottle(session, id);
-    if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
-    await assertWorker(session, settings, description.taskQueue.replace(/^bottle@/, ''));
-    const launch = { id, runId: description.runId };
+    const launch = await servedLaunch(session, context, id);
     await sendUpdate(session, launch, decideUpdate, [{ request, decision, ...options }]);
     const comeBack = `stopped waiting; the answer is given, and takes effect as soon as ${id} can take it`;
     return stoppable(output, comeBack, async (signal) => {

@@ -2,9 +2,9 @@
 import process from 'node:process';
 import { type BottleError, exitCodeFor } from '../../core/errors.ts';
 import { type Problem, problemText } from '../../core/manifest/problems.ts';
-import { readConfigProblems } from '../../host/config-file.ts';
+import { readConfig, readConfigProblems } from '../../host/config-file.ts';
 import { agentFiles, bottleFiles, inspectBottle, inspectManifest, strayFiles } from '../../host/manifest/library.ts';
-import { makePlan } from '../../host/planning.ts';
+import { planFrom } from '../../host/planning.ts';
 import type { Settings } from '../../host/settings.ts';
 import type { Context } from '../context.ts';
 import { plannedDocument, plannedText } from '../render/planned.ts';
@@ -31,7 +31,7 @@ async function one({ output, settings }: Context, agent: string, bottles: string
     return INVALID;
   }
   const launch = { agent, cwd: process.cwd(), ...(bottles === undefined ? {} : { bottles }) };
-  const planned = await makePlan({ settings, launch });
+  const planned = await planFrom(manifest, readConfig(settings), { settings, launch });
   output.result({ ok: true, agent, file, problems: all.map(problemDocument), plan: plannedDocument(planned) }, () =>
     plannedText(planned),
   );

@@ -3,15 +3,15 @@ import type { UpdateDefinition } from '@temporalio/common';
 import { addAnswers, readAnswers, readPlan } from '../../host/bottle-state.ts';
 import type { Settings } from '../../host/settings.ts';
 import { abortUpdate, retryUpdate, skipUpdate } from '../../workflows/messages.ts';
-import { describeBottle, isOpen, noSuchBottle, queryStatus } from '../bottle-status.ts';
+import { queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
+import { servedLaunch } from '../open-launch.ts';
 import { askOperator } from '../questions.ts';
 import { clean } from '../render/text.ts';
 import { withSession } from '../session.ts';
 import { isGoingDown } from '../settle.ts';
 import { sendUpdate } from '../update.ts';
 import { waitFor } from '../wait.ts';
-import { assertWorker } from '../worker-presence.ts';
 
 type Decision = 'retry' | 'skip' | 'abort';
 
@@ -24,10 +24,7 @@ const UPDATES: Record<Decision, UpdateDefinition<string, [step?: string]>> = {
 export async function run(context: Context, decision: Decision, id: string, step: string | undefined): Promise<number> {
   const { output, settings } = context;
   return withSession(context, async (session) => {
-    const description = await describeBottle(session, id);
-    if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
-    await assertWorker(session, settings, description.taskQueue.replace(/^bottle@/, ''));
-    const launch = { id, runId: description.runId };
+    const launch = await servedLaunch(session, context, id);
     if (decision === 'retry') await answerOpenQuestions(settings, id);
     const answer = await sendUpdate(session, launch, UPDATES[decision], step === undefined ? [] : [step]);
     output.note(clean(answer));

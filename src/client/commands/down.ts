@@ -1,17 +1,16 @@
 /** `bottle down`: undo everything of one or more bottles, and return when it is gone. */
 import { BottleError, exitCodeFor } from '../../core/errors.ts';
 import { stopUpdate } from '../../workflows/messages.ts';
-import { describeBottle, isOpen, noSuchBottle } from '../bottle-status.ts';
 import { exitCodeOf, resultLine, tellTrouble } from '../conclude.ts';
 import type { Context } from '../context.ts';
 import { stoppable } from '../interrupt.ts';
 import { listBottles } from '../list-bottles.ts';
+import { servedLaunch } from '../open-launch.ts';
 import { type Progress, plainProgress, progressFor } from '../render/progress.ts';
 import { reportError, viewOf } from '../report-error.ts';
 import { type Session, withSession } from '../session.ts';
 import { type Settled, untilSettled } from '../settle.ts';
 import { sendUpdate } from '../update.ts';
-import { assertWorker } from '../worker-presence.ts';
 
 interface Outcome {
   id: string;
@@ -57,10 +56,7 @@ async function takeDown(
   const progress =
     single ?? (json || quiet ? silent : plainProgress(context.output, { prefix: `${id}  `, joining: true }));
   try {
-    const description = await describeBottle(session, id);
-    if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
-    await assertWorker(session, context.settings, description.taskQueue.replace(/^bottle@/, ''));
-    const launch = { id, runId: description.runId };
+    const launch = await servedLaunch(session, context, id);
     // One that is stopping already answers the same way.
     await sendUpdate(session, launch, stopUpdate);
     return { id, settled: await untilSettled(session, launch, 'gone', signal, progress.show) };

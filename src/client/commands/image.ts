@@ -1,8 +1,9 @@
 /** `bottle image build` and `bottle image ls`: the images bottles are made from. */
 import process from 'node:process';
 import Table from 'cli-table3';
-import { ensureCustomImage, guestTag } from '../../host/custom-image.ts';
+import { ensureCustomImage } from '../../host/custom-image.ts';
 import { connectDocker, engine } from '../../host/docker.ts';
+import { GUEST_KINDS, imageTag } from '../../host/image-tags.ts';
 import { ensureImages, imageTags, listImages } from '../../host/images.ts';
 import { makePlan } from '../../host/planning.ts';
 import type { Context } from '../context.ts';
@@ -26,11 +27,11 @@ export async function build(
   }
   const { plan } = await makePlan({ settings, launch: { agent, cwd: process.cwd() } });
   const { dockerfile, images, provider } = plan;
-  const guest = provider.template === 'codex' ? 'codex' : 'guest';
+  const guest = GUEST_KINDS[provider.template];
   await engine('build images', async () => {
     await ensureImages(docker, { report, force: force && dockerfile === null, kinds: ['base', guest, 'bundle'] });
     if (dockerfile === null) return;
-    const base = await guestTag(provider.template);
+    const base = await imageTag(guest);
     await ensureCustomImage(docker, { dockerfile: dockerfile.file, tag: images.guest, base }, { report, force });
   });
   output.result(images, () => Object.values(images).join('\n'));

@@ -1,8 +1,9 @@
 /** `bottle requests`: what agents ask of the operator. */
 import type { RequestView } from '../../core/requests.ts';
-import { describeBottle, isOpen, noSuchBottle, queryStatus } from '../bottle-status.ts';
+import { describeBottle, queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
 import { listBottles } from '../list-bottles.ts';
+import { openLaunch } from '../open-launch.ts';
 import { requestLines } from '../render/requests-text.ts';
 import { type Session, withSession } from '../session.ts';
 
@@ -15,7 +16,7 @@ export async function run(context: Context, id: string | undefined, options: { a
   const { output } = context;
   const all = options.all === true;
   const rows = await withSession(context, async (session) => {
-    const bottles = id === undefined ? await openBottles(session) : [await openRun(session, id)];
+    const bottles = id === undefined ? await openBottles(session) : [await openLaunch(session, id)];
     const each = await Promise.all(bottles.map((bottle) => requestsOf(session, bottle)));
     return each.flat().filter(({ state }) => all || state === 'pending');
   });
@@ -37,12 +38,6 @@ interface OpenBottle {
 
 const openBottles = async (session: Session): Promise<OpenBottle[]> =>
   (await listBottles(session, { all: false })).map(({ id }) => ({ id }));
-
-async function openRun(session: Session, id: string): Promise<OpenBottle> {
-  const description = await describeBottle(session, id);
-  if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
-  return { id, runId: description.runId };
-}
 
 async function requestsOf(session: Session, { id, runId }: OpenBottle): Promise<RequestRow[]> {
   const run = { id, runId: runId ?? (await describeBottle(session, id)).runId };

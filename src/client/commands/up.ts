@@ -4,6 +4,7 @@ import { BottleError } from '../../core/errors.ts';
 import { type LaunchInput, validateLaunch } from '../../core/launch-input.ts';
 import { assertBottleId, candidateId, taskQueueOf } from '../../core/names.ts';
 import type { Driver } from '../../core/status.ts';
+import type { Answers } from '../../host/bottle-state.ts';
 import type { Planned } from '../../host/planning.ts';
 import type { Settings } from '../../host/settings.ts';
 import type { Context, Run } from '../context.ts';
@@ -29,7 +30,7 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
   if (options.name !== undefined) assertBottleId(options.name);
   if (host !== settings.host && asked.copyCwd !== undefined)
     throw new BottleError('USAGE', `--cwd copies a folder of this host, and cannot to ${host}`);
-  const local = host === settings.host ? await planHere(settings, asked) : undefined;
+  const local = host === settings.host ? await planHere(settings, asked) : assertAgentName(asked);
   if (options.dryRun === true) return dryRun(context, local, host);
   if (local?.planned.plan.scanner === 'allow-list') output.note(`note: ${NO_PIPELOCK} (bottle doctor says why)`);
   if (local !== undefined) await tellNotes(context, local.planned);
@@ -39,17 +40,19 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
     import('../engine.ts'),
     import('../launch.ts'),
   ]);
-  const launch = await withAnswers(settings, local, asked);
+  const answers = local === undefined ? {} : await (await import('../questions.ts')).askOperator(local.planned.plan);
   const target = await temporalTarget(settings);
-  const session = await readyEngine(settings, target, host, output).catch(dropping(settings, launch));
+  const session = await readyEngine(settings, target, host, output);
   try {
     const name = options.name ?? (options.replace === true ? candidateId(agent, 1) : undefined);
     if (options.replace === true && name !== undefined) {
       const { takeDownFirst } = await import('../replace.ts');
-      const left = await takeDownFirst(context, session, name).catch(dropping(settings, launch));
+      const left = await takeDownFirst(context, session, name);
       if (left !== 0) return left;
     }
-    const launched = await startLaunch(session, { ...launch, host, name }).catch(dropping(settings, launch));
+    const launched = await withAnswers(settings, answers, (aside) =>
+      startLaunch(session, { ...(local?.launch ?? asked), ...aside, host, name }),
+    );
     output.note(`launching ${launched.id} on ${host}${urlText(target.uiUrl(launched.id, launched.runId))}`);
     const { showOnce, waitFor } = await import('../wait.ts');
     return options.wait ? await waitFor(session, launched, 'ready', output) : await showOnce(session, launched, output);
@@ -57,17 +60,6 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
     await session.close();
   }
 };
-
-/** What the operator answered is kept by nobody when there is no launch to take it. */
-const dropping =
-  (settings: Settings, { answers }: LaunchInput) =>
-  async (error: unknown): Promise<never> => {
-    if (answers !== undefined) {
-      const { dropAnswers } = await import('../../host/bottle-state.ts');
-      await dropAnswers(settings, answers);
-    }
-    throw error;
-  };
 
 const urlText = (url: string | null): string => (url === null ? '' : ` (${url})`);
 
@@ -83,23 +75,22 @@ function launchInput(agent: string, options: UpOptions): LaunchInput {
     ...(options.cwd === true ? { cwd, copyCwd: options.gitignore === true ? 'unignored' : 'all' } : {}),
     ...(options.prompt === undefined ? {} : { prompt: options.prompt }),
   };
-  const wrong = OPTION_NAMES.flatMap(([field, option]) => {
-    const answer = validateLaunch('any', 'bottle@any', [{ ...input, agent: 'any' }]);
-    return typeof answer === 'string' && answer.startsWith(`${field}:`) ? [answer.replace(field, option)] : [];
-  });
-  if (wrong[0] !== undefined) throw new BottleError('USAGE', wrong[0]);
+  // The agent's own name is looked at where it is looked up.
+  const wrong = validateLaunch('any', taskQueueOf('any'), [{ ...input, agent: 'any' }]);
+  if (typeof wrong === 'string')
+    throw new BottleError('USAGE', wrong.replace(/^bottles:/, '--bottle:').replace(/^(cwd|prompt):/, '--$1:'));
   return input;
 }
-
-const OPTION_NAMES: readonly [field: keyof LaunchInput, option: string][] = [
-  ['bottles', '--bottle'],
-  ['cwd', '--cwd'],
-  ['prompt', '--prompt'],
-];
 
 function driverOf(text: string | undefined): Driver | undefined {
   if (text === undefined || text === 'docker' || text === 'smolvm') return text;
   throw new BottleError('USAGE', `--driver is "${text.slice(0, 40)}", expected docker or smolvm`);
+}
+
+/** Another host's files are looked at by its worker only. */
+function assertAgentName(asked: LaunchInput): undefined {
+  const wrong = validateLaunch('any', taskQueueOf('any'), [asked]);
+  if (typeof wrong === 'string') throw new BottleError('USAGE', wrong);
 }
 
 interface Local {
@@ -123,17 +114,19 @@ async function planHere(settings: Settings, asked: LaunchInput): Promise<Local> 
   return { launch: found, planned };
 }
 
-async function withAnswers(settings: Settings, local: Local | undefined, asked: LaunchInput): Promise<LaunchInput> {
-  if (local === undefined) {
-    const input = validateLaunch('any', taskQueueOf('any'), [asked]);
-    if (typeof input === 'string') throw new BottleError('USAGE', input);
-    return asked;
-  }
-  const { askOperator } = await import('../questions.ts');
-  const answers = await askOperator(local.planned.plan);
-  if (Object.keys(answers).length === 0) return local.launch;
-  const { layAnswersAside } = await import('../../host/bottle-state.ts');
-  return { ...local.launch, answers: await layAnswersAside(settings, answers) };
+/** Lays the answers where the worker finds them, for as long as there is a launch to take them. */
+async function withAnswers<T>(
+  settings: Settings,
+  answers: Answers,
+  start: (aside: Pick<LaunchInput, 'answers'>) => Promise<T>,
+): Promise<T> {
+  if (Object.keys(answers).length === 0) return start({});
+  const { dropAnswers, layAnswersAside } = await import('../../host/bottle-state.ts');
+  const aside = await layAnswersAside(settings, answers);
+  return start({ answers: aside }).catch(async (error: unknown) => {
+    await dropAnswers(settings, aside);
+    throw error;
+  });
 }
 
 async function tellNotes({ output }: Context, { manifest }: Planned): Promise<void> {

@@ -6,7 +6,7 @@ import type { ResolvedManifest } from '../../host/manifest/library.ts';
 
 /** @param shorten how a file is called */
 export function manifestText(manifest: ResolvedManifest, shorten: (file: string) => string): string {
-  const document = new Document(mergedManifest(manifest));
+  const document = new Document(merged(manifest.layer));
   for (const { path, origin } of originsOf(manifest.layer)) {
     const node = document.getIn(path, true);
     const place = ` ${placeText({ ...origin, file: shorten(origin.file) })}`;
@@ -16,9 +16,6 @@ export function manifestText(manifest: ResolvedManifest, shorten: (file: string)
   }
   return document.toString({ lineWidth: 0 }).trimEnd();
 }
-
-/** What the bottle is, without its agent's prompt and skills. */
-export const mergedManifest = (manifest: ResolvedManifest): object => merged(manifest.layer);
 
 /** Key path to `file:line`, for programs. */
 export function originTexts(manifest: ResolvedManifest): Record<string, string> {

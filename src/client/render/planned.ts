@@ -1,9 +1,10 @@
 /** What a launch would be, before it is one: the merged manifest, where each value came from, and the plan. */
 import os from 'node:os';
 import { allowances } from '../../core/allowances.ts';
+import { merged } from '../../core/manifest/merge.ts';
 import { problemText } from '../../core/manifest/problems.ts';
 import type { Planned } from '../../host/planning.ts';
-import { lineageText, manifestText, mergedManifest, originTexts } from './manifest-text.ts';
+import { lineageText, manifestText, originTexts } from './manifest-text.ts';
 import { planText } from './plan-text.ts';
 import { clean } from './text.ts';
 
@@ -11,7 +12,7 @@ import { clean } from './text.ts';
 export function plannedDocument({ plan, manifest }: Planned): object {
   return {
     ...plan,
-    manifest: mergedManifest(manifest),
+    manifest: merged(manifest.layer),
     origins: originTexts(manifest),
     allows: allowances(plan),
     notes: manifest.notes.map(problemText),

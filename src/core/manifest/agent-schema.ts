@@ -2,13 +2,8 @@
 import { z } from 'zod';
 import { driver, env, gitUser, image, manifestName, resources, skillName } from './fields.ts';
 
-/** Of Claude Code's own agent files (`~/.claude/agents/*.md`): accepted and left to it, so that one file can serve both. */
-export const CLAUDE_CODE_KEYS = [
-  'name',
-  'description',
-  'model',
-  'color',
-  'memory',
+/** Of Claude Code's own agent files, beyond those that the original knew. */
+export const FURTHER_CLAUDE_CODE_KEYS = [
   'tools',
   'disallowedTools',
   'permissionMode',
@@ -19,6 +14,16 @@ export const CLAUDE_CODE_KEYS = [
   'effort',
   'isolation',
   'initialPrompt',
+] as const;
+
+/** Of Claude Code's own agent files (`~/.claude/agents/*.md`): accepted and left to it, so that one file can serve both. */
+export const CLAUDE_CODE_KEYS = [
+  'name',
+  'description',
+  'model',
+  'color',
+  'memory',
+  ...FURTHER_CLAUDE_CODE_KEYS,
 ] as const;
 
 const left = z.unknown().optional().describe('left to Claude Code');

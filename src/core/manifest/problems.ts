@@ -1,6 +1,7 @@
 /** What is wrong with a manifest, in words and with its place: from what zod found to what a person reads. */
 import { closest, distance } from 'fastest-levenshtein';
 import { z } from 'zod';
+import { FURTHER_CLAUDE_CODE_KEYS } from './agent-schema.ts';
 import { pathText, quoted } from './key-path.ts';
 import { type ManifestKind, olderKey, olderValue } from './older-keys.ts';
 
@@ -119,14 +120,20 @@ function unknownKey(key: string, known: readonly string[]): string {
   return known.length === 0 ? 'unknown key' : `unknown key (known: ${known.join(', ')})`;
 }
 
-/** `; did you mean x?` when one of the known words is near enough; else nothing. */
-export function suggestion(word: string, known: readonly string[]): string {
-  if (known.length === 0 || word.length > 60) return '';
+/** `did you mean x?` when one of the known words is near enough. */
+export function didYouMean(word: string, known: readonly string[]): string | undefined {
+  if (known.length === 0 || word.length > 60) return undefined;
   const plain = word.toLowerCase().replaceAll('_', '-');
   const same = known.find((each) => each.toLowerCase().replaceAll('_', '-') === plain);
   const best = same ?? closest(word.toLowerCase(), [...known]);
   const near = same !== undefined || distance(word.toLowerCase(), best.toLowerCase()) <= Math.ceil(best.length / 3);
-  return near ? `; did you mean ${best}?` : '';
+  return near ? `did you mean ${best}?` : undefined;
+}
+
+/** {@link didYouMean} as the end of a message; else nothing. */
+export function suggestion(word: string, known: readonly string[]): string {
+  const like = didYouMean(word, known);
+  return like === undefined ? '' : `; ${like}`;
 }
 
 const short = (text: string): string => quoted(text.length > 40 ? `${text.slice(0, 39)}…` : text);
@@ -193,16 +200,5 @@ function alternatives(place: JsonSchema, value: unknown): JsonSchema[] {
   return [place, ...options.flatMap((option) => alternatives(option, value))];
 }
 
-/** Claude Code's keys are accepted, but are nothing to propose to anybody. */
-const UNSAID: ReadonlySet<string> = new Set([
-  'disallowedTools',
-  'permissionMode',
-  'maxTurns',
-  'mcpServers',
-  'hooks',
-  'background',
-  'effort',
-  'isolation',
-  'initialPrompt',
-  'tools',
-]);
+/** Accepted, but nothing to propose to anybody. */
+const UNSAID: ReadonlySet<string> = new Set(FURTHER_CLAUDE_CODE_KEYS);

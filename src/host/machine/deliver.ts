@@ -3,11 +3,9 @@
  * trips to one machine queue behind each other, so provisioners that start together share one.
  */
 import { randomUUID } from 'node:crypto';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
-import { BottleError } from '../../core/errors.ts';
 import { archiveOf } from './archive.ts';
 import type { GuestFile, MachineDriver } from './driver.ts';
+import { unpack } from './unpack.ts';
 
 export interface Delivery {
   /** All the agent's own. */
@@ -86,19 +84,8 @@ async function carryAll(machine: MachineDriver, id: string, together: readonly W
 
 async function carry(machine: MachineDriver, id: string, { files, swap }: Delivery): Promise<void> {
   if (swap === undefined) return machine.putFiles(id, files);
-  const output = new PassThrough();
-  const said = text(output);
-  const { exitCode } = await machine
-    .exec(id, {
-      argv: ['sh', '-c', UNPACK_AND_SWAP, 'sh', swap.directory, swap.incoming, ...swap.names],
-      workdir: '/',
-      stdin: archiveOf(files),
-      stdout: output,
-      stderr: output,
-    })
-    .finally(() => output.end());
-  if (exitCode !== 0)
-    throw new BottleError('PROVISION_FAILED', `unpacking in the machine ended with ${exitCode}: ${await said}`);
+  const argv = ['sh', '-c', UNPACK_AND_SWAP, 'sh', swap.directory, swap.incoming, ...swap.names];
+  await unpack(machine, id, { argv, stdin: archiveOf(files) });
 }
 
 /** The agent may have taken its own right to write in a directory, which is no reason to keep an old version. */

@@ -1,6 +1,6 @@
 /** Takes apart what the Engine sends over one connection: frames of `[stream, 0, 0, 0, length]` and their content. */
-import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
+import { writeWhenTaken } from './write-when-taken.ts';
 
 const HEADER_BYTES = 8;
 const STDERR = 2;
@@ -26,19 +26,8 @@ export async function demultiplex(source: Readable, stdout: Writable, stderr: Wr
       const content = rest.subarray(0, left);
       rest = rest.subarray(content.length);
       left -= content.length;
-      if (content.length > 0) await deliver(header[0] === STDERR ? stderr : stdout, content);
+      if (content.length > 0) await writeWhenTaken(header[0] === STDERR ? stderr : stdout, content);
       if (left === 0) header = Buffer.alloc(0);
     }
-  }
-}
-
-async function deliver(to: Writable, content: Buffer): Promise<void> {
-  if (to.destroyed || to.write(content) || to.destroyed) return;
-  const either = new AbortController();
-  const { signal } = either;
-  try {
-    await Promise.race([once(to, 'drain', { signal }), once(to, 'close', { signal })]);
-  } finally {
-    either.abort();
   }
 }

@@ -20,12 +20,13 @@ import {
   withAgent,
 } from '../../core/manifest/merge.ts';
 import { notesOn } from '../../core/manifest/notes.ts';
-import { inOrder, type Problem, suggestion } from '../../core/manifest/problems.ts';
+import { didYouMean, inOrder, type Problem, suggestion } from '../../core/manifest/problems.ts';
+import { PROVIDERS } from '../../core/providers/providers.ts';
 import { routeIdOf } from '../../core/route-id.ts';
 import type { Settings } from '../settings.ts';
 import { type ManifestFile, readManifestFile } from './front-matter.ts';
 import { manifestError } from './manifest-error.ts';
-import { parseAs } from './parse.ts';
+import { originIn, parseAs } from './parse.ts';
 
 /** Folders of a working folder that may hold agents: ours, and the original's. */
 const PROJECT_FOLDERS = ['.bottle', '.bot-bottle'];
@@ -82,11 +83,8 @@ export async function inspectManifest(request: ManifestRequest): Promise<Inspect
     ? agent.written.value
     : agentSchema.pick({ bottle: true }).safeParse(bottleKeyOf(found.value)).data;
   const own = chosen.length === 0 ? named?.bottle : undefined;
-  const origin: Written<unknown>['origin'] = (at, what = 'key') => ({
-    file: found.file,
-    position: found.position(at, what),
-  });
-  const from = own === undefined ? null : { written: { value: undefined, origin }, path: ['bottle'] };
+  const written = { value: undefined, origin: originIn(found.file, found) };
+  const from = own === undefined ? null : { written, path: ['bottle'] };
   const bottle = await reader.together(own === undefined ? chosen : [own], from);
   if (problems.length > 0 || !agent.ok) return { file: found.file, problems: inOrder(problems), manifest: undefined };
   const manifest: ResolvedManifest = {
@@ -138,14 +136,12 @@ async function findAgent({ settings, agent, folder }: ManifestRequest): Promise<
   }
   const file = path.join(settings.home, 'agents', `${agent}.md`);
   const others = (await agentFiles(settings, folder)).map(({ name }) => name);
-  const like = suggestion(agent, others).replace(/^; /, '');
+  const listed =
+    others.length > 0
+      ? `agents here: ${others.join(', ')}`
+      : `bottle init writes a first one; or write ${file}: a prompt, with YAML front matter if you like`;
   throw new BottleError('AGENT_NOT_FOUND', `there is no agent ${agent}: ${file} is missing`, {
-    hint:
-      like !== ''
-        ? like
-        : others.length > 0
-          ? `agents here: ${others.join(', ')}`
-          : `bottle init writes a first one; or write ${file}: a prompt, with YAML front matter if you like`,
+    hint: didYouMean(agent, others) ?? listed,
   });
 }
 
@@ -176,8 +172,8 @@ function untrusted(file: AgentFile, agent: AgentManifest): Problem[] {
 }
 
 const takenRoutes = (bottle: Layer): Map<string, string> => {
-  const model = bottle.provider?.value.template === 'codex' ? 'openai' : 'anthropic';
-  return new Map([[model, "the model's route (agent_provider)"]]);
+  const { route } = PROVIDERS[bottle.provider?.value.template ?? 'claude'];
+  return new Map([[route, "the model's route (agent_provider)"]]);
 };
 
 /** Reads each bottle file once, and what it extends. */
@@ -246,7 +242,7 @@ class BottleReader {
       const extended = bottleSchema
         .pick({ extends: true })
         .safeParse({ extends: (found.value as BottleManifest | undefined)?.extends });
-      const origin: Written<unknown>['origin'] = (at, what = 'key') => ({ file, position: found.position(at, what) });
+      const origin = originIn(file, found);
       if (extended.success) await this.#onParents(name, { value: extended.data, origin }, chain);
     } else {
       this.sources.push({ name, file });
@@ -278,12 +274,16 @@ export const bottleFile = (settings: Pick<Settings, 'home'>, name: string): stri
 async function assertBottleFile(settings: Pick<Settings, 'home'>, name: string): Promise<void> {
   const others = await stems(path.join(settings.home, 'bottles'));
   if (MANIFEST_NAME.test(name) && others.includes(name)) return;
-  const like = suggestion(name, others).replace(/^; /, '');
-  const hint = like !== '' ? like : others.length > 0 ? `bottle files here: ${others.join(', ')}` : undefined;
+  const listed = others.length > 0 ? `bottle files here: ${others.join(', ')}` : undefined;
+  const hint = didYouMean(name, others) ?? listed;
   throw new BottleError('BOTTLE_FILE_NOT_FOUND', `there is no bottle file ${bottleFile(settings, name.slice(0, 60))}`, {
     hint,
   });
 }
+
+/** Of a working folder. BOTTLE_HOME itself may be one of the home folder's, and is no repository's. */
+const projectFolders = (settings: Pick<Settings, 'home'>, folder: string): string[] =>
+  PROJECT_FOLDERS.map((name) => path.join(folder, name)).filter((project) => project !== settings.home);
 
 function agentFolders(
   settings: Pick<Settings, 'home'>,
@@ -291,10 +291,13 @@ function agentFolders(
 ): { directory: string; place: 'home' | 'project' }[] {
   const own = { directory: path.join(settings.home, 'agents'), place: 'home' as const };
   if (folder === undefined) return [own];
-  const projects = PROJECT_FOLDERS.map((name) => path.join(folder, name)).filter(
-    (project) => project !== settings.home,
-  );
-  return [own, ...projects.map((project) => ({ directory: path.join(project, 'agents'), place: 'project' as const }))];
+  return [
+    own,
+    ...projectFolders(settings, folder).map((project) => ({
+      directory: path.join(project, 'agents'),
+      place: 'project' as const,
+    })),
+  ];
 }
 
 /** Every agent that can be launched from here, each name once, as it would be found. */
@@ -343,11 +346,8 @@ export async function strayFiles(settings: Pick<Settings, 'home'>, folder: strin
       );
     }),
   );
-  const projects = PROJECT_FOLDERS.map((name) => path.join(folder, name)).filter(
-    (project) => project !== settings.home,
-  );
   const theirs = await Promise.all(
-    projects.map(async (project) => {
+    projectFolders(settings, folder).map(async (project) => {
       const names = await stems(path.join(project, 'bottles'));
       const message = 'is not read: bottles are those of BOTTLE_HOME only, since they name credentials';
       return names.map((name) => note(path.join(project, 'bottles', `${name}.md`), message));

@@ -8,6 +8,11 @@ import type { YamlText } from './yaml-text.ts';
 
 export type Parsed<Value> = { ok: true; written: Written<Value> } | { ok: false; problems: Problem[] };
 
+/** Where things stand in a file. */
+export const originIn =
+  (file: string, text: Pick<YamlText, 'position'>): Written<unknown>['origin'] =>
+  (path, at = 'key') => ({ file, position: text.position(path, at) });
+
 /** @param file its path, for the problems */
 export function parseAs<Schema extends z.ZodObject>(
   kind: ManifestKind,
@@ -17,10 +22,7 @@ export function parseAs<Schema extends z.ZodObject>(
 ): Parsed<z.output<Schema>> {
   if (text.problems.length > 0) return { ok: false, problems: text.problems };
   const result = schema.safeParse(text.value);
-  if (result.success) {
-    const origin: Written<unknown>['origin'] = (path, at = 'key') => ({ file, position: text.position(path, at) });
-    return { ok: true, written: { value: result.data, origin } };
-  }
+  if (result.success) return { ok: true, written: { value: result.data, origin: originIn(file, text) } };
   const problems = findings(kind, schema, text.value, result.error).map(
     ({ path, atKey, message }): Problem => ({
       severity: 'error',

@@ -1,6 +1,6 @@
 /** What a command in a machine says, apart from what smolvm says on the same streams. */
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
+import { writeWhenTaken } from '../write-when-taken.ts';
 
 export interface Prelude {
   /** Whether the mark came: the command has begun. */
@@ -39,19 +39,7 @@ export async function* afterMark(
   }
 }
 
-/**
- * Writes all of it, and reads on only when that is taken: a reader that is slow costs no memory. What was closed takes
- * nothing more, and the source is read to its end all the same.
- */
+/** Writes all of it. What was closed takes nothing more, and the source is read to its end all the same. */
 export async function pour(source: AsyncIterable<Buffer | string>, to: Writable): Promise<void> {
-  for await (const chunk of source) {
-    if (to.destroyed || to.write(chunk) || to.destroyed) continue;
-    const either = new AbortController();
-    const { signal } = either;
-    try {
-      await Promise.race([once(to, 'drain', { signal }), once(to, 'close', { signal })]);
-    } finally {
-      either.abort();
-    }
-  }
+  for await (const chunk of source) await writeWhenTaken(to, chunk);
 }

@@ -1,8 +1,6 @@
 /** Machines as microVMs with a kernel of their own, by the smolvm program. */
 import { existsSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
-import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { BottleError } from '../../../core/errors.ts';
 import { isBottleId, LABEL, machineName } from '../../../core/names.ts';
 import type { BottleRef } from '../../../core/step-io.ts';
@@ -10,6 +8,7 @@ import { assertOurs, type DockerHost, isWanted, objectLabels } from '../../docke
 import type { Settings } from '../../settings.ts';
 import { archiveOf } from '../archive.ts';
 import type { MachineDriver, MachineSpec } from '../driver.ts';
+import { unpack } from '../unpack.ts';
 import { callSmolvm, type Failure, type Smolvm, type SmolvmProgram } from './cli.ts';
 import { smolvmExec } from './exec.ts';
 import { programFailed, startFailed } from './failures.ts';
@@ -183,18 +182,7 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
       return smolvmExec(vm, machineName(id), request, () => assertRunning(vm, id));
     },
     async putFiles(id, files) {
-      const output = new PassThrough();
-      const said = text(output);
-      const { exitCode } = await this.exec(id, {
-        argv: UNPACK,
-        user: 'root',
-        workdir: '/',
-        stdin: archiveOf(files),
-        stdout: output,
-        stderr: output,
-      }).finally(() => output.end());
-      if (exitCode === 0) return;
-      throw new BottleError('PROVISION_FAILED', `unpacking in the machine ended with ${exitCode}: ${await said}`);
+      await unpack(this, id, { argv: UNPACK, user: 'root', stdin: archiveOf(files) });
     },
     async bottles() {
       const records = await readRecords(await smolvm());

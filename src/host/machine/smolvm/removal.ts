@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BottleError } from '../../../core/errors.ts';
+import { isRunning } from '../../process-file.ts';
 import { callSmolvm, type Failure, type Smolvm } from './cli.ts';
 import { programFailed } from './failures.ts';
 import { bootProcesses, isGone, killProcess, lifeCalls } from './processes.ts';
@@ -112,14 +113,5 @@ export async function removeSeeds(smolvm: Smolvm, report: Report, isAlive = isRu
     await settle(smolvm, name, report);
     await removeMachine(smolvm, name, report);
     report(`removed ${name}, which a broken-off start had left`);
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
