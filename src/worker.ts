@@ -86,7 +86,7 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
     const record = { pid: process.pid, identity, host: settings.host, address, namespace, owner, readyAt };
     writeFileSync(files.record, `${JSON.stringify(record)}\n`, { mode: 0o600 });
     log.info({ address, namespace, identity }, 'polling');
-    const reaping = reapNowAndThen({ host, client, settings }, log);
+    const reaping = reapNowAndThen({ host, client }, log);
     await running.finally(() => clearInterval(reaping));
     log.info('stopped; every bottle stays as it is');
     await Promise.all([connection.close(), client.connection.close()]);

@@ -37,6 +37,8 @@ export async function check(host: ActivityHost, input: CheckInput, signal: Abort
 const UNLISTED = 'unlisted.bottle.invalid';
 /** A public address, dialled directly: it must not even be routed. */
 const PUBLIC_ADDRESS = '1.1.1.1';
+/** Asked of whoever answers for names: where one does, whatever is asked of it reaches the internet. */
+const PUBLIC_NAME = 'example.com';
 /** Ends the probes; what follows is everything of the machine that could hold a credential. */
 const BELONGINGS = '--belongings--';
 
@@ -45,7 +47,7 @@ const BELONGINGS = '--belongings--';
  * ("Connection refused": that host can be reached) from nobody being there.
  */
 const PROBES = `
-bundle=$1 listed=$2 gateway=$3 daemons=" $4 " program=$5 proxy=$1:${PIPELOCK_PORT}
+bundle=$1 listed=$2 gateway=$3 daemons=" $4 " program=$5 driver=$6 proxy=$1:${PIPELOCK_PORT}
 see() { printf '%s\\t%s\\n' "$1" "$2"; }
 status() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@"; }
 dial() { curl -sv --noproxy '*' -o /dev/null --connect-timeout 2 --max-time 3 "$1" 2>&1 | grep -Ei 'connected to|refused|no route|unreachable|timed out|timeout' | head -n 1; }
@@ -56,6 +58,10 @@ has() { case $daemons in *" $1 "*) return 0 ;; esac; return 1; }
 (see direct "$(dial "http://${PUBLIC_ADDRESS}/")") &
 (see gateway "$(dial "http://$gateway/")") &
 (see networks "$(ip -o -4 address show scope global | awk '{ printf "%s ", $4 }')") &
+if [ "$driver" = smolvm ]; then
+  (see host "$(way=$(ip -4 route show default | awk '{ print $3; exit }'); [ -z "$way" ] && echo unreachable || dial "http://$way/")") &
+  (see names "$(timeout 5 getent ahostsv4 ${PUBLIC_NAME} > /dev/null && echo answered || echo none)") &
+fi
 (see agent "$("$program" --version 2>&1 | head -n 1)") &
 if [ -n "$listed" ]; then (see listed "$(curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed")") & fi
 if has egress; then
@@ -70,11 +76,11 @@ echo ${BELONGINGS}
 cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
 find ${GUEST.home} -path '${GUEST.home}/.*' -type f -size -256k -exec cat {} + 2>/dev/null`;
 
-function probeArgv({ network, daemons, scanner, template, allow }: CheckInput): string[] {
+function probeArgv({ driver, network, daemons, scanner, template, allow }: CheckInput): string[] {
   const [first] = allow;
   // Only the allow-list proxy can be asked; of pipelock, egress behind it shows that it lets through what it should.
   const listed = scanner === 'allow-list' && first !== undefined ? verdictQuery(first) : '';
-  return ['sh', '-c', PROBES, 'sh', network.bundleIp, listed, network.gateway, daemons.join(' '), template];
+  return ['sh', '-c', PROBES, 'sh', network.bundleIp, listed, network.gateway, daemons.join(' '), template, driver];
 }
 
 /** An allow-list entry as the proxy's `/verdict` takes it. */
@@ -102,10 +108,12 @@ const NOBODY = /no route|unreachable|timed out|timeout/i;
 export type Expectation = readonly [name: string, right: RegExp, wrong: string];
 
 export function expectations({
+  driver,
+  link,
   daemons,
   scanner,
   allow,
-}: Pick<CheckInput, 'daemons' | 'scanner' | 'allow'>): Expectation[] {
+}: Pick<CheckInput, 'driver' | 'link' | 'daemons' | 'scanner' | 'allow'>): Expectation[] {
   const of = (present: boolean, ...expected: Expectation[]): Expectation[] => (present ? expected : []);
   return [
     ['proxy', /^200$/, 'the way out through the bundle does not answer'],
@@ -114,7 +122,14 @@ export function expectations({
     ['unlisted-tls', /^403$/, 'an unlisted host is not refused over TLS'],
     ['direct', NOBODY, 'the internet can be reached directly'],
     ['gateway', NOBODY, 'the host can be reached through the gateway'],
-    ['networks', /^\S+ $/, 'the machine is on another network than its own'],
+    link === 'sockets'
+      ? ['networks', /^$/, 'the machine is on a network, and should be on none']
+      : ['networks', /^\S+ $/, 'the machine is on another network than its own'],
+    ...of(
+      driver === 'smolvm',
+      ['host', NOBODY, "the host can be reached through the machine's own gateway"],
+      ['names', /^none$/, 'names of the internet are answered'],
+    ),
     ['agent', /\d+\.\d+/, 'the agent does not run'],
     ...of(
       daemons.includes('egress'),

@@ -32,10 +32,12 @@ export type StepFunctions = {
 export function stepFunctions(host: ActivityHost): StepFunctions {
   return {
     prepare: (input) => prepare(host, input),
-    network: ({ bottle, pool, driver }) => ensureNetwork(host, bottle, { pool, hostOnBridge: driver !== 'docker' }),
+    network: ({ bottle, pool, driver, link }) =>
+      ensureNetwork(host, bottle, { pool, hostOnBridge: driver !== 'docker' && link !== 'sockets' }),
     bundle: (input, signal) => ensureBundle(host, input, signal),
-    'machine.create': ({ bottle, driver, ...spec }) => done(machineDriver(driver, host).create(bottle, spec)),
-    'machine.start': ({ bottle, driver }) => done(machineDriver(driver, host).start(bottle)),
+    'machine.create': ({ bottle, driver, ...spec }, signal) =>
+      done(machineDriver(driver, host).create(bottle, spec, signal)),
+    'machine.start': ({ bottle, driver }, signal) => done(machineDriver(driver, host).start(bottle, signal)),
     'provision.ca': (input, signal) => provisionCa(host, input, signal),
     'provision.prompt': (input, signal) => provisionPrompt(host, input, signal),
     'provision.skills': (input, signal) => provisionSkills(host, input, signal),

@@ -3,8 +3,8 @@ import { BottleError } from '../core/errors.ts';
 import type { MachineInput, WatchInput, WatchNews } from '../core/step-io.ts';
 import { launchSteps } from '../core/steps.ts';
 import { bundleRuns } from '../host/bundle.ts';
+import { bundleEvents } from '../host/bundle-events.ts';
 import { bundleNews } from '../host/bundle-news.ts';
-import { containerEvents } from '../host/container-events.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import type { ActivityHost } from './activity-host.ts';
 import { untilIdle } from './idleness.ts';
@@ -19,7 +19,7 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
   const over = new AbortController();
   const ended = AbortSignal.any([signal, host.stopping, over.signal]);
   try {
-    return await Promise.race([deaths(host, input, ended), news(host, input, ended), idleness(host, input, ended)]);
+    return await Promise.race([bundleDeath, machineDeath, news, idleness].map((each) => each(host, input, ended)));
   } catch (error) {
     signal.throwIfAborted();
     if (host.stopping.aborted) throw new BottleError('WORKER_LOST', 'the worker stops; the next one watches on');
@@ -36,19 +36,33 @@ const MACHINE_ANEW = launchSteps({ copyCwd: 'all' })
   .filter(({ id, needs }) => id === 'machine.create' || needs.some((need) => need.startsWith('machine.')))
   .map(({ id }) => id);
 
-async function deaths(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
+async function bundleDeath(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   // Subscribed before the first look, so that no death falls between the two.
-  for await (const _event of containerEvents(host, input.bottle.id, ended)) {
-    if ((await lost(host, input)).length === 0) continue;
-    // Who removes a running container kills it first: what is to be done depends on how it ends.
-    await sleep(SETTLE_MS);
-    const steps = await lost(host, input);
-    if (steps.length > 0) return { steps, daemons: null, asked: [], refused: [], cursor: input.cursor };
+  for await (const _event of bundleEvents(host, input.bottle.id, ended)) {
+    if (await bundleRuns(host, input.bottle.id)) continue;
+    const news = await deathNews(host, input);
+    if (news !== undefined) return news;
   }
   throw new BottleError('DOCKER_UNREACHABLE', 'the Docker Engine went away while the bottle was watched');
 }
 
-/** What else there is to tell; where the bundle's log just ends, its death is told by {@link deaths}. */
+async function machineDeath(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
+  for (;;) {
+    await machineDriver(input.driver, host).untilStopped(input.bottle.id, ended);
+    const news = await deathNews(host, input);
+    if (news !== undefined) return news;
+  }
+}
+
+/** @returns undefined when all is well again */
+async function deathNews(host: ActivityHost, input: WatchInput): Promise<WatchNews | undefined> {
+  // Who removes what runs kills it first: what is to be done depends on how it ends.
+  await sleep(SETTLE_MS);
+  const steps = await lost(host, input);
+  return steps.length === 0 ? undefined : { steps, daemons: null, asked: [], refused: [], cursor: input.cursor };
+}
+
+/** What else there is to tell; where the bundle's log just ends, its death is told by {@link bundleDeath}. */
 async function news(
   host: ActivityHost,
   { bottle, daemons, cursor }: WatchInput,

@@ -1,7 +1,7 @@
 /**
  * What a bundle's container runs (under tini): `init.js` supervises the daemons named in `BOTTLE_DAEMONS`;
  * `init.js --daemon NAME` is one of them, started by the former from the same file, and `init.js --git-hook` what git
- * runs for git-gate on a push.
+ * runs for git-gate on a push; `init.js --relay ADDRESS` is what the host starts beside them for a machine without a network.
  *
  * Environment: `BOTTLE_DAEMONS` csv; `BOTTLE_SCANNER` `pipelock` or `allow-list`; `BOTTLE_SEPARATE_USERS=1` a user for
  * each daemon; `BOTTLE_STATUS_SOCKET` instead of /run/bottle/init.sock.
@@ -27,6 +27,10 @@ function main(): void {
   }
   if (mode === '--git-hook') {
     import('./git-gate-hook.ts').then(({ runGitHook }) => runGitHook()).catch(endWith);
+    return;
+  }
+  if (mode === '--relay') {
+    import('./relay.ts').then(({ runRelay }) => runRelay(name ?? '')).catch(endWith);
     return;
   }
   let daemons: DaemonSpec[];

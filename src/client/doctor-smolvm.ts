@@ -1,10 +1,10 @@
 /** What `bottle doctor` says of smolvm: the program, and what its machines need of this host. */
 import { statfsSync } from 'node:fs';
 import path from 'node:path';
+import process from 'node:process';
 import { readConfig } from '../host/config-file.ts';
 import { tryToBoot } from '../host/machine/smolvm/boot-trial.ts';
 import { kvmTrouble } from '../host/machine/smolvm/failures.ts';
-import { assertConfinable } from '../host/machine/smolvm/platform.ts';
 import { machineStatePath } from '../host/machine/smolvm/state-directory.ts';
 import { assertVersion } from '../host/machine/smolvm/version.ts';
 import type { Settings } from '../host/settings.ts';
@@ -29,14 +29,13 @@ export async function smolvm(settings: Settings): Promise<Finding> {
   const program = await findSmolvm();
   if (program === undefined) troubles.push({ found: 'not found', hint: TOOLS.smolvm.hint });
   else await assertVersion(program).catch(note);
-  await attempt(assertConfinable).catch(note);
   const kvm = await kvmTrouble();
   if (kvm !== undefined) troubles.push(kvm);
   const directory = await attempt(() => machineStatePath(settings)).catch(note);
   const free = freeBytes(settings.state);
   if (free < LEAST_FREE) troubles.push({ found: `only ${inGib(free)} are free`, hint: 'free some disk space' });
   if (troubles.length > 0) return asFinding(troubles, readConfig(settings).driver === 'smolvm' ? 'fail' : 'warn');
-  const found = `${program?.version}, ${program?.path} (${program?.source}); KVM is there; ${inGib(free)} free for ${directory}`;
+  const found = `${program?.version}, ${program?.path} (${program?.source}); ${process.platform === 'linux' ? 'KVM is there; ' : ''}${inGib(free)} free for ${directory}`;
   return { state: 'ok', found, hint: 'bottle doctor --boot tries whether a machine boots' };
 }
 

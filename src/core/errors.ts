@@ -35,6 +35,8 @@ export const ERROR_CODES = {
   UPLINK_MISSING: { retryable: false, exit: 1, meaning: 'the Docker network that is the way out is not there' },
   BUNDLE_NOT_READY: { retryable: true, exit: 1, meaning: 'a daemon of the bundle did not become ready' },
   MACHINE_NOT_RUNNING: { retryable: true, exit: 1, meaning: 'the machine is missing or not running' },
+  MACHINE_START_FAILED: { retryable: true, exit: 1, meaning: 'the machine does not boot' },
+  DRIVER_FAILED: { retryable: true, exit: 1, meaning: "the machine driver's program refused a call" },
   PROVISION_FAILED: { retryable: true, exit: 1, meaning: 'writing into the machine failed' },
   CHECK_FAILED: { retryable: true, exit: 1, meaning: 'the bottle is not as isolated or as able as it must be' },
   STATE_MISSING: { retryable: false, exit: 1, meaning: "the bottle's state directory is gone" },

@@ -58,13 +58,13 @@ export function planChange(input: RereadInput, found: Plan): PlanChange {
 
 /** What a newer version of bottle, or another pool or uplink of the host, would bring is no change of the manifest. */
 function withHostFacts(found: Plan, plan: Plan): Plan {
-  const { pool, uplink, scanner } = plan;
+  const { pool, uplink, scanner, link } = plan;
   const ours = (tag: string): boolean => /^bottleworks\/(guest|codex|custom):/.test(tag);
   const sameKind =
     ours(found.images.guest) && ours(plan.images.guest) && found.provider.template === plan.provider.template;
   const sameContext = found.dockerfile?.digest === plan.dockerfile?.digest;
   const guest = sameKind && sameContext ? plan.images.guest : found.images.guest;
-  return { ...found, pool, uplink, scanner, images: { guest, bundle: plan.images.bundle } };
+  return { ...found, pool, uplink, scanner, link, images: { guest, bundle: plan.images.bundle } };
 }
 
 function inputText(step: StepId, { bottle, launch, network }: RereadInput, plan: Plan): string {

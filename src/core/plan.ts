@@ -1,6 +1,7 @@
 /** The plan: a manifest resolved for one host. Pure data, no secrets; what every later step is cut from. */
 import type { BundlePlans, Scanner } from './bundle-plans.ts';
 import type { DaemonName } from './daemons.ts';
+import type { Link } from './machine-link.ts';
 import type { Credential, Template } from './providers/provider.ts';
 import type { Driver } from './status.ts';
 
@@ -34,6 +35,8 @@ export type PrivateVariable = { from: 'host'; variable: string } | { from: 'oper
 export interface Plan {
   agent: string;
   driver: Driver;
+  /** How the machine reaches its bundle. Histories from before there was a choice have none: by its address. */
+  link?: Link | undefined;
   /** Files the plan was made from, on the host; of the bottles, those that are extended first. */
   sources: { agent: string; bottles: string[] };
   /** Image tags: ours, which `bottle image build` makes, or for the guest one of the person's own. */

@@ -2,6 +2,7 @@
 import { agentEnvironment, providerContext, superviseUrl } from './agent-environment.ts';
 import { secretRefsOf } from './bundle-plans.ts';
 import type { LaunchInput } from './launch-input.ts';
+import { seenFromMachine } from './machine-link.ts';
 import type { RequestView } from './requests.ts';
 import type { BottleRef, MachineInput, NetworkFacts, PrepareResult, StepIo } from './step-io.ts';
 import type { StepId } from './steps.ts';
@@ -22,19 +23,20 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
   const prepared = result('prepare') as PrepareResult | undefined;
   if (prepared === undefined) return undefined;
   const { plan } = prepared;
-  const { driver } = plan;
-  if (step === 'network') return { bottle, pool: plan.pool, driver };
+  const { driver, link } = plan;
+  if (step === 'network') return { bottle, pool: plan.pool, driver, link };
   const network = result('network') as NetworkFacts | undefined;
   if (network === undefined) return undefined;
   const machine: MachineInput = { bottle, driver };
+  const inside = seenFromMachine(network, link);
   switch (step) {
     case 'bundle': {
       const { images, uplink, scanner, bundle: plans } = plan;
       return { bottle, network, image: images.bundle, uplink, scanner, plans, requests: context.requests() };
     }
     case 'machine.create': {
-      const env = agentEnvironment(network, plan);
-      return { ...machine, network, image: plan.images.guest, env, resources: plan.resources };
+      const env = agentEnvironment(inside, plan);
+      return { ...machine, network, link, image: plan.images.guest, env, resources: plan.resources };
     }
     case 'provision.ca':
       return { ...machine, intercept: plan.bundle.pipelock.intercept };
@@ -46,13 +48,13 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
     }
     case 'provision.git': {
       const repos = (plan.bundle.gitGate?.repos ?? []).map(({ name, upstream }) => ({ name, upstream }));
-      return { ...machine, network, repos, user: plan.git.user };
+      return { ...machine, network: inside, repos, user: plan.git.user };
     }
     case 'provision.supervise':
-      return { ...machine, url: superviseUrl(network, plan) };
+      return { ...machine, url: superviseUrl(inside, plan) };
     case 'provision.agent': {
       const { provider, privateEnv, message } = plan;
-      return { ...machine, template: provider.template, context: providerContext(network, plan), privateEnv, message };
+      return { ...machine, template: provider.template, context: providerContext(inside, plan), privateEnv, message };
     }
     case 'provision.workspace':
       return plan.workspace === null ? undefined : { ...machine, ...plan.workspace };
@@ -61,7 +63,8 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
       const { allow } = bundle.pipelock;
       return {
         ...machine,
-        network,
+        network: inside,
+        link,
         daemons,
         scanner,
         template: provider.template,

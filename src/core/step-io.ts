@@ -5,6 +5,7 @@
 import type { BundlePlans, Scanner } from './bundle-plans.ts';
 import type { DaemonName, DaemonState } from './daemons.ts';
 import type { LaunchInput } from './launch-input.ts';
+import type { Link } from './machine-link.ts';
 import type { Plan, PrivateVariable, Resources } from './plan.ts';
 import type { ProviderContext, Template } from './providers/provider.ts';
 import type { AskedRequest, RequestView } from './requests.ts';
@@ -43,6 +44,7 @@ export interface NetworkInput {
   bottle: BottleRef;
   pool: string;
   driver: Driver;
+  link?: Link | undefined;
 }
 
 export interface BundleInput {
@@ -65,6 +67,7 @@ export interface MachineCreateInput {
   bottle: BottleRef;
   driver: Driver;
   network: NetworkFacts;
+  link?: Link | undefined;
   image: string;
   env: Record<string, string>;
   resources: Resources;
@@ -100,6 +103,7 @@ export interface SkillsInput extends MachineInput {
 }
 
 export interface GitInput extends MachineInput {
+  /** As it is from inside the machine. */
   network: NetworkFacts;
   repos: { name: string; upstream: string }[];
   user: { name?: string; email?: string };
@@ -119,7 +123,9 @@ export interface AgentInput extends MachineInput {
 }
 
 export interface CheckInput extends MachineInput {
+  /** As it is from inside the machine. */
   network: NetworkFacts;
+  link?: Link | undefined;
   daemons: DaemonName[];
   scanner: Scanner;
   template: Template;

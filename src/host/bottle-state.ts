@@ -80,13 +80,13 @@ export async function takeAnswers(settings: Settings, id: string, aside: string)
 }
 
 /** Ensures nothing of a bottle is kept. */
-export async function removeBottleState(settings: Settings, id: string): Promise<void> {
+export async function removeBottleState(settings: Pick<Settings, 'state'>, id: string): Promise<void> {
   assertBottleId(id);
   await rm(path.join(settings.state, 'bottles', id), { recursive: true, force: true });
 }
 
 /** Made if need be, 0700. */
-export function bottleDirectory(settings: Settings, id: string): string {
+export function bottleDirectory(settings: Pick<Settings, 'state'>, id: string): string {
   assertBottleId(id);
   return stateDirectory(settings, 'bottles', id);
 }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import os from 'node:os';
 import path from 'node:path';
+import process from 'node:process';
 import { daemonsOf } from '../core/bundle-plans.ts';
 import { BottleError } from '../core/errors.ts';
 import { innerPlans, modelCredential } from '../core/inner-plans.ts';
@@ -12,6 +13,7 @@ import type { Plan } from '../core/plan.ts';
 import { PROVIDERS } from '../core/providers/providers.ts';
 import { type Config, readConfig } from './config-file.ts';
 import { contextDigest, customImageTag } from './custom-image.ts';
+import { defaultLink } from './default-link.ts';
 import { GUEST_KINDS } from './image-tags.ts';
 import { imageScanner, imageTags } from './images.ts';
 import { type ResolvedManifest, resolveManifest } from './manifest/library.ts';
@@ -57,9 +59,11 @@ export async function planFrom(
   const scanner = await imageScanner();
   const { prompt } = manifest.agent;
   const skills = [...new Set(manifest.agent.manifest.skills ?? [])];
+  const driver = launch.driver ?? bottle.driver ?? config.driver ?? 'docker';
   const plan: Plan = {
     agent: launch.agent,
-    driver: launch.driver ?? bottle.driver ?? config.driver ?? 'docker',
+    driver,
+    ...(driver === 'docker' ? {} : { link: config.network.link ?? defaultLink(process.platform, env) }),
     sources: { agent: manifest.agent.file, bottles: manifest.bottles.map(({ file }) => file) },
     images: { guest: image.tag, bundle: tags.bundle },
     dockerfile: image.dockerfile,

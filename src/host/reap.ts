@@ -7,29 +7,28 @@
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
-import { isBottleId, LABEL } from '../core/names.ts';
+import { isBottleId, LABEL, machineName } from '../core/names.ts';
 import { removeBottleState } from './bottle-state.ts';
 import { removeContainers } from './container.ts';
-import { type DockerHost, engine, labelFilter } from './docker.ts';
+import { engine, labelFilter } from './docker.ts';
+import { bottlesInSmolvm, type MachineHost, removeFromSmolvm } from './machine/drivers.ts';
 import { removeNetwork } from './network.ts';
-import type { Settings } from './settings.ts';
 
 /** What is left of one bottle that nobody owns any more. */
 export interface Leftover {
   id: string;
-  /** Docker names, and the state directory if there is one. */
+  /** Names of Docker's objects and of smolvm's machine, and the state directory if there is one. */
   objects: string[];
 }
 
 interface Place {
-  host: DockerHost;
+  host: MachineHost;
   client: Client;
-  settings: Settings;
 }
 
 /**
  * @returns what {@link reap} would remove
- * @throws BottleError `DOCKER_UNREACHABLE`; whatever the Temporal client throws when it cannot tell
+ * @throws BottleError `DOCKER_UNREACHABLE`, `DRIVER_UNAVAILABLE`; whatever the Temporal client throws when it cannot tell
  */
 export async function findLeftovers(place: Place): Promise<Leftover[]> {
   const found = await ownObjects(place);
@@ -47,19 +46,21 @@ export async function reap(place: Place): Promise<Leftover[]> {
   for (const leftover of leftovers) {
     // A launch of that id may have started while the others were removed.
     if (await isOpen(place.client, leftover.id)) continue;
+    await removeFromSmolvm(place.host, leftover.id);
     await removeContainers(place.host, labelFilter(place.host, leftover.id));
     await removeNetwork(place.host, leftover.id);
-    await removeBottleState(place.settings, leftover.id);
+    await removeBottleState(place.host.settings, leftover.id);
     removed.push(leftover);
   }
   return removed;
 }
 
-async function ownObjects({ host, settings }: Place): Promise<Map<string, Set<string>>> {
+async function ownObjects({ host }: Place): Promise<Map<string, Set<string>>> {
   const filters = labelFilter(host);
-  const [containers, networks] = await Promise.all([
+  const [containers, networks, inSmolvm] = await Promise.all([
     engine('list containers', () => host.docker.listContainers({ all: true, filters })),
     engine('list networks', () => host.docker.listNetworks({ filters })),
+    bottlesInSmolvm(host),
   ]);
   const found = new Map<string, Set<string>>();
   const note = (id: string | undefined, name: string): void => {
@@ -68,7 +69,8 @@ async function ownObjects({ host, settings }: Place): Promise<Map<string, Set<st
   };
   for (const { Labels, Names } of containers) note(Labels[LABEL.bottle], (Names[0] ?? '').replace(/^\//, ''));
   for (const { Labels, Name } of networks) note(Labels?.[LABEL.bottle], Name);
-  const states = path.join(settings.state, 'bottles');
+  for (const id of inSmolvm) note(id, machineName(id));
+  const states = path.join(host.settings.state, 'bottles');
   for (const id of await readdir(states).catch(() => [])) note(id, path.join(states, id));
   return found;
 }

@@ -41,7 +41,11 @@ async function rootfsOf(program: string, env: NodeJS.ProcessEnv): Promise<string
   const named = env['SMOLVM_AGENT_ROOTFS_TAR'] || env['SMOLVM_AGENT_ROOTFS'];
   if (named) return named;
   if (existsSync(join(dirname(await realpath(program)), ROOTFS))) return undefined;
-  const data = env['XDG_DATA_HOME'] || join(env['HOME'] || homedir(), '.local/share');
+  const home = env['HOME'] || homedir();
+  const data =
+    process.platform === 'darwin'
+      ? join(home, 'Library/Application Support')
+      : env['XDG_DATA_HOME'] || join(home, '.local/share');
   const installed = join(data, 'smolvm/agent-rootfs');
   return existsSync(installed) ? installed : undefined;
 }

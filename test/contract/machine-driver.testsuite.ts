@@ -143,6 +143,26 @@ export function testMachineDriver(
         expect(await driver.status(bottle.id)).toBe('absent');
       });
 
+      test('what does not run is not waited for', async () => {
+        const never = new AbortController().signal;
+        const { bottle, spec } = await subject.prepare();
+        await driver.untilStopped(bottle.id, never);
+        await driver.create(bottle, spec);
+        await driver.untilStopped(bottle.id, never);
+        expect(await driver.status(bottle.id)).toBe('created');
+      });
+
+      test('a start or create that is called off before it begins does nothing', async () => {
+        const { bottle, spec } = await subject.prepare();
+        const reason = new Error('called off');
+        const signal = AbortSignal.abort(reason);
+        await expect(driver.create(bottle, spec, signal)).rejects.toBe(reason);
+        expect(await driver.status(bottle.id)).toBe('absent');
+        await driver.create(bottle, spec);
+        await expect(driver.start(bottle, signal)).rejects.toBe(reason);
+        expect(await driver.status(bottle.id)).toBe('created');
+      });
+
       test('a command in a machine that was not started, or is not there, says so', async () => {
         const { bottle } = await freshMachine();
         const notRunning = { code: 'MACHINE_NOT_RUNNING' };
@@ -189,6 +209,36 @@ export function testMachineDriver(
         expect(await driver.status(bottle.id)).toBe('running');
         await driver.delete(bottle.id);
         expect(await driver.status(bottle.id)).toBe('absent');
+      });
+
+      test.each<[string, (id: string) => Promise<void>]>([
+        ['crash', (each) => subject.crash(each)],
+        ['stop', (each) => driver.stop(each)],
+        ['delete', (each) => driver.delete(each)],
+      ])('its end by a %s is heard of, and no end is while it runs', async (_how, end) => {
+        const { bottle, id } = await freshMachine();
+        await driver.start(bottle);
+        let heard = false;
+        const waiting = driver.untilStopped(id, new AbortController().signal).then(() => {
+          heard = true;
+        });
+        await sleep(1500);
+        expect(heard).toBe(false);
+        await end(id);
+        await expect.poll(() => heard, { timeout: 5000 }).toBe(true);
+        await waiting;
+        expect(await driver.status(id)).not.toBe('running');
+      });
+
+      test('who no longer waits for its end is let go at once', async () => {
+        const controller = new AbortController();
+        const reason = new Error('no longer');
+        const waiting = driver.untilStopped(id, controller.signal);
+        waiting.catch(() => undefined);
+        await sleep(300);
+        controller.abort(reason);
+        await expect(waiting).rejects.toBe(reason);
+        expect(await driver.status(id)).toBe('running');
       });
 
       test('create and start run again change nothing: what was written in it is still there', async () => {

@@ -67,7 +67,7 @@ describe.skipIf(trouble !== undefined)('the stand-in', () => {
     await machines.driver.start(bottle);
     const ran = sh(machines.driver, bottle.id, 'true', { user: 'nobody-of-that-name' });
     await expect(ran).rejects.toMatchObject({
-      code: 'PROVISION_FAILED',
+      code: 'DRIVER_FAILED',
       message: expect.stringContaining("user 'nobody-of-that-name' not found"),
     });
     expect(await sh(machines.driver, bottle.id, 'echo \'{"error":{"code":"X","message":"m"}}\' >&2; exit 1')).toEqual({
@@ -84,7 +84,7 @@ describe.skipIf(trouble !== undefined)('the stand-in', () => {
     await machines.driver.stop(bottle.id);
     writeFileSync(injectionFile(machines.smolvm.state), 'start:exit');
     const failed = machines.driver.start(bottle);
-    await expect(failed).rejects.toMatchObject({ code: 'MACHINE_NOT_RUNNING', retryable: existsSync('/dev/kvm') });
+    await expect(failed).rejects.toMatchObject({ code: 'MACHINE_START_FAILED', retryable: existsSync('/dev/kvm') });
     expect(await bootProcesses(machines.smolvm.state, machineName(bottle.id))).toEqual([]);
     writeFileSync(injectionFile(machines.smolvm.state), '');
     await machines.driver.start(bottle);
@@ -96,7 +96,7 @@ describe.skipIf(trouble !== undefined)('the stand-in', () => {
     await machines.driver.create(bottle, spec);
     writeFileSync(injectionFile(machines.smolvm.state), 'delete:error');
     await expect(machines.driver.delete(bottle.id)).rejects.toMatchObject({
-      code: 'PROVISION_FAILED',
+      code: 'DRIVER_FAILED',
       message: expect.stringMatching(/could not delete the machine .* on purpose/),
     });
     writeFileSync(injectionFile(machines.smolvm.state), '');
@@ -334,7 +334,7 @@ describe('the real smolvm', () => {
       const { bottle, id } = await created();
       for (let round = 0; round < 2; round++) {
         await expect(machines.driver.start(bottle)).rejects.toMatchObject({
-          code: 'MACHINE_NOT_RUNNING',
+          code: 'MACHINE_START_FAILED',
           message: expect.stringMatching(/did not start: .*(did not become ready|boot process exited)/),
           hint: expect.stringContaining('bottle doctor --boot'),
           retryable: false,

@@ -7,9 +7,9 @@ import { withSession } from '../session.ts';
 export async function run(context: Context, options: { dryRun?: boolean }): Promise<number> {
   const { output, settings } = context;
   const { findLeftovers, reap } = await import('../../host/reap.ts');
-  const host = await dockerHost(context);
+  const host = { ...(await dockerHost(context)), settings };
   const leftovers = await withSession(context, ({ client }) => {
-    const place = { host, client, settings };
+    const place = { host, client };
     return options.dryRun === true ? findLeftovers(place) : reap(place);
   });
   const removed = options.dryRun !== true;

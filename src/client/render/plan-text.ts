@@ -9,7 +9,7 @@ export function planText(plan: Plan): string {
     ['agent', plan.agent],
     ['agent file', sources.agent],
     ['bottle files', list(sources.bottles)],
-    ['driver', plan.driver],
+    ['driver', driverText(plan)],
     ['agent program', plan.provider.template],
     ['prompt', prompt.empty ? 'empty' : 'from the agent file'],
     ...(message === null ? [] : [['first message', oneLine(message)] as [string, string]]),
@@ -31,6 +31,11 @@ export function planText(plan: Plan): string {
     ...allowed(plan),
   ];
   return rows.map(([name, value]) => `${name.padEnd(14)} ${value}`.trimEnd()).join('\n');
+}
+
+function driverText({ driver, link }: Plan): string {
+  if (driver === 'docker') return driver;
+  return `${driver}, ${link === 'sockets' ? 'without a network: its bundle is reached over sockets of the host' : "its bundle's address is all it can reach"}`;
 }
 
 /** The first line of each daemon has its name. */

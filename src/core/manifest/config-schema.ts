@@ -1,5 +1,7 @@
 /** `config.yaml` in BOTTLE_HOME: what a person sets once for a host. The file and every key in it are optional. */
+
 import { z } from 'zod';
+import { LINKS } from '../machine-link.ts';
 import { driver, hostFile } from './fields.ts';
 
 /** Where each bottle's /28 comes from. */
@@ -28,6 +30,12 @@ export const configSchema = z.strictObject({
       uplink: uplink
         .default(DEFAULT_UPLINK)
         .describe(`the Docker network that is the bundles' way out (\`${DEFAULT_UPLINK}\`)`),
+      link: z
+        .enum(LINKS, { error: 'expected address or sockets' })
+        .optional()
+        .describe(
+          "how a microVM reaches its bundle: `address` (where Docker's bridges are the host's own), or `sockets`, without any network",
+        ),
       ca: hostFile.optional().describe("PEM file of a CA that every upstream may have, such as your company's"),
     })
     .default({ pool: DEFAULT_POOL, uplink: DEFAULT_UPLINK }),

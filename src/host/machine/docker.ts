@@ -4,7 +4,7 @@ import { BottleError } from '../../core/errors.ts';
 import { LABEL, machineName } from '../../core/names.ts';
 import { GUEST } from '../../core/plan.ts';
 import { ensureContainer, inspectContainer, removeContainers, startContainer, stopContainer } from '../container.ts';
-import { assertOurs, type DockerHost, engine, labelFilter, statusOf } from '../docker.ts';
+import { assertOurs, type DockerHost, engine, ensureGone, labelFilter, statusOf } from '../docker.ts';
 import { archiveOf } from './archive.ts';
 import { dockerExec } from './docker-exec.ts';
 import type { MachineDriver, MachineSpec } from './driver.ts';
@@ -22,10 +22,12 @@ export function dockerDriver(host: DockerHost): MachineDriver {
   }
 
   return {
-    async create(bottle, spec) {
+    async create(bottle, spec, signal) {
+      signal?.throwIfAborted();
       await ensureContainer(host, bottle, 'machine.create', machineName(bottle.id), containerSpec(bottle.id, spec));
     },
-    async start(bottle) {
+    async start(bottle, signal) {
+      signal?.throwIfAborted();
       await startContainer(await machine(bottle.id), machineName(bottle.id));
     },
     async stop(id) {
@@ -41,6 +43,19 @@ export function dockerDriver(host: DockerHost): MachineDriver {
       if (found === undefined || found.Config.Labels[LABEL.owner] !== host.owner) return 'absent';
       if (found.State.Running) return 'running';
       return found.State.Status === 'created' ? 'created' : 'stopped';
+    },
+    async untilStopped(id, signal) {
+      const found = await inspectContainer(host, machineName(id));
+      if (found === undefined || found.Config.Labels[LABEL.owner] !== host.owner) return;
+      const container = host.docker.getContainer(found.Id);
+      try {
+        await ensureGone('wait for the end of the machine', () =>
+          container.wait({ condition: 'not-running', abortSignal: signal }),
+        );
+      } catch (error) {
+        signal.throwIfAborted();
+        throw error;
+      }
     },
     async exec(id, request) {
       const container = await machine(id);

@@ -1,11 +1,14 @@
 /** What every machine driver does, whatever a machine is made of. One contract test suite runs against each. */
 import type { Readable, Writable } from 'node:stream';
+import type { Link } from '../../core/machine-link.ts';
 import type { Resources } from '../../core/plan.ts';
 import type { MachineStatus } from '../../core/status.ts';
 import type { BottleRef, NetworkFacts } from '../../core/step-io.ts';
 
 export interface MachineSpec {
   network: NetworkFacts;
+  /** How it reaches the bundle; by its address where nothing is said. */
+  link?: Link | undefined;
   /** Tag of the guest image. */
   image: string;
   /** What every process in the machine starts with. No secrets: it can be read from outside. */
@@ -49,14 +52,23 @@ export interface GuestFile {
 
 export interface MachineDriver {
   /** Ensures a machine made from `spec`, not started. Adopts the same, replaces what differs. */
-  create(bottle: BottleRef, spec: MachineSpec): Promise<void>;
-  /** @throws BottleError `MACHINE_NOT_RUNNING` when there is no such machine */
-  start(bottle: BottleRef): Promise<void>;
+  create(bottle: BottleRef, spec: MachineSpec, signal?: AbortSignal): Promise<void>;
+  /**
+   * Ensures it runs.
+   * @param signal breaks the start off, and stops what it has begun
+   * @throws BottleError `MACHINE_NOT_RUNNING` when there is no such machine, `MACHINE_START_FAILED`; the signal's reason
+   */
+  start(bottle: BottleRef, signal?: AbortSignal): Promise<void>;
   /** Ensures it does not run; no machine at all is fine. */
   stop(id: string): Promise<void>;
   /** Ensures it is gone. */
   delete(id: string): Promise<void>;
   status(id: string): Promise<MachineStatus['state']>;
+  /**
+   * Waits until the machine does not run: at once when it does not now.
+   * @throws BottleError when it cannot be told any more; the signal's reason when aborted
+   */
+  untilStopped(id: string, signal: AbortSignal): Promise<void>;
   /**
    * Runs a command to its end.
    * @throws BottleError `MACHINE_NOT_RUNNING`; the signal's reason when aborted

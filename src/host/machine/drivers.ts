@@ -33,9 +33,20 @@ export async function assertDriver(driver: Driver, host: MachineHost): Promise<v
  * @throws BottleError when smolvm is there and cannot tell: that is not none
  */
 export async function bottlesInSmolvm(host: MachineHost): Promise<string[]> {
-  if (!existsSync(path.join(host.settings.state, STATE_FOLDER)) || (await findSmolvm()) === undefined) return [];
-  return smolvmOf(host).bottles();
+  return (await usesSmolvm(host)) ? smolvmOf(host).bottles() : [];
 }
+
+/**
+ * Ensures that smolvm has nothing of a bottle: also what is left of a machine that it does not know any more.
+ * @throws BottleError as {@link MachineDriver.delete}
+ */
+export async function removeFromSmolvm(host: MachineHost, id: string): Promise<void> {
+  if (await usesSmolvm(host)) await smolvmOf(host).delete(id);
+}
+
+/** Whether this installation has ever made a machine of smolvm, and still could. */
+const usesSmolvm = async ({ settings }: MachineHost): Promise<boolean> =>
+  existsSync(path.join(settings.state, STATE_FOLDER)) && (await findSmolvm()) !== undefined;
 
 function smolvmOf(host: MachineHost): SmolvmDriver {
   return known(smolvmDrivers, host, () => smolvmDriver(host, { find: () => findSmolvm() }));

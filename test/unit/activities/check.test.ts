@@ -12,7 +12,13 @@ const good = {
   agent: '2.1.330 (Claude Code)',
 };
 /** A bottle with one daemon, behind the proxy that can be asked. */
-const SIMPLE = expectations({ daemons: ['pipelock'], scanner: 'allow-list', allow: ['api.anthropic.com'] });
+const SIMPLE = expectations({
+  driver: 'docker',
+  link: undefined,
+  daemons: ['pipelock'],
+  scanner: 'allow-list',
+  allow: ['api.anthropic.com'],
+});
 const findings = (change: Record<string, string>): string[] => judge({ ...good, ...change }, SIMPLE);
 
 test('a bottle as it should be has no findings', () => {
@@ -65,12 +71,30 @@ test('what a machine printed is cut short, and all findings are told', () => {
 
 test('pipelock is not asked what it would do; nothing listed, nobody is', () => {
   const { listed: _, ...unasked } = good;
-  expect(judge(unasked, expectations({ daemons: ['pipelock'], scanner: 'pipelock', allow: ['a.test'] }))).toEqual([]);
-  expect(judge(unasked, expectations({ daemons: ['pipelock'], scanner: 'allow-list', allow: [] }))).toEqual([]);
+  expect(
+    judge(
+      unasked,
+      expectations({
+        driver: 'docker',
+        link: undefined,
+        daemons: ['pipelock'],
+        scanner: 'pipelock',
+        allow: ['a.test'],
+      }),
+    ),
+  ).toEqual([]);
+  expect(
+    judge(
+      unasked,
+      expectations({ driver: 'docker', link: undefined, daemons: ['pipelock'], scanner: 'allow-list', allow: [] }),
+    ),
+  ).toEqual([]);
 });
 
 describe('of all four daemons', () => {
   const FULL = expectations({
+    driver: 'docker',
+    link: undefined,
     daemons: ['pipelock', 'egress', 'git-gate', 'supervise'],
     scanner: 'pipelock',
     allow: [],
@@ -98,5 +122,35 @@ describe('of all four daemons', () => {
     ['supervise', '000', 'supervise does not answer'],
   ])('%s seen as %s is a finding', (name, value, finding) => {
     expect(judge({ ...full, [name]: value }, FULL)).toEqual([`${finding} (${name}: ${value})`]);
+  });
+});
+
+describe('of a microVM', () => {
+  const of = (link: 'address' | 'sockets') =>
+    expectations({
+      driver: 'smolvm',
+      link,
+      daemons: ['pipelock'],
+      scanner: 'allow-list',
+      allow: ['api.anthropic.com'],
+    });
+  const dropped = '* Connection timed out after 2001 milliseconds';
+  const vm = { ...good, direct: dropped, gateway: dropped, host: dropped, names: 'none' };
+  const none = { ...vm, host: 'unreachable', networks: '' };
+
+  test('one that reaches the bundle by its address has one network, no host and no names', () => {
+    expect(judge(vm, of('address'))).toEqual([]);
+    expect(judge({ ...vm, host: '* connect to 100.96.0.1 port 80 failed: Connection refused' }, of('address'))).toEqual(
+      [expect.stringContaining("through the machine's own gateway")],
+    );
+    expect(judge({ ...vm, names: 'answered' }, of('address'))).toEqual([
+      expect.stringContaining('names of the internet'),
+    ]);
+    expect(judge({ ...vm, networks: '' }, of('address'))).toHaveLength(1);
+  });
+
+  test('one that reaches it by sockets has no network at all', () => {
+    expect(judge(none, of('sockets'))).toEqual([]);
+    expect(judge(vm, of('sockets'))).toEqual([expect.stringContaining('should be on none')]);
   });
 });

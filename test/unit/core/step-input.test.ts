@@ -153,6 +153,20 @@ describe('the input', () => {
   });
 });
 
+test('a machine without a network finds the bundle on its own loopback, and its bridge gives the host no way in', () => {
+  const of = (step: StepId) => input(step, plan(FULL, { driver: 'smolvm', link: 'sockets' }));
+  expect(of('network')).toMatchObject({ driver: 'smolvm', link: 'sockets' });
+  expect(of('machine.create')).toMatchObject({
+    link: 'sockets',
+    network,
+    env: { HTTP_PROXY: 'http://127.0.0.1:8888' },
+  });
+  expect(of('bundle')).toMatchObject({ network });
+  for (const step of ['provision.git', 'provision.supervise', 'provision.agent', 'check'] as const) {
+    expect(JSON.stringify(of(step))).not.toContain(network.bundleIp);
+  }
+});
+
 test('an undo knows the driver from the plan, else from what was asked for, else the usual one', () => {
   const asked = (driver?: 'smolvm'): LaunchContext => ({
     ...context(plan(FULL), { prepare: undefined }),

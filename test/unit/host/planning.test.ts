@@ -125,6 +125,16 @@ describe('the plan', () => {
     });
   });
 
+  test('says how a microVM reaches its bundle, as config.yaml or the Engine has it, and nothing of a container', async () => {
+    write('bottles/dev.md', '---\ndriver: smolvm\n---\n');
+    write('agents/demo.md', '---\nbottle: dev\n---\n');
+    const local = process.platform === 'linux' && !process.env['DOCKER_HOST'];
+    if (local) expect((await plan()).link).toBe('address');
+    write('config.yaml', 'network: {link: sockets}');
+    expect((await plan()).link).toBe('sockets');
+    expect(await plan({ driver: 'docker' })).not.toHaveProperty('link');
+  });
+
   test('takes the driver from the command line, the agent, the bottle, config.yaml, in this order', async () => {
     write('agents/demo.md', '');
     write('config.yaml', 'driver: smolvm');

@@ -71,7 +71,7 @@ it.each([
   ['network: { ca: company.pem }', '1:16: network.ca: expected an absolute path on the host, or one below ~/'],
   ['network: { ca: ~/ }', '1:16: network.ca: expected an absolute path on the host, or one below ~/'],
   ['network: { ca: 1 }', '1:16: network.ca: expected a file, got a number'],
-  ['network: { dns: x }', '1:12: network.dns: unknown key (known: pool, uplink, ca)'],
+  ['network: { dns: x }', '1:12: network.dns: unknown key (known: pool, uplink, link, ca)'],
   ['temporal: { ui: "temporal.example" }', '1:17: temporal.ui: expected an http or https URL'],
   ['temporal: { ui: "javascript:alert(1)" }', '1:17: temporal.ui: expected an http or https URL'],
   ['resources: { cpus: 0 }', '1:20: resources.cpus: expected more than 0 CPUs'],

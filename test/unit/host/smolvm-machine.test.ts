@@ -1,6 +1,7 @@
 /** What smolvm is asked for, and what is made of its answers. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { MachineSpec } from '../../../src/host/machine/driver.ts';
 import { reasonOf, startFailed } from '../../../src/host/machine/smolvm/failures.ts';
 import { createArgs } from '../../../src/host/machine/smolvm/machine.ts';
 import { isStartable, statusOf } from '../../../src/host/machine/smolvm/records.ts';
@@ -13,9 +14,10 @@ describe('a machine is asked for', () => {
     bundleIp: '10.1.2.2',
     machineIp: '10.1.2.3',
   };
-  const spec = { network, image: 'guest:1', env: {}, resources: { cpus: 1, memoryMiB: 1024, pids: 64 } };
-  const asked = (change: Partial<typeof spec> = {}, labels: Record<string, string> = {}): string[] =>
-    createArgs('bottle-x-machine', { ...spec, ...change }, '--image', '/c/1.tar', labels);
+  const resources = { cpus: 1, memoryMiB: 1024, pids: 64 };
+  const spec: MachineSpec = { network, image: 'guest:1', env: {}, resources };
+  const asked = (change: Partial<MachineSpec> = {}, labels: Record<string, string> = {}): string[] =>
+    createArgs('bottle-x-machine', { ...spec, ...change }, '--image', '/c/1.tar', labels, '/s/links/1');
   const valuesOf = (args: readonly string[], flag: string): (string | undefined)[] =>
     args.slice(0, args.indexOf('--')).flatMap((word, index) => (word === flag ? [args[index + 1]] : []));
 
@@ -27,6 +29,19 @@ describe('a machine is asked for', () => {
   test('with nothing that would open it further', () => {
     const open = ['--net', '--net-backend', '--dns', '--network', '-p', '--port', '-v', '--volume', '--use-host-proxy'];
     expect(asked().filter((word) => open.includes(word) || word.startsWith('--outbound'))).toEqual([]);
+  });
+
+  test('by sockets, with no option at all that would give it a network', () => {
+    const args = asked({ link: 'sockets' });
+    expect(valuesOf(args, '--mount-socket')).toEqual([
+      '/s/links/1/8888:/run/bottle/8888',
+      '/s/links/1/9418:/run/bottle/9418',
+      '/s/links/1/9100:/run/bottle/9100',
+    ]);
+    const flags = args.slice(0, args.indexOf('--')).filter((word) => word.startsWith('--'));
+    expect([...new Set(flags)].sort()).toEqual(['--cpus', '--image', '--mem', '--mount-socket', '--name', '--storage']);
+    expect(args.slice(args.indexOf('--'), -1)).toEqual(['--', 'tini', '--', 'sh', '-c']);
+    expect(args.at(-1)).toContain('bind=127.0.0.1');
   });
 
   test.each([

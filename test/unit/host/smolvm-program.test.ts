@@ -4,10 +4,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectDocker } from '../../../src/host/docker.ts';
+import { environmentOf } from '../../../src/host/machine/smolvm/cli.ts';
 import { smolvmDriver } from '../../../src/host/machine/smolvm/machine.ts';
-import { assertConfinable } from '../../../src/host/machine/smolvm/platform.ts';
+import { placing } from '../../../src/host/machine/smolvm/platform.ts';
 import {
-  LONGEST_STATE_DIRECTORY,
   machineDirectory,
   machineStateDirectory,
   machineStatePath,
@@ -59,7 +59,7 @@ describe('the version', () => {
 
 describe('the state directory', () => {
   const ofBytes = (count: number): string => `/${'d'.repeat(count - 1)}`;
-  const longest = LONGEST_STATE_DIRECTORY - '/vm'.length;
+  const longest = placing('linux').longest - '/vm'.length;
 
   test('may have 59 bytes', () => {
     const state = ofBytes(longest);
@@ -75,6 +75,18 @@ describe('the state directory', () => {
     },
   );
 
+  test('has to be shorter on a Mac, and is told by HOME there, since the option is for Linux', () => {
+    const mac = placing('darwin');
+    // `<state>/Library/Caches/smolvm/vms/<16>/agent.sock` within the 104 bytes of macOS, its end and libkrun's two included.
+    expect(mac.longest + `/${mac.machines}/${'h'.repeat(16)}/agent.sock`.length).toBeLessThanOrEqual(101);
+    expect(() => machineStatePath({ state: ofBytes(mac.longest) }, mac)).toThrow(/47 are the most/);
+    expect(machineStatePath({ state: ofBytes(mac.longest - 3) }, mac)).toHaveLength(47);
+    const smolvm = { program: { path: '/bin/smolvm' }, state: '/s/vm' };
+    expect(environmentOf(smolvm, { HOME: '/Users/me' }, false, mac)['HOME']).toBe('/s/vm');
+    expect(environmentOf(smolvm, { HOME: '/home/me' }, false, placing('linux'))['HOME']).toBe('/home/me');
+    expect([mac.options('/s/vm'), placing('linux').options('/s/vm')]).toEqual([[], ['--state-dir', '/s/vm']]);
+  });
+
   test('is nobody else to look into', () => {
     const state = machineStateDirectory({ state: path.join(directory, 's') });
     expect(statSync(state).mode & 0o777).toBe(0o700);
@@ -89,14 +101,9 @@ describe('the state directory', () => {
 describe('the driver', () => {
   const host = () => ({ docker: connectDocker(), owner: 'o', settings: { state: directory, cache: directory } });
 
-  test('works on Linux only, and says what it would take elsewhere', async () => {
-    expect(() => assertConfinable('linux')).not.toThrow();
-    const driver = smolvmDriver(host(), { find: async () => ({ path: '/bin/smolvm' }), platform: 'darwin' });
-    const refused = {
-      code: 'DRIVER_UNAVAILABLE',
-      message: expect.stringContaining('Linux only'),
-      hint: expect.stringContaining('--mount-socket'),
-    };
+  test('works on Linux and macOS only, and says so elsewhere', async () => {
+    const driver = smolvmDriver(host(), { find: async () => ({ path: '/bin/smolvm' }), platform: 'win32' });
+    const refused = { code: 'DRIVER_UNAVAILABLE', message: 'smolvm runs on Linux and macOS, not on win32' };
     await expect(driver.assertAvailable()).rejects.toMatchObject(refused);
     await expect(driver.status('x')).rejects.toMatchObject(refused);
     await expect(driver.start({ id: 'x', runId: 'r' })).rejects.toMatchObject(refused);

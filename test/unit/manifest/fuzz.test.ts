@@ -68,7 +68,7 @@ function cpuMs(work: () => void): number {
 const SECRET = /zq[0-9a-f]{10}/;
 const secret = fc.nat(2 ** 31 - 1).map((number) => `zq${number.toString(16).padStart(10, '7')}`);
 /** A wrong word of these is repeated, so that it can be compared. */
-const CHOICES = /(^|\.)(template|driver|scheme|type|provider|outbound_on_match)$/;
+const CHOICES = /(^|\.)(template|driver|link|scheme|type|provider|outbound_on_match)$/;
 
 // Nothing that ends a line, moves a cursor, or hides or reorders what follows.
 const UNPRINTABLE = /[\p{Cc}\p{Zl}\p{Zp}\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]/u;

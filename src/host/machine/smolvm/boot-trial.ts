@@ -5,7 +5,6 @@ import os from 'node:os';
 import path from 'node:path';
 import { callSmolvm, type Smolvm, type SmolvmProgram } from './cli.ts';
 import { kvmTrouble, reasonOf } from './failures.ts';
-import { assertConfinable } from './platform.ts';
 import { removeMachine } from './removal.ts';
 import { assertVersion } from './version.ts';
 
@@ -33,7 +32,6 @@ const CALLS: readonly [verb: string, args: readonly string[], failed: string][] 
  * @throws BottleError `DRIVER_UNAVAILABLE`, `TIMEOUT`; the signal's reason
  */
 export async function tryToBoot(program: SmolvmProgram, signal: AbortSignal): Promise<BootTrial> {
-  assertConfinable();
   await assertVersion(program);
   const state = await mkdtemp(path.join(await temporaryFolder(), 'bottle-boot-'));
   const smolvm: Smolvm = { program, state };
@@ -65,7 +63,7 @@ async function trial(smolvm: Smolvm, signal: AbortSignal): Promise<BootTrial> {
 const NOT_KVM =
   'this processor, or the virtual machine that this host is, may not give KVM what a guest needs (nested virtualisation); use --driver docker here';
 
-/** A short path: see {@link LONGEST_STATE_DIRECTORY}. */
+/** A short path: see `longest` in platform.ts. */
 async function temporaryFolder(): Promise<string> {
   return access('/tmp', constants.W_OK).then(
     () => '/tmp',

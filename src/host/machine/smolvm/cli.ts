@@ -4,6 +4,7 @@ import process from 'node:process';
 import type { Readable, Writable } from 'node:stream';
 import { execa } from 'execa';
 import { BottleError } from '../../../core/errors.ts';
+import { callName, type Placing, placing } from './platform.ts';
 
 /** The program as it was found on this host. */
 export interface SmolvmProgram {
@@ -137,13 +138,14 @@ export function failureOf(stderr: string): Failure | undefined {
   return last === '' ? undefined : { code: 'UNKNOWN', message: last };
 }
 
-const everyCall = ({ state }: Smolvm): string[] => ['--error-format', 'json', '--state-dir', state];
+const everyCall = ({ state }: Smolvm): string[] => ['--error-format', 'json', ...placing().options(state)];
 
 /**
  * A group of its own, since a Ctrl-C that is meant for us must not end a call half-way; and nothing of our environment but
  * what it needs: an inherited SMOLVM_EGRESS_FLOOR, SMOLVM_MACHINE_NAME or SMOLVM_DATA_DIR would change what a call means.
  */
 const placeOf = (smolvm: Smolvm) => ({
+  argv0: callName(smolvm.state),
   env: environmentOf(smolvm),
   extendEnv: false,
   cwd: '/',
@@ -152,9 +154,10 @@ const placeOf = (smolvm: Smolvm) => ({
 });
 
 export function environmentOf(
-  { program }: Smolvm,
+  { program, state }: Smolvm,
   env: NodeJS.ProcessEnv = process.env,
   isRoot: boolean = process.getuid?.() === 0,
+  place: Placing = placing(),
 ): Record<string, string> {
   return {
     PATH: env['PATH'] || '/usr/local/bin:/usr/bin:/bin',
@@ -169,6 +172,7 @@ export function environmentOf(
     // Run by root, each virtual machine monitor changes to a uid of its own, which then cannot enter the state directory:
     // that is 0700, as its parents may be, and the start fails with nothing but "did not become ready".
     ...(isRoot ? { SMOLVM_VM_UID_DROP: 'off' } : {}),
+    ...place.env(state),
   };
 }
 

@@ -29,7 +29,7 @@ interface Command extends Running {
  * Runs it to its end.
  * @param assertRunning throws `MACHINE_NOT_RUNNING` when the machine does not run (any more): an end with 1 may be smolvm's
  *   own word for a connection that broke
- * @throws BottleError `PROVISION_FAILED` with smolvm's reason when the command did not even begin; what `assertRunning`
+ * @throws BottleError `DRIVER_FAILED` with smolvm's reason when the command did not even begin; what `assertRunning`
  *   throws; the signal's reason when aborted
  */
 export async function smolvmExec(

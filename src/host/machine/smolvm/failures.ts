@@ -1,19 +1,15 @@
 /** What smolvm fails with, as errors of ours: its own reason, and what a person can do. */
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
-import { BottleError, type ErrorCode } from '../../../core/errors.ts';
+import { BottleError } from '../../../core/errors.ts';
 import type { Failure } from './cli.ts';
-
-/** Of any call but a start. */
-const PROGRAM_FAILED: ErrorCode = 'PROVISION_FAILED';
-const START_FAILED: ErrorCode = 'MACHINE_NOT_RUNNING';
 
 const KVM = '/dev/kvm';
 const TRY_HINT = 'bottle doctor --boot tries whether any machine boots on this host; bottle doctor says what it needs';
 
-/** @param what such as `stop the machine bottle-demo-machine` */
+/** Of any call but a start. @param what such as `stop the machine bottle-demo-machine` */
 export function programFailed(what: string, failure: Failure): BottleError {
-  return new BottleError(PROGRAM_FAILED, `smolvm could not ${what}: ${reasonOf(failure)}`, { hint: 'bottle doctor' });
+  return new BottleError('DRIVER_FAILED', `smolvm could not ${what}: ${reasonOf(failure)}`, { hint: 'bottle doctor' });
 }
 
 /**
@@ -22,7 +18,7 @@ export function programFailed(what: string, failure: Failure): BottleError {
 export async function startFailed(name: string, failure: Failure, hasBooted: boolean): Promise<BottleError> {
   const kvm = failure.code === 'KVM_UNAVAILABLE' || failure.code === 'HYPERVISOR_UNAVAILABLE';
   const trouble = await kvmTrouble();
-  return new BottleError(START_FAILED, `the machine ${name} did not start: ${reasonOf(failure)}`, {
+  return new BottleError('MACHINE_START_FAILED', `the machine ${name} did not start: ${reasonOf(failure)}`, {
     hint: trouble === undefined ? TRY_HINT : `${trouble.found}: ${trouble.hint}`,
     retryable: hasBooted && !kvm && trouble === undefined,
   });

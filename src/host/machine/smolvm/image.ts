@@ -27,18 +27,20 @@ const PARTIAL = '.partial';
 
 /**
  * @param image tag of an image on the Engine, or absolute path of a `.smolmachine`
- * @throws BottleError `IMAGE_MISSING`, `DOCKER_ERROR`, `DOCKER_UNREACHABLE`
+ * @param signal breaks the making of the file off
+ * @throws BottleError `IMAGE_MISSING`, `DOCKER_ERROR`, `DOCKER_UNREACHABLE`; the signal's reason
  */
 export async function imageSource(
   { docker, settings }: { docker: Dockerode; settings: Pick<Settings, 'cache'> },
   image: string,
+  signal?: AbortSignal,
 ): Promise<ImageSource> {
   if (path.isAbsolute(image) && image.endsWith(PACK)) {
     if (!existsSync(image)) throw new BottleError('IMAGE_MISSING', `there is no ${image}`);
     return { option: '--from', id: await digestOf(image), file: async () => image };
   }
   const id = await imageId(docker, image);
-  return { option: '--image', id, file: () => ensureArchive(docker, settings, image, id) };
+  return { option: '--image', id, file: () => ensureArchive(docker, settings, image, id, signal) };
 }
 
 /**
@@ -50,6 +52,7 @@ async function ensureArchive(
   { cache }: Pick<Settings, 'cache'>,
   tag: string,
   id: string,
+  signal: AbortSignal | undefined,
 ): Promise<string> {
   const folder = path.join(cache, FOLDER);
   const file = path.join(folder, `${id.replace(/^sha256:/, '')}.tar`);
@@ -60,7 +63,7 @@ async function ensureArchive(
     await removePartial(folder);
     const partial = path.join(folder, `${randomUUID()}${PARTIAL}`);
     try {
-      await save(docker, tag, partial);
+      await save(docker, tag, partial, signal);
       // Under the tag there may be another image by now, and it is saved by its tag to carry its name.
       if ((await imageId(docker, tag)) !== id) {
         throw new BottleError('IMAGE_MISSING', `the image ${tag} was built anew just now`, { retryable: true });
@@ -73,9 +76,9 @@ async function ensureArchive(
   });
 }
 
-async function save(docker: Dockerode, tag: string, file: string): Promise<void> {
+async function save(docker: Dockerode, tag: string, file: string, signal: AbortSignal | undefined): Promise<void> {
   const archive = await engine(`save the image ${tag}`, () => docker.getImage(tag).get());
-  await pipeline(archive, createWriteStream(file, { mode: 0o600 }));
+  await pipeline(archive, createWriteStream(file, { mode: 0o600 }), ...(signal === undefined ? [] : [{ signal }]));
   // A name that outlives a power cut must not lead to half of it.
   const written = await open(file, 'r');
   await written.sync().finally(() => written.close());

@@ -1,6 +1,8 @@
 /** Machines as microVMs with a kernel of their own, by the smolvm program. */
 import { existsSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
+import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BottleError } from '../../../core/errors.ts';
 import { isBottleId, LABEL, machineName } from '../../../core/names.ts';
 import type { BottleRef } from '../../../core/step-io.ts';
@@ -14,8 +16,21 @@ import { smolvmExec } from './exec.ts';
 import { programFailed, startFailed } from './failures.ts';
 import { type ImageSource, imageSource } from './image.ts';
 import { bootedFile, machineLock, startSlots, withOneOf } from './locks.ts';
-import { assertConfinable } from './platform.ts';
+import { placing } from './platform.ts';
+import { bootProcesses, untilOneIsGone } from './processes.ts';
 import { isStartable, type MachineRecord, readRecord, readRecords, statusOf } from './records.ts';
+import {
+  endRelay,
+  ensureRelay,
+  hasLink,
+  IS_LISTENING,
+  LISTEN_IN_MACHINE,
+  linkDirectory,
+  makeLink,
+  relays,
+  removeLink,
+  socketOptions,
+} from './relay.ts';
 import { type Report, removeMachine, removeRemains, removeSeeds, settle, stopMachine } from './removal.ts';
 import { machineStateDirectory, machineStatePath } from './state-directory.ts';
 import { assertVersion } from './version.ts';
@@ -38,8 +53,6 @@ export interface SmolvmOptions {
 export interface SmolvmDriver extends MachineDriver {
   /** @throws BottleError `DRIVER_UNAVAILABLE` when no machine could be made on this host */
   assertAvailable(): Promise<void>;
-  /** @param signal breaks the start off, and stops what it has begun */
-  start(bottle: BottleRef, signal?: AbortSignal): Promise<void>;
   /** Bottles of this owner that have a machine, whether or not anybody still wants it. */
   bottles(): Promise<string[]>;
 }
@@ -54,6 +67,8 @@ const STARTS = 2;
 const STORAGE_GIB = 20;
 /** Made the same by every version that makes the same; in the hash of what a machine is made from. */
 const LAYOUT = 1;
+const LISTENING_MS = 20_000;
+const LISTENING_POLL_MS = 100;
 
 export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDriver {
   const { settings } = host;
@@ -63,8 +78,7 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
 
   /** @throws BottleError `DRIVER_UNAVAILABLE` */
   async function smolvm(): Promise<Smolvm> {
-    assertConfinable(platform);
-    machineStatePath(settings);
+    machineStatePath(settings, placing(platform));
     if (program === undefined || !existsSync(program.path)) program = await find();
     if (program === undefined) {
       throw new BottleError('DRIVER_UNAVAILABLE', 'smolvm is not on this host', {
@@ -96,6 +110,26 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     if (record.state !== 'running') throw notRunning(record.name, 'is not running');
   }
 
+  /** Whether it runs, with all that it needs outside. */
+  async function isUp({ name, state }: MachineRecord): Promise<boolean> {
+    return state === 'running' && (!hasLink(settings, name) || (await relays(settings, name)).length > 0);
+  }
+
+  /** What the machine runs begins after its start has been told. @throws BottleError `MACHINE_START_FAILED` */
+  async function untilListening(vm: Smolvm, id: string, signal: AbortSignal | undefined): Promise<void> {
+    const argv = ['sh', '-c', IS_LISTENING];
+    for (const end = Date.now() + LISTENING_MS; Date.now() < end; await sleep(LISTENING_POLL_MS)) {
+      signal?.throwIfAborted();
+      const [stdout, stderr] = [new PassThrough().resume(), new PassThrough().resume()];
+      const request = { argv, workdir: '/', stdout, stderr };
+      const { exitCode } = await smolvmExec(vm, machineName(id), request, () => assertRunning(vm, id));
+      if (exitCode === 0) return;
+    }
+    throw new BottleError('MACHINE_START_FAILED', `in ${machineName(id)} nothing listens for the bundle`, {
+      hint: 'its image must hold socat, as ours does: begin yours with FROM ${BASE}',
+    });
+  }
+
   /** Alone with a machine, and with no call on it under way. */
   const alone = <T>(vm: Smolvm, id: string, act: (name: string) => Promise<T>, signal?: AbortSignal): Promise<T> => {
     const name = machineName(id);
@@ -106,18 +140,25 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     return withOneOf([machineLock(settings, name)], locked, signal);
   };
 
-  async function create(vm: Smolvm, bottle: BottleRef, spec: MachineSpec): Promise<void> {
-    const source = await imageSource(host, spec.image);
+  async function create(vm: Smolvm, bottle: BottleRef, spec: MachineSpec, signal?: AbortSignal): Promise<void> {
+    const source = await imageSource(host, spec.image, signal);
     const labels = objectLabels(host, bottle, STEP, madeFrom(spec, source));
-    await alone(vm, bottle.id, async (name) => {
+    const ensure = async (name: string): Promise<void> => {
       const found = await readRecord(vm, name);
       if (found !== undefined) assertOurs(host, 'machine', name, found.labels);
       if (found !== undefined && isWanted(found.labels, labels) && isStartable(found)) return;
-      await (found === undefined ? removeRemains : removeMachine)(vm, name, report);
-      const args = createArgs(name, spec, source.option, await source.file(), labels);
-      const { failure } = await callSmolvm(vm, ['machine', 'create'], args, { timeoutMs: CREATE_MS });
+      await remove(vm, name, found !== undefined);
+      if (spec.link === 'sockets') makeLink(settings, name, spec.network.bundleIp);
+      const args = createArgs(name, spec, source.option, await source.file(), labels, linkDirectory(settings, name));
+      const { failure } = await callSmolvm(vm, ['machine', 'create'], args, { timeoutMs: CREATE_MS, signal });
       if (failure !== undefined) throw programFailed(`create the machine ${name}`, failure);
-    });
+    };
+    await alone(vm, bottle.id, ensure, signal);
+  }
+
+  async function remove(vm: Smolvm, name: string, isKnown: boolean): Promise<void> {
+    await (isKnown ? removeMachine : removeRemains)(vm, name, report);
+    await removeLink(settings, name);
   }
 
   /** A start that has failed leaves its process behind where smolvm was killed, and only a stop finds that. */
@@ -139,19 +180,22 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
 
   return {
     assertAvailable: async () => void (await smolvm()),
-    async create(bottle, spec) {
-      await create(await smolvm(), bottle, spec);
+    async create(bottle, spec, signal) {
+      await create(await smolvm(), bottle, spec, signal);
     },
     async start({ id }, signal) {
       const vm = await smolvm();
-      if ((await existing(vm, id)).state === 'running') return;
+      if (await isUp(await existing(vm, id))) return;
       // The slot first: who waits for one must not keep a machine from being stopped.
       const inTurn = (): Promise<void> =>
         alone(
           vm,
           id,
           async (name) => {
-            if ((await existing(vm, id)).state !== 'running') await start(vm, name, signal);
+            const { state } = await existing(vm, id);
+            if (hasLink(settings, name)) await ensureRelay(settings, id);
+            if (state !== 'running') await start(vm, name, signal);
+            if (hasLink(settings, name)) await untilListening(vm, id, signal);
           },
           signal,
         );
@@ -160,7 +204,9 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     async stop(id) {
       const vm = await smolvm();
       await alone(vm, id, async (name) => {
-        if ((await ownRecord(vm, id)) !== undefined) await stopMachine(vm, name, STOP_SECONDS, report);
+        if ((await ownRecord(vm, id)) === undefined) return;
+        await stopMachine(vm, name, STOP_SECONDS, report);
+        await endRelay(settings, name);
       });
     },
     async delete(id) {
@@ -168,13 +214,23 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
       await alone(vm, id, async (name) => {
         const record = await readRecord(vm, name);
         if (record !== undefined && record.labels[LABEL.owner] !== host.owner) return;
-        await (record === undefined ? removeRemains : removeMachine)(vm, name, report);
+        await remove(vm, name, record !== undefined);
         await removeSeeds(vm, report);
       });
     },
     async status(id) {
       const record = await ownRecord(await smolvm(), id);
-      return record === undefined ? 'absent' : statusOf(record);
+      if (record === undefined) return 'absent';
+      // Without its way to the bundle it is of no use, and a start is what mends it.
+      return record.state === 'running' && !(await isUp(record)) ? 'stopped' : statusOf(record);
+    },
+    async untilStopped(id, signal) {
+      const vm = await smolvm();
+      if ((await ownRecord(vm, id)) === undefined) return;
+      const name = machineName(id);
+      // Its record may say anything: what ends are the process that runs it, and the one that it needs.
+      const needed = [bootProcesses(vm.state, name), ...(hasLink(settings, name) ? [relays(settings, name)] : [])];
+      await untilOneIsGone(await Promise.all(needed), signal);
     },
     async exec(id, request) {
       const vm = await smolvm();
@@ -198,17 +254,22 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
 const UNPACK = ['tar', '-xpf', '-', '-C', '/'];
 
 /** What another of makes another machine. */
-function madeFrom({ network, env, resources }: MachineSpec, { option, id }: ImageSource): unknown {
-  return { layout: LAYOUT, option, image: id, bundleIp: network.bundleIp, env, resources, storage: STORAGE_GIB };
+function madeFrom({ network, link, env, resources }: MachineSpec, { option, id }: ImageSource): unknown {
+  const { bundleIp } = network;
+  return { layout: LAYOUT, option, image: id, link, bundleIp, env, resources, storage: STORAGE_GIB };
 }
 
-/** @param file what {@link ImageSource.file} gave for `option` */
+/**
+ * @param file what {@link ImageSource.file} gave for `option`
+ * @param directory for the sockets of a machine that is linked by them
+ */
 export function createArgs(
   name: string,
-  { network, env, resources }: MachineSpec,
+  { network, link, env, resources }: MachineSpec,
   option: ImageSource['option'],
   file: string,
   labels: Record<string, string>,
+  directory: string,
 ): string[] {
   const repeated = (flag: string, pairs: Record<string, string>): string[] =>
     Object.entries(pairs).flatMap(([key, value]) => [flag, `${key}=${value}`]);
@@ -218,16 +279,20 @@ export function createArgs(
     ...['--cpus', String(Math.ceil(resources.cpus))],
     ...['--mem', String(resources.memoryMiB)],
     ...['--storage', String(STORAGE_GIB)],
-    ...['--allow-cidr', `${network.bundleIp}/32`],
-    // As a host it is no more than the same address again, but with a list of hosts smolvm's resolver, which no list of
-    // addresses holds back, answers for these hosts alone: otherwise whatever is asked of it reaches the internet.
-    ...['--allow-host', network.bundleIp],
+    ...(link === 'sockets' ? socketOptions(directory) : addressOptions(network)),
     ...repeated('--label', labels),
     ...repeated('-e', env),
     // Instead of whatever the image would run, which may end; tini reaps what the agent leaves behind.
-    ...['--', 'tini', '--', 'sleep', 'infinity'],
+    ...['--', 'tini', '--', ...(link === 'sockets' ? ['sh', '-c', LISTEN_IN_MACHINE] : ['sleep', 'infinity'])],
   ];
 }
+
+const addressOptions = ({ bundleIp }: MachineSpec['network']): string[] => [
+  ...['--allow-cidr', `${bundleIp}/32`],
+  // As a host it is no more than the same address again, but with a list of hosts smolvm's resolver, which no list of
+  // addresses holds back, answers for these hosts alone: otherwise whatever is asked of it reaches the internet.
+  ...['--allow-host', bundleIp],
+];
 
 function notRunning(name: string, what: string): BottleError {
   return new BottleError('MACHINE_NOT_RUNNING', `the machine ${name} ${what}`, { hint: 'bottle status shows why' });

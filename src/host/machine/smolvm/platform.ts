@@ -1,17 +1,49 @@
-/** Where a machine of smolvm can be kept from everything but its bundle. */
+/** What differs between the hosts that smolvm runs on. */
+import path from 'node:path';
 import process from 'node:process';
 import { BottleError } from '../../../core/errors.ts';
 
-/**
- * On a Mac no address of a container can be reached from the host, where smolvm dials for its machines: what it would have
- * to be let reach instead is the host itself, which is no confinement.
- * @throws BottleError `DRIVER_UNAVAILABLE`
- */
-export function assertConfinable(platform: NodeJS.Platform = process.platform): void {
-  if (platform === 'linux') return;
-  throw new BottleError(
-    'DRIVER_UNAVAILABLE',
-    `the smolvm driver works on Linux only so far: on ${platform} the bundle's address cannot be reached from the host, and a machine that may dial the host is not confined`,
-    { hint: 'use --driver docker (what is missing is a way by socket: smolvm machine create --mount-socket)' },
-  );
+/** How smolvm is told where to keep everything, and where it then keeps machines. */
+export interface Placing {
+  /** Options of every call. */
+  options(state: string): string[];
+  /** Variables of every call. */
+  env(state: string): Record<string, string>;
+  /** The folder of machines, in the state directory. */
+  machines: string;
+  /** Bytes of the longest state directory that a machine can start from: the paths of its sockets must fit. */
+  longest: number;
 }
+
+const PLACINGS: Readonly<Partial<Record<NodeJS.Platform, Placing>>> = {
+  linux: {
+    options: (state) => ['--state-dir', state],
+    env: () => ({}),
+    machines: '.cache/smolvm/vms',
+    // Measured with 1.32.2: with 60 bytes a start fails with `krun_start_enter returned: -22`, from 62 on with a socket path
+    // that is over 107 bytes. `create` does not look.
+    longest: 59,
+  },
+  // Not run, for want of a Mac: read in smolvm's sources, and in the program for macOS of 1.32.2, which says that
+  // `--state-dir` is for Linux only. All its folders follow from HOME there, and a socket's path has 104 bytes.
+  darwin: {
+    options: () => [],
+    env: (state) => ({ HOME: state }),
+    machines: 'Library/Caches/smolvm/vms',
+    longest: 47,
+  },
+};
+
+/** @throws BottleError `DRIVER_UNAVAILABLE` where smolvm does not run */
+export function placing(platform: NodeJS.Platform = process.platform): Placing {
+  const found = PLACINGS[platform];
+  if (found !== undefined) return found;
+  throw new BottleError('DRIVER_UNAVAILABLE', `smolvm runs on Linux and macOS, not on ${platform}`, {
+    hint: 'use --driver docker',
+  });
+}
+
+/**
+ * The name that a call goes by among the host's processes. It tells whose call it is where no option does.
+ */
+export const callName = (state: string): string => path.join(state, 'smolvm');

@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { execa } from 'execa';
+import { callName } from './platform.ts';
 import { machineDirectory, machinesDirectory } from './state-directory.ts';
 
 export interface HostProcess {
@@ -17,6 +18,8 @@ export type LifeVerb = 'create' | 'start' | 'stop' | 'delete';
 
 const GONE_MS = 5000;
 const POLL_MS = 20;
+/** Of a process that is expected to live for days. */
+const WATCH_MS = 500;
 
 /** What runs the machine of that name, if anything does: also when its record and its folder are gone already. */
 export async function bootProcesses(state: string, name: string): Promise<HostProcess[]> {
@@ -32,9 +35,16 @@ export async function allBootProcesses(state: string): Promise<HostProcess[]> {
 export async function lifeCalls(state: string, name: string): Promise<(HostProcess & { verb: LifeVerb })[]> {
   return (await hostProcesses()).flatMap((each) => {
     const verb = lifeVerb(each.argv);
-    const ours = verb !== undefined && has(each.argv, '--state-dir', state) && has(each.argv, '--name', name);
+    const ours = verb !== undefined && isCallOn(each.argv, state) && has(each.argv, '--name', name);
     return ours ? [{ ...each, verb }] : [];
   });
+}
+
+/** Processes among whose arguments this one follows one that fits. */
+export async function processesWith(fits: RegExp, next: string): Promise<HostProcess[]> {
+  return (await hostProcesses()).filter(({ argv }) =>
+    argv.some((word, index) => word === next && fits.test(argv[index - 1] ?? '')),
+  );
 }
 
 /** @returns whether it was still that process; it is gone then. False as well when it would not go. */
@@ -57,6 +67,18 @@ export async function isGone(one: HostProcess, withinMs: number): Promise<boolea
   return true;
 }
 
+/**
+ * Waits, however long that is, until of one of the groups none is left.
+ * @throws the signal's reason when it aborts before
+ */
+export async function untilOneIsGone(groups: readonly (readonly HostProcess[])[], signal: AbortSignal): Promise<void> {
+  const lives = async (group: readonly HostProcess[]): Promise<boolean> =>
+    (await Promise.all(group.map(isAlive))).some((alive) => alive);
+  while ((await Promise.all(groups.map(lives))).every((alive) => alive)) {
+    await sleep(WATCH_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+}
+
 /** Whether that very process still runs: a pid alone is soon another's. */
 async function isAlive({ pid, started }: HostProcess): Promise<boolean> {
   const now = process.platform === 'linux' ? await fromProc(pid) : (await fromPs([pid]))[0];
@@ -77,6 +99,10 @@ function lifeVerb(argv: readonly string[]): LifeVerb | undefined {
   const verb = argv[at + 1];
   return (at === 1 || at === 2) && verb !== undefined && LIFE_VERBS.includes(verb) ? (verb as LifeVerb) : undefined;
 }
+
+/** Where a script stands in for the program, its own name is the interpreter's. */
+const isCallOn = (argv: readonly string[], state: string): boolean =>
+  argv[0] === callName(state) || has(argv, '--state-dir', state);
 
 const has = (argv: readonly string[], option: string, value: string): boolean =>
   argv.some((word, index) => word === option && argv[index + 1] === value);

@@ -38,7 +38,7 @@ export async function settle(smolvm: Smolvm, name: string, report: Report): Prom
  * Stops a machine that smolvm knows, and what a broken-off start has left of it: its record then says `created`, and its
  * process is found by a stop only.
  * @param graceSeconds for what runs in it; 0 kills at once
- * @throws BottleError `PROVISION_FAILED` when it runs on
+ * @throws BottleError `DRIVER_FAILED` when it runs on
  */
 export async function stopMachine(smolvm: Smolvm, name: string, graceSeconds: number, report: Report): Promise<void> {
   const args = ['--name', name, '--timeout', String(graceSeconds)];
@@ -52,7 +52,7 @@ export async function stopMachine(smolvm: Smolvm, name: string, graceSeconds: nu
 
 /**
  * Removes a machine that smolvm knows, whatever state it is in, and looks that nothing is left of it.
- * @throws BottleError `PROVISION_FAILED` with what smolvm said when its record would not go
+ * @throws BottleError `DRIVER_FAILED` with what smolvm said when its record would not go
  */
 export async function removeMachine(smolvm: Smolvm, name: string, report: Report): Promise<void> {
   let failure: Failure | undefined;

@@ -3,25 +3,20 @@ import { createHash } from 'node:crypto';
 import path from 'node:path';
 import { BottleError } from '../../../core/errors.ts';
 import { type Settings, stateDirectory } from '../../settings.ts';
-
-/**
- * Measured with 1.32.2: with 60 bytes a start fails with `krun_start_enter returned: -22`, from 62 on with a socket path
- * that is over 107 bytes. `create` does not look.
- */
-export const LONGEST_STATE_DIRECTORY = 59;
+import { type Placing, placing } from './platform.ts';
 
 /** In BOTTLE_STATE. */
 export const STATE_FOLDER = 'vm';
 
 /** Where it is to be. @throws BottleError `DRIVER_UNAVAILABLE` when no machine could start from there */
-export function machineStatePath({ state }: Pick<Settings, 'state'>): string {
+export function machineStatePath({ state }: Pick<Settings, 'state'>, { longest }: Placing = placing()): string {
   const directory = path.join(state, STATE_FOLDER);
   const bytes = Buffer.byteLength(directory);
-  if (!path.isAbsolute(directory) || bytes > LONGEST_STATE_DIRECTORY) {
+  if (!path.isAbsolute(directory) || bytes > longest) {
     throw new BottleError(
       'DRIVER_UNAVAILABLE',
-      `no smolvm machine can start from ${directory}: its path has ${bytes} bytes, and ${LONGEST_STATE_DIRECTORY} are the most`,
-      { hint: `set BOTTLE_STATE to a path of at most ${LONGEST_STATE_DIRECTORY - STATE_FOLDER.length - 1} bytes` },
+      `no smolvm machine can start from ${directory}: its path has ${bytes} bytes, and ${longest} are the most`,
+      { hint: `set BOTTLE_STATE to a path of at most ${longest - STATE_FOLDER.length - 1} bytes` },
     );
   }
   return directory;
@@ -34,7 +29,7 @@ export function machineStateDirectory(settings: Pick<Settings, 'state'>): string
 }
 
 /** The directory in which smolvm keeps a folder for each machine. */
-export const machinesDirectory = (state: string): string => path.join(state, '.cache/smolvm/vms');
+export const machinesDirectory = (state: string): string => path.join(state, placing().machines);
 
 /** The folder of one machine: what it is called follows from the machine's name. */
 export function machineDirectory(state: string, name: string): string {

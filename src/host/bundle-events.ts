@@ -1,15 +1,15 @@
-/** A bottle's containers as the Engine tells of them. */
+/** A bundle's container as the Engine tells of it. */
 import readline from 'node:readline';
 import type { Readable } from 'node:stream';
 import { type DockerHost, engine, labelFilter } from './docker.ts';
 
 /**
- * Yields once when subscribed, then at each end or removal of one of the bottle's containers. Ends, without an error,
+ * Yields once when subscribed, then at each end or removal of the bottle's bundle. Ends, without an error,
  * when `signal` aborts or the Engine closes the stream.
  * @throws BottleError `DOCKER_UNREACHABLE`
  */
-export async function* containerEvents(host: DockerHost, id: string, signal: AbortSignal): AsyncGenerator<void> {
-  const filters = { ...labelFilter(host, id), type: ['container' as const], event: ['die', 'destroy'] };
+export async function* bundleEvents(host: DockerHost, id: string, signal: AbortSignal): AsyncGenerator<void> {
+  const filters = { ...labelFilter(host, id, 'bundle'), type: ['container' as const], event: ['die', 'destroy'] };
   const stream = (await engine('follow events', () => host.docker.getEvents({ filters }))) as Readable;
   const stop = (): void => void stream.destroy();
   // Destroyed or broken, it has no more lines; that it broke, the caller sees by its ending.

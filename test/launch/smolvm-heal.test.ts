@@ -1,0 +1,119 @@
+/** What becomes of bottles whose machines are microVMs when those die, or their launch does; with the stand-in for smolvm. */
+import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import process from 'node:process';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { machineName } from '../../src/core/names.ts';
+import type { StatusDocument } from '../../src/core/status.ts';
+import type { Smolvm } from '../../src/host/machine/smolvm/cli.ts';
+import { bootProcesses } from '../../src/host/machine/smolvm/processes.ts';
+import { machineNames } from '../../src/host/machine/smolvm/records.ts';
+import { relays } from '../../src/host/machine/smolvm/relay.ts';
+import { machineDirectory, machineStateDirectory } from '../../src/host/machine/smolvm/state-directory.ts';
+import { type Installation, installation, isReady, root, uniqueId } from '../support/installation.ts';
+import { standIn, standInTrouble } from '../support/smolvm.ts';
+
+const trouble = standInTrouble();
+if (trouble !== undefined) console.error(`left out: the stand-in for smolvm ${trouble}`);
+
+describe.skipIf(trouble !== undefined)('a microVM', () => {
+  let it: Installation;
+  let smolvm: Smolvm;
+
+  beforeAll(async () => {
+    it = await installation();
+    it.env['PATH'] = `${path.dirname(standIn)}${path.delimiter}${it.env['PATH']}`;
+    it.writeAgent('demo', 'driver: smolvm\nskills: [greet]', 'Be kind.');
+    it.writeSkill('greet');
+    smolvm = { program: { path: standIn }, state: machineStateDirectory(it.settings) };
+    await it.startWorker();
+  });
+  afterAll(() => it.dispose());
+
+  async function ready(): Promise<string> {
+    const id = uniqueId('vm');
+    await it.launch(id, { agent: 'demo' });
+    await it.waitFor(id, isReady);
+    return id;
+  }
+
+  async function crash(id: string): Promise<void> {
+    for (const { pid } of await bootProcesses(smolvm.state, machineName(id))) process.kill(pid, 'SIGKILL');
+  }
+
+  async function bottle(...args: string[]): Promise<string> {
+    const { stdout } = await promisify(execFile)(process.execPath, [path.join(root, 'dist/client/main.js'), ...args], {
+      env: it.env,
+    });
+    return stdout;
+  }
+
+  const attempts = ({ steps }: StatusDocument): Record<string, number> =>
+    Object.fromEntries(steps.map((step) => [step.id, step.attempts]));
+
+  /** All that is there of a machine, in words. */
+  async function remains(id: string): Promise<string[]> {
+    const name = machineName(id);
+    return [
+      ...((await machineNames(smolvm)).includes(name) ? ['record'] : []),
+      ...(existsSync(machineDirectory(smolvm.state, name)) ? ['folder'] : []),
+      ...(await bootProcesses(smolvm.state, name)).map(() => 'process'),
+      ...(await relays(it.settings, name)).map(() => 'relay'),
+    ];
+  }
+
+  test('that dies under a ready bottle is booted again, with its files, and nothing else is redone', async () => {
+    const id = await ready();
+    const before = await it.status(id);
+    await bottle('exec', id, '--', 'sh', '-c', 'echo kept > kept');
+    await crash(id);
+    const after = await it.waitFor(id, (status) => isReady(status) && attempts(status)['check'] === 2);
+    expect(attempts(after)).toEqual({ ...attempts(before), 'machine.start': 2, check: 2 });
+    expect(await bottle('exec', id, '--', 'cat', 'kept')).toBe('kept\n');
+    expect(await it.down(id)).toEqual([]);
+    expect(await remains(id)).toEqual([]);
+  });
+
+  test('whose launch was terminated is told by gc --dry-run and removed by gc, and one of an open launch stays', async () => {
+    const [dead, open] = [await ready(), await ready()];
+    await it.client.workflow.getHandle(dead).terminate('test');
+    const objects = [
+      path.join(it.settings.state, 'bottles', dead),
+      `bottle-${dead}`,
+      `bottle-${dead}-bundle`,
+      machineName(dead),
+    ];
+    const found = { removed: false, leftovers: [{ id: dead, objects }] };
+    expect(JSON.parse(await bottle('gc', '--dry-run', '--json'))).toMatchObject(found);
+    expect(await remains(dead)).toEqual(['record', 'folder', 'process']);
+    expect(JSON.parse(await bottle('gc', '--json'))).toMatchObject({ ...found, removed: true });
+    expect(await remains(dead)).toEqual([]);
+    expect(await it.leftovers(dead)).toEqual([]);
+    expect(await remains(open)).toEqual(['record', 'folder', 'process']);
+    expect(await it.down(open)).toEqual([]);
+  });
+
+  test('without a network becomes ready, and its way to the bundle is mended when that dies', async () => {
+    it.writeConfig('network: {link: sockets}\n');
+    try {
+      const id = await ready();
+      const before = await it.status(id);
+      expect(await remains(id)).toEqual(['record', 'folder', 'process', 'relay']);
+      expect(await bottle('exec', id, '--', 'ls', '/sys/class/net')).toBe('lo\n');
+      expect(
+        await bottle('exec', id, '--', 'sh', '-c', 'curl -s -o /dev/null -w "%{http_code}" http://example.org/'),
+      ).toBe('403');
+      for (const { pid } of await relays(it.settings, machineName(id))) process.kill(pid, 'SIGKILL');
+      const after = await it.waitFor(id, (status) => isReady(status) && attempts(status)['check'] === 2);
+      expect(attempts(after)).toEqual({ ...attempts(before), 'machine.start': 2, check: 2 });
+      await crash(id);
+      await it.waitFor(id, (status) => isReady(status) && attempts(status)['check'] === 3);
+      expect(await it.down(id)).toEqual([]);
+      expect(await remains(id)).toEqual([]);
+    } finally {
+      it.writeConfig('');
+    }
+  });
+});
