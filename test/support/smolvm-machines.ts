@@ -59,16 +59,7 @@ export async function smolvmMachines(program: SmolvmProgram, cache?: string): Pr
       await waitUntil(async () => Math.floor(Date.now() / 1000) > second);
       return `${second} ${JSON.stringify(record.labels)}`;
     },
-    remains: async (id) => {
-      const name = machineName(id);
-      const folder = machineDirectory(smolvm.state, name);
-      return [
-        ...((await recordOf(name)) === undefined ? [] : [`record ${name}`]),
-        ...(existsSync(folder) ? [folder] : []),
-        ...(await bootProcesses(smolvm.state, name)).map(({ pid }) => `process ${pid}`),
-        ...(await lifeCalls(smolvm.state, name)).map(({ verb, pid }) => `call ${verb} ${pid}`),
-      ];
-    },
+    remains: (id) => remainsOf(smolvm, id),
     dispose: async () => {
       for (const { name } of await readRecords(smolvm)) await removeMachine(smolvm, name, () => undefined);
       const left = await allBootProcesses(smolvm.state);
@@ -77,6 +68,18 @@ export async function smolvmMachines(program: SmolvmProgram, cache?: string): Pr
       if (left.length > 0) throw new Error(`left behind: ${left.map(({ argv }) => argv.join(' ')).join(', ')}`);
     },
   };
+}
+
+/** All that is there of a bottle's machine, in words; none when it is gone whole. */
+export async function remainsOf(smolvm: Smolvm, id: string): Promise<string[]> {
+  const name = machineName(id);
+  const folder = machineDirectory(smolvm.state, name);
+  return [
+    ...(await readRecords(smolvm)).filter((record) => record.name === name).map(() => `record ${name}`),
+    ...(existsSync(folder) ? [folder] : []),
+    ...(await bootProcesses(smolvm.state, name)).map(({ pid }) => `process ${pid}`),
+    ...(await lifeCalls(smolvm.state, name)).map(({ verb, pid }) => `call ${verb} ${pid}`),
+  ];
 }
 
 const CALL = { timeoutMs: 60_000 };

@@ -2,11 +2,12 @@
 import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connectDocker } from '../../src/host/docker.ts';
 import { LABEL } from '../fixtures/smolvm/containers.ts';
 import { injectionFile } from '../fixtures/smolvm/injection.ts';
-import { end } from '../fixtures/smolvm/process.ts';
+import { end, signal } from '../fixtures/smolvm/process.ts';
 
 /** The stand-in's program, test/fixtures/smolvm. */
 export const standIn: string = fileURLToPath(new URL('../fixtures/smolvm/smolvm', import.meta.url));
@@ -30,15 +31,51 @@ export function smolvmSite(): SmolvmSite {
     directory,
     wish: (state, words) => writeFileSync(injectionFile(state), words),
     processes: () => processesOf(directory),
-    containers: async () => (await containersOf(directory)).map(({ Labels }) => Labels[LABEL.machine] ?? ''),
+    containers: () => guestsOf(directory),
     dispose: async () => {
-      await Promise.all(processesOf(directory).map(({ pid }) => end(pid, 0)));
-      const docker = connectDocker();
-      for (const { Id } of await containersOf(directory))
-        await docker.getContainer(Id).remove({ force: true, v: true });
+      await endMachines(directory);
       rmSync(directory, { recursive: true, force: true, maxRetries: 3 });
     },
   };
+}
+
+/** Ends what runs in or below a state directory, whichever smolvm has begun it, and removes the stand-in's containers. */
+export async function endMachines(directory: string): Promise<void> {
+  await Promise.all(processesOf(directory).map(({ pid }) => end(pid, 0)));
+  const docker = connectDocker();
+  for (const { Id } of await containersOf(directory)) await docker.getContainer(Id).remove({ force: true, v: true });
+}
+
+/** Names of the stand-in's containers for machines of a state directory, or of those below, running or not. */
+export async function guestsOf(directory: string): Promise<string[]> {
+  return (await containersOf(directory)).map(({ Labels }) => Labels[LABEL.machine] ?? '');
+}
+
+export interface CaughtCall {
+  pid: number;
+  /** Lets it go on, if it still is there. */
+  goOn(): void;
+}
+
+/**
+ * Waits for a call of smolvm that is yet to come, and stops it where it stands: most last some milliseconds only, and
+ * this way whoever waits for it can be killed in it.
+ */
+export async function catchCall(state: string, machine: string, verb: string, seconds = 60): Promise<CaughtCall> {
+  const before = new Set(pids());
+  for (const until = Date.now() + seconds * 1000; Date.now() < until; await immediate()) {
+    for (const pid of pids()) {
+      if (before.has(pid) || !isCall(readArgv(pid), state, machine, verb)) continue;
+      signal(pid, 'SIGSTOP');
+      if (isCall(readArgv(pid), state, machine, verb)) return { pid, goOn: () => signal(pid, 'SIGCONT') };
+    }
+  }
+  throw new Error(`no machine ${verb} of ${machine} within ${seconds} s`);
+}
+
+function isCall(argv: readonly string[], state: string, machine: string, verb: string): boolean {
+  const at = argv.indexOf('machine');
+  return at !== -1 && argv[at + 1] === verb && argv.includes(state) && argv.includes(machine);
 }
 
 /** Why the stand-in can have no guests on this host; undefined when it can. */
@@ -62,12 +99,19 @@ function isOnPath(program: string): boolean {
 
 /** By what stands in their command lines, as nobody else has these. */
 function processesOf(directory: string): { pid: number; argv: string[] }[] {
-  return readdirSync('/proc').flatMap((name) => {
-    if (!/^\d+$/.test(name) || Number(name) === process.pid) return [];
-    const argv = readArgv(Number(name));
-    return argv.some((word) => word.startsWith(`${directory}/`)) ? [{ pid: Number(name), argv }] : [];
+  return pids().flatMap((pid) => {
+    if (pid === process.pid) return [];
+    const argv = readArgv(pid);
+    return argv.some((word) => isWithin(word, directory)) ? [{ pid, argv }] : [];
   });
 }
+
+const pids = (): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+
+const isWithin = (file: string, directory: string): boolean => file === directory || file.startsWith(`${directory}/`);
 
 function readArgv(pid: number): string[] {
   try {
@@ -79,5 +123,5 @@ function readArgv(pid: number): string[] {
 
 async function containersOf(directory: string) {
   const all = await connectDocker().listContainers({ all: true, filters: { label: [LABEL.state] } });
-  return all.filter(({ Labels }) => Labels[LABEL.state]?.startsWith(`${directory}/`));
+  return all.filter(({ Labels }) => isWithin(Labels[LABEL.state] ?? '', directory));
 }
