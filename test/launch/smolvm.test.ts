@@ -15,7 +15,7 @@ import type { StatusDocument } from '../../src/core/status.ts';
 import { imageTags } from '../../src/host/images.ts';
 import type { Smolvm } from '../../src/host/machine/smolvm/cli.ts';
 import { kvmTrouble } from '../../src/host/machine/smolvm/failures.ts';
-import { allBootProcesses, bootProcesses } from '../../src/host/machine/smolvm/processes.ts';
+import { allBootProcesses, bootProcesses, type LifeVerb, lifeCalls } from '../../src/host/machine/smolvm/processes.ts';
 import { machineNames } from '../../src/host/machine/smolvm/records.ts';
 import { machineStateDirectory } from '../../src/host/machine/smolvm/state-directory.ts';
 import { obtainSmolvm } from '../../src/host/smolvm-package.ts';
@@ -29,7 +29,7 @@ import {
   uniqueId,
   type WorkerProcess,
 } from '../support/installation.ts';
-import { catchCall, endMachines, guestsOf, standIn, standInTrouble } from '../support/smolvm.ts';
+import { endMachines, guestsOf, standIn, standInTrouble, type Turnstile, turnstile } from '../support/smolvm.ts';
 import { remainsOf } from '../support/smolvm-machines.ts';
 import { startWorld, type World } from '../support/world.ts';
 
@@ -79,6 +79,7 @@ if (kvm !== undefined) console.warn(`no machine is begun with the real smolvm: $
 
 describe.skipIf(kvm !== undefined)('with the real smolvm, whose machines never become ready,', () => {
   const workers: WorkerProcess[] = [];
+  let calls: Turnstile;
   const [held, other, killed, left] = ['held', 'other', 'killed', 'left'].map((name) => uniqueId(`vm-${name}`)) as [
     string,
     string,
@@ -93,6 +94,8 @@ describe.skipIf(kvm !== undefined)('with the real smolvm, whose machines never b
     const system = path.join(it.settings.home, 'empty-system');
     mkdirSync(system);
     it.env['SMOLVM_AGENT_ROOTFS'] = system;
+    calls = turnstile(path.join(it.settings.home, 'turnstile'), program.path);
+    it.env['PATH'] = `${calls.folder}${path.delimiter}${it.env['PATH']}`;
     it.writeBottle('closed', 'allow: [example.com]');
     it.writeAgent('demo', 'bottle: closed', 'Be kind.');
     await startWorker();
@@ -113,11 +116,11 @@ describe.skipIf(kvm !== undefined)('with the real smolvm, whose machines never b
       .map(({ attempt }) => attempt);
 
   /** Kills the worker while smolvm does this for it, and lets that call end under the eyes of the next worker. */
-  async function killWithin(id: string, verb: 'create' | 'stop' | 'delete', act: () => unknown): Promise<void> {
-    const caught = catchCall(smolvm.state, machineName(id), verb);
-    caught.catch(() => undefined);
+  async function killWithin(id: string, verb: LifeVerb, act = (): void => undefined): Promise<void> {
+    calls.arm(verb, machineName(id));
     act();
-    const call = await caught;
+    const call = await calls.caught();
+    expect(await lifeCalls(smolvm.state, machineName(id))).toMatchObject([{ pid: call.pid, verb }]);
     await killWorker();
     await startWorker();
     call.goOn();
@@ -176,7 +179,7 @@ describe.skipIf(kvm !== undefined)('with the real smolvm, whose machines never b
     await killWithin(other, 'stop', () => {
       aborted = bottle(['abort', other]);
     });
-    await killWithin(other, 'delete', () => undefined);
+    await killWithin(other, 'delete');
     expect(await aborted).toMatchObject({ code: 0, stdout: `${other} is gone\n` });
     expect(await remains(other)).toEqual([]);
     expect(await attemptsOf(other, 'machine.stop')).toEqual([2]);
@@ -184,7 +187,7 @@ describe.skipIf(kvm !== undefined)('with the real smolvm, whose machines never b
   });
 
   test('a worker killed in the create of a machine, and its successor while machines boot, are replaced', async () => {
-    await killWithin(killed, 'create', () => Promise.all([killed, left].map((id) => up(id, '--no-wait'))));
+    await killWithin(killed, 'create', () => void Promise.all([killed, left].map((id) => up(id, '--no-wait'))));
     const booting = async (): Promise<number[]> => {
       const found = await Promise.all([killed, left].map((id) => bootProcesses(smolvm.state, machineName(id))));
       return found.map(({ length }) => length);

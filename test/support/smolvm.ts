@@ -1,8 +1,18 @@
 /** A place for smolvm's machines that no other test shares, and what removes all that was made there, also by killed calls. */
-import { accessSync, constants, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
-import { setImmediate as immediate } from 'node:timers/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connectDocker } from '../../src/host/docker.ts';
 import { LABEL } from '../fixtures/smolvm/containers.ts';
@@ -57,26 +67,61 @@ export interface CaughtCall {
   goOn(): void;
 }
 
-/**
- * Waits for a call of smolvm that is yet to come, and stops it where it stands: most last some milliseconds only, and
- * this way whoever waits for it can be killed in it.
- */
-export async function catchCall(state: string, machine: string, verb: string, seconds = 60): Promise<CaughtCall> {
-  const before = new Set(pids());
-  for (const until = Date.now() + seconds * 1000; Date.now() < until; await immediate()) {
-    for (const pid of pids()) {
-      if (before.has(pid) || !isCall(readArgv(pid), state, machine, verb)) continue;
-      signal(pid, 'SIGSTOP');
-      if (isCall(readArgv(pid), state, machine, verb)) return { pid, goOn: () => signal(pid, 'SIGCONT') };
-    }
-  }
-  throw new Error(`no machine ${verb} of ${machine} within ${seconds} s`);
+export interface Turnstile {
+  /** To be first on PATH. */
+  readonly folder: string;
+  /** From now on the next such call on that machine stands still, before it has done anything. */
+  arm(verb: string, machine: string): void;
+  /** Resolves when it stands. */
+  caught(seconds?: number): Promise<CaughtCall>;
 }
 
-function isCall(argv: readonly string[], state: string, machine: string, verb: string): boolean {
-  const at = argv.indexOf('machine');
-  return at !== -1 && argv[at + 1] === verb && argv.includes(state) && argv.includes(machine);
+/**
+ * A script in front of a smolvm program. Most calls last some milliseconds only, in which nobody can be killed for sure;
+ * here one stands still until it is let on, and then is the program itself, in the same process.
+ */
+export function turnstile(folder: string, program: string): Turnstile {
+  const [armed, standing] = ['armed', 'standing'].map((file) => path.join(folder, file)) as [string, string];
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(path.join(folder, 'smolvm'), turnstileScript(armed, standing, program), { mode: 0o755 });
+  return {
+    folder,
+    arm: (verb, machine) => {
+      rmSync(standing, { force: true });
+      writeFileSync(armed, `${verb} ${machine}\n`);
+    },
+    caught: async (seconds = 60) => {
+      for (const until = Date.now() + seconds * 1000; Date.now() < until; await sleep(5)) {
+        const pid = existsSync(standing) ? Number(readFileSync(standing, 'utf8')) : 0;
+        if (pid > 0 && isStopped(pid)) return { pid, goOn: () => signal(pid, 'SIGCONT') };
+      }
+      throw new Error(`no such call within ${seconds} s: ${readFileSync(armed, 'utf8')}`);
+    },
+  };
 }
+
+const turnstileScript = (armed: string, standing: string, program: string): string => `#!/bin/sh
+if [ -e '${armed}' ]; then
+  read -r verb machine <'${armed}'
+  case "$2 $* " in
+  "$verb "*" --name $machine "*)
+    rm '${armed}'
+    echo $$ >'${standing}'
+    kill -STOP $$
+    ;;
+  esac
+fi
+exec '${program}' "$@"
+`;
+
+/** By a signal, and not by anything else yet. */
+const isStopped = (pid: number): boolean => {
+  try {
+    return /\) T /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
 
 /** Why the stand-in can have no guests on this host; undefined when it can. */
 export function standInTrouble(): string | undefined {
