@@ -200,7 +200,7 @@ describe.skipIf(kvm !== undefined)('with the real smolvm, whose machines never b
 
     await startWorker();
     const down = bottle(['down', left]);
-    await it.waitFor(killed, isHeld);
+    await it.waitFor(killed, isHeld, 120);
     expectHeldAtStart(await statusOf(killed), 2);
     expect(await attemptsOf(killed, 'machine.create')).toEqual([2]);
     expect((await machineNames(smolvm)).filter((name) => name === machineName(killed))).toHaveLength(1);
