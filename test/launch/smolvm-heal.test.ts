@@ -1,6 +1,5 @@
 /** What becomes of bottles whose machines are microVMs when those die, or their launch does; with the stand-in for smolvm. */
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
 import { promisify } from 'node:util';
@@ -9,11 +8,11 @@ import { machineName } from '../../src/core/names.ts';
 import type { StatusDocument } from '../../src/core/status.ts';
 import type { Smolvm } from '../../src/host/machine/smolvm/cli.ts';
 import { bootProcesses } from '../../src/host/machine/smolvm/processes.ts';
-import { machineNames } from '../../src/host/machine/smolvm/records.ts';
 import { relays } from '../../src/host/machine/smolvm/relay.ts';
-import { machineDirectory, machineStateDirectory } from '../../src/host/machine/smolvm/state-directory.ts';
+import { machineStateDirectory } from '../../src/host/machine/smolvm/state-directory.ts';
 import { type Installation, installation, isReady, root, uniqueId } from '../support/installation.ts';
-import { standIn, standInTrouble } from '../support/smolvm.ts';
+import { endMachines, standIn, standInTrouble } from '../support/smolvm.ts';
+import { remainsOf } from '../support/smolvm-machines.ts';
 
 const trouble = standInTrouble();
 if (trouble !== undefined) console.error(`left out: the stand-in for smolvm ${trouble}`);
@@ -30,7 +29,10 @@ describe.skipIf(trouble !== undefined)('a microVM', () => {
     smolvm = { program: { path: standIn }, state: machineStateDirectory(it.settings) };
     await it.startWorker();
   });
-  afterAll(() => it.dispose());
+  afterAll(async () => {
+    await endMachines(machineStateDirectory(it.settings));
+    await it.dispose();
+  });
 
   async function ready(): Promise<string> {
     const id = uniqueId('vm');
@@ -53,16 +55,9 @@ describe.skipIf(trouble !== undefined)('a microVM', () => {
   const attempts = ({ steps }: StatusDocument): Record<string, number> =>
     Object.fromEntries(steps.map((step) => [step.id, step.attempts]));
 
-  /** All that is there of a machine, in words. */
-  async function remains(id: string): Promise<string[]> {
-    const name = machineName(id);
-    return [
-      ...((await machineNames(smolvm)).includes(name) ? ['record'] : []),
-      ...(existsSync(machineDirectory(smolvm.state, name)) ? ['folder'] : []),
-      ...(await bootProcesses(smolvm.state, name)).map(() => 'process'),
-      ...(await relays(it.settings, name)).map(() => 'relay'),
-    ];
-  }
+  /** All that is there of a machine, by its kind. */
+  const remains = async (id: string): Promise<string[]> =>
+    (await remainsOf(smolvm, id)).map((each) => (each.startsWith('/') ? 'folder' : (each.split(' ')[0] as string)));
 
   test('that dies under a ready bottle is booted again, with its files, and nothing else is redone', async () => {
     const id = await ready();
@@ -100,7 +95,7 @@ describe.skipIf(trouble !== undefined)('a microVM', () => {
     try {
       const id = await ready();
       const before = await it.status(id);
-      expect(await remains(id)).toEqual(['record', 'folder', 'process', 'relay']);
+      expect(await remains(id)).toEqual(['record', 'folder', 'folder', 'process', 'relay']);
       expect(await bottle('exec', id, '--', 'ls', '/sys/class/net')).toBe('lo\n');
       expect(
         await bottle('exec', id, '--', 'sh', '-c', 'curl -s -o /dev/null -w "%{http_code}" http://example.org/'),

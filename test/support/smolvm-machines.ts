@@ -1,5 +1,6 @@
 /** A place of its own for machines of one smolvm program: an installation that nobody else has, and what is left in it. */
 import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { machineName } from '../../src/core/names.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
@@ -7,6 +8,7 @@ import { callSmolvm, type Smolvm, type SmolvmProgram } from '../../src/host/mach
 import { type SmolvmDriver, type SmolvmHost, smolvmDriver } from '../../src/host/machine/smolvm/machine.ts';
 import { allBootProcesses, bootProcesses, lifeCalls } from '../../src/host/machine/smolvm/processes.ts';
 import { readRecords } from '../../src/host/machine/smolvm/records.ts';
+import { linkDirectory, relays } from '../../src/host/machine/smolvm/relay.ts';
 import { removeMachine } from '../../src/host/machine/smolvm/removal.ts';
 import { machineDirectory, machineStateDirectory } from '../../src/host/machine/smolvm/state-directory.ts';
 import { ensureNetwork } from '../../src/host/network.ts';
@@ -73,12 +75,14 @@ export async function smolvmMachines(program: SmolvmProgram, cache?: string): Pr
 /** All that is there of a bottle's machine, in words; none when it is gone whole. */
 export async function remainsOf(smolvm: Smolvm, id: string): Promise<string[]> {
   const name = machineName(id);
-  const folder = machineDirectory(smolvm.state, name);
+  const installation = { state: path.dirname(smolvm.state) };
+  const folders = [machineDirectory(smolvm.state, name), linkDirectory(installation, name)];
   return [
     ...(await readRecords(smolvm)).filter((record) => record.name === name).map(() => `record ${name}`),
-    ...(existsSync(folder) ? [folder] : []),
+    ...folders.filter((folder) => existsSync(folder)),
     ...(await bootProcesses(smolvm.state, name)).map(({ pid }) => `process ${pid}`),
     ...(await lifeCalls(smolvm.state, name)).map(({ verb, pid }) => `call ${verb} ${pid}`),
+    ...(await relays(installation, name)).map(({ pid }) => `relay ${pid}`),
   ];
 }
 
