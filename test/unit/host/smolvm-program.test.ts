@@ -81,6 +81,8 @@ describe('the state directory', () => {
     expect(mac.longest + `/${mac.machines}/${'h'.repeat(16)}/agent.sock`.length).toBeLessThanOrEqual(101);
     expect(() => machineStatePath({ state: ofBytes(mac.longest) }, mac)).toThrow(/47 are the most/);
     expect(machineStatePath({ state: ofBytes(mac.longest - 3) }, mac)).toHaveLength(47);
+    expect(() => machineStatePath({ state: '/Users/me/my bottles' }, mac)).toThrow(/it has a blank/);
+    expect(machineStatePath({ state: '/home/me/my bottles' }, placing('linux'))).toBe('/home/me/my bottles/vm');
     const smolvm = { program: { path: '/bin/smolvm' }, state: '/s/vm' };
     expect(environmentOf(smolvm, { HOME: '/Users/me' }, false, mac)['HOME']).toBe('/s/vm');
     expect(environmentOf(smolvm, { HOME: '/home/me' }, false, placing('linux'))['HOME']).toBe('/home/me');

@@ -16,6 +16,7 @@ export interface BundleConnections {
 }
 
 const { HTTP2_HEADER_AUTHORITY: AUTHORITY, HTTP2_HEADER_METHOD: METHOD } = http2.constants;
+const BEAT_MS = 15_000;
 const INIT = '/opt/bottle/init.js';
 /** It only carries: none of the daemons' users, and nothing that they may do. */
 const USER = 'nobody';
@@ -75,7 +76,23 @@ async function connect(docker: Dockerode, container: string, address: string): P
   // Each connection on it ends with it, and says so.
   made.on('error', () => undefined);
   made.once('close', end);
+  keepAlive(made);
   return made;
+}
+
+/** A computer that slept may find the other end gone without having been told. */
+function keepAlive(session: http2.ClientHttp2Session): void {
+  let answered = true;
+  const timer = setInterval(() => {
+    if (!answered) session.destroy();
+    if (session.destroyed) return;
+    answered = false;
+    session.ping((error) => {
+      answered = error === null;
+    });
+  }, BEAT_MS);
+  timer.unref();
+  session.once('close', () => clearInterval(timer));
 }
 
 /**

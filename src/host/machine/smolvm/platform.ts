@@ -13,6 +13,8 @@ export interface Placing {
   machines: string;
   /** Bytes of the longest state directory that a machine can start from: the paths of its sockets must fit. */
   longest: number;
+  /** Whether the host tells arguments of processes apart that have blanks in them. */
+  canShowBlanks: boolean;
 }
 
 const PLACINGS: Readonly<Partial<Record<NodeJS.Platform, Placing>>> = {
@@ -23,6 +25,7 @@ const PLACINGS: Readonly<Partial<Record<NodeJS.Platform, Placing>>> = {
     // Measured with 1.32.2: with 60 bytes a start fails with `krun_start_enter returned: -22`, from 62 on with a socket path
     // that is over 107 bytes. `create` does not look.
     longest: 59,
+    canShowBlanks: true,
   },
   // Not run, for want of a Mac: read in smolvm's sources, and in the program for macOS of 1.32.2, which says that
   // `--state-dir` is for Linux only. All its folders follow from HOME there, and a socket's path has 104 bytes.
@@ -31,6 +34,7 @@ const PLACINGS: Readonly<Partial<Record<NodeJS.Platform, Placing>>> = {
     env: (state) => ({ HOME: state }),
     machines: 'Library/Caches/smolvm/vms',
     longest: 47,
+    canShowBlanks: false,
   },
 };
 

@@ -76,7 +76,7 @@ export async function ensureRelay(settings: Pick<Settings, 'state'>, id: string)
   const sockets = BUNDLE_PORTS.map((port) => path.join(directory, String(port)));
   await Promise.all(sockets.map((socket) => rm(socket, { force: true })));
   const args = [PROGRAM, directory, bundleName(id), await readFile(path.join(directory, ADDRESS), 'utf8')];
-  const child = spawn(process.execPath, args, { cwd: '/', detached: true, stdio: 'ignore' });
+  const child = spawn(process.execPath, args, { cwd: '/', env: relayEnvironment(), detached: true, stdio: 'ignore' });
   child.once('error', () => undefined);
   child.unref();
   const end = Date.now() + LISTENS_MS;
@@ -89,6 +89,12 @@ export async function ensureRelay(settings: Pick<Settings, 'state'>, id: string)
     await sleep(POLL_MS);
   }
 }
+
+/** What leads to the Engine, and nothing else of the worker's environment. */
+const relayEnvironment = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => /^(PATH|HOME|SSH_AUTH_SOCK|DOCKER_\w+)$/.test(name)),
+  );
 
 /** Ensures that nobody listens. */
 export async function endRelay(settings: Pick<Settings, 'state'>, machine: string): Promise<void> {

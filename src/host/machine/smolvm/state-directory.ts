@@ -9,7 +9,10 @@ import { type Placing, placing } from './platform.ts';
 export const STATE_FOLDER = 'vm';
 
 /** Where it is to be. @throws BottleError `DRIVER_UNAVAILABLE` when no machine could start from there */
-export function machineStatePath({ state }: Pick<Settings, 'state'>, { longest }: Placing = placing()): string {
+export function machineStatePath(
+  { state }: Pick<Settings, 'state'>,
+  { longest, canShowBlanks }: Placing = placing(),
+): string {
   const directory = path.join(state, STATE_FOLDER);
   const bytes = Buffer.byteLength(directory);
   if (!path.isAbsolute(directory) || bytes > longest) {
@@ -17,6 +20,15 @@ export function machineStatePath({ state }: Pick<Settings, 'state'>, { longest }
       'DRIVER_UNAVAILABLE',
       `no smolvm machine can start from ${directory}: its path has ${bytes} bytes, and ${longest} are the most`,
       { hint: `set BOTTLE_STATE to a path of at most ${longest - STATE_FOLDER.length - 1} bytes` },
+    );
+  }
+  if (!canShowBlanks && /\s/.test(directory)) {
+    throw new BottleError(
+      'DRIVER_UNAVAILABLE',
+      `no smolvm machine could be found again in ${directory}: it has a blank`,
+      {
+        hint: 'set BOTTLE_STATE to a path without blanks: ps does not tell them from what is between arguments',
+      },
     );
   }
   return directory;
