@@ -1,5 +1,6 @@
 import { BottleError } from '../core/errors.ts';
 import type { Plan } from '../core/plan.ts';
+import { smolmachineOf } from '../core/smolmachine.ts';
 import type { PrepareInput, PrepareResult } from '../core/step-io.ts';
 import { removeBottleState, takeAnswers, writeBottleState } from '../host/bottle-state.ts';
 import { ensureCustomImage } from '../host/custom-image.ts';
@@ -31,7 +32,9 @@ export async function assertPossible(host: ActivityHost, plan: Plan): Promise<vo
     const custom = { dockerfile: plan.dockerfile.file, tag: plan.images.guest, base };
     await ensureCustomImage(host.docker, custom, { report: () => undefined });
   }
-  await assertImages(host.docker, Object.values(plan.images));
+  // A packed machine was found when the plan was made, and the Engine knows nothing of it.
+  const tags = Object.values(plan.images).filter((image) => smolmachineOf(image) === undefined);
+  await assertImages(host.docker, tags);
   if (plan.bundle.pipelock.intercept && plan.scanner !== 'pipelock') throw interceptsNothing();
   if (plan.bundle.gitGate !== null) await assertGitleaks();
 }

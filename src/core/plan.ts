@@ -39,7 +39,10 @@ export interface Plan {
   link?: Link | undefined;
   /** Files the plan was made from, on the host; of the bottles, those that are extended first. */
   sources: { agent: string; bottles: string[] };
-  /** Image tags: ours, which `bottle image build` makes, or for the guest one of the person's own. */
+  /**
+   * Image tags: ours, which `bottle image build` makes, or for the guest one of the person's own, or with driver smolvm
+   * their packed machine as smolmachine.ts writes it.
+   */
   images: { guest: string; bundle: string };
   /** The Dockerfile that `images.guest` is made from, on the host, and the digest of its context; null where it is not the person's own. */
   dockerfile: { file: string; digest: string } | null;

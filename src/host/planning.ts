@@ -8,17 +8,21 @@ import { BottleError } from '../core/errors.ts';
 import { innerPlans, modelCredential } from '../core/inner-plans.ts';
 import type { LaunchInput } from '../core/launch-input.ts';
 import { limitsOf, resourcesOf, variables } from '../core/manifest/manifest-plan.ts';
-import { merged } from '../core/manifest/merge.ts';
+import { merged, type Origin, placeText } from '../core/manifest/merge.ts';
 import type { Plan } from '../core/plan.ts';
 import { PROVIDERS } from '../core/providers/providers.ts';
+import { smolmachineImage } from '../core/smolmachine.ts';
+import type { Driver } from '../core/status.ts';
 import { type Config, readConfig } from './config-file.ts';
 import { contextDigest, customImageTag } from './custom-image.ts';
 import { defaultLink } from './default-link.ts';
 import { GUEST_KINDS } from './image-tags.ts';
 import { imageScanner, imageTags } from './images.ts';
 import { type ResolvedManifest, resolveManifest } from './manifest/library.ts';
+import { manifestError } from './manifest/manifest-error.ts';
 import type { Settings } from './settings.ts';
 import { skillFolders, skillsDigest } from './skills.ts';
+import { smolmachineDigest } from './smolmachine.ts';
 
 export interface PlanRequest {
   settings: Settings;
@@ -35,7 +39,7 @@ export interface Planned {
 
 /**
  * The plan for an agent on this host, and its prompt.
- * @throws BottleError `AGENT_NOT_FOUND`, `BOTTLE_FILE_NOT_FOUND`, `MANIFEST_INVALID`
+ * @throws BottleError `AGENT_NOT_FOUND`, `BOTTLE_FILE_NOT_FOUND`, `MANIFEST_INVALID`, `IMAGE_MISSING`
  */
 export async function makePlan(request: PlanRequest): Promise<Planned> {
   const { agent, bottles, cwd } = request.launch;
@@ -44,7 +48,7 @@ export async function makePlan(request: PlanRequest): Promise<Planned> {
   return planFrom(await resolveManifest({ settings: request.settings, agent, bottles, folder: cwd }), config, request);
 }
 
-/** The plan that a manifest makes which was read already. @throws BottleError `MANIFEST_INVALID` */
+/** The plan that a manifest makes which was read already. @throws BottleError `MANIFEST_INVALID`, `IMAGE_MISSING` */
 export async function planFrom(
   manifest: ResolvedManifest,
   config: Config,
@@ -55,15 +59,15 @@ export async function planFrom(
   const provider = PROVIDERS[template];
   const bundle = innerPlans(bottle, expandHome, config.network.ca ?? null);
   const tags = await imageTags();
-  const image = await guestImage(manifest, tags[GUEST_KINDS[template]]);
+  const driver = chosenDriver(manifest, config, launch);
+  const image = await guestImage(manifest, tags[GUEST_KINDS[template]], driver);
   const scanner = await imageScanner();
   const { prompt } = manifest.agent;
   const skills = [...new Set(manifest.agent.manifest.skills ?? [])];
-  const driver = launch.driver ?? bottle.driver ?? config.driver ?? 'docker';
   const plan: Plan = {
     agent: launch.agent,
-    driver,
-    ...(driver === 'docker' ? {} : { link: config.network.link ?? defaultLink(process.platform, env) }),
+    driver: driver.name,
+    ...(driver.name === 'docker' ? {} : { link: config.network.link ?? defaultLink(process.platform, env) }),
     sources: { agent: manifest.agent.file, bottles: manifest.bottles.map(({ file }) => file) },
     images: { guest: image.tag, bundle: tags.bundle },
     dockerfile: image.dockerfile,
@@ -94,6 +98,19 @@ export async function planFrom(
   return { plan, prompt, manifest };
 }
 
+interface ChosenDriver {
+  name: Driver;
+  /** Who chose it, in words. */
+  from: string;
+}
+
+function chosenDriver({ layer }: ResolvedManifest, config: Config, launch: LaunchInput): ChosenDriver {
+  if (launch.driver !== undefined) return { name: launch.driver, from: '--driver' };
+  if (layer.driver !== undefined) return { name: layer.driver.value, from: placeText(layer.driver.origin) };
+  if (config.driver !== undefined) return { name: config.driver, from: 'config.yaml' };
+  return { name: 'docker', from: 'default' };
+}
+
 /**
  * The person's own image, or ours. A path in a manifest is relative to the file it stands in.
  * @param base tag of ours, with the agent's program
@@ -101,6 +118,7 @@ export async function planFrom(
 async function guestImage(
   { layer }: ResolvedManifest,
   base: string,
+  driver: ChosenDriver,
 ): Promise<{ tag: string; dockerfile: Plan['dockerfile'] }> {
   const legacy = layer.provider?.value.dockerfile;
   const chosen =
@@ -109,10 +127,25 @@ async function guestImage(
       ? undefined
       : { value: { dockerfile: legacy }, origin: layer.provider.origin });
   if (chosen === undefined) return { tag: base, dockerfile: null };
-  if (typeof chosen.value === 'string') return { tag: chosen.value, dockerfile: null };
-  const file = path.resolve(path.dirname(chosen.origin.file), expandHome(chosen.value.dockerfile));
+  const { value, origin } = chosen;
+  if (typeof value === 'string') return { tag: value, dockerfile: null };
+  const at = (file: string): string => path.resolve(path.dirname(origin.file), expandHome(file));
+  if ('smolmachine' in value) {
+    if (driver.name !== 'smolvm') throw needsSmolvm(origin, driver);
+    const file = at(value.smolmachine);
+    return { tag: smolmachineImage({ file, digest: await smolmachineDigest(file) }), dockerfile: null };
+  }
+  const file = at(value.dockerfile);
   const digest = await contextDigest(file);
   return { tag: customImageTag(digest, base), dockerfile: { file, digest } };
+}
+
+function needsSmolvm(origin: Origin, { name, from }: ChosenDriver): BottleError {
+  const message = `only driver smolvm makes a machine of it, and the driver is ${name} (${from})`;
+  return manifestError(
+    [{ severity: 'error', ...origin, key: 'image.smolmachine', message }],
+    'write driver: smolvm beside it, or launch with --driver smolvm',
+  );
 }
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);

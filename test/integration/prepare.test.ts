@@ -6,9 +6,11 @@ import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { asActivity } from '../../src/activities/as-activity.ts';
 import { BottleError } from '../../src/core/errors.ts';
+import { smolmachineOf } from '../../src/core/smolmachine.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
 import { findProgram } from '../../src/host/bundle-programs.ts';
 import { imageTags } from '../../src/host/images.ts';
+import { obtainSmolvm } from '../../src/host/smolvm-package.ts';
 import { type ActivitySite, activityEnvironment, activitySite } from '../support/activity-site.ts';
 
 let site: ActivitySite;
@@ -133,6 +135,25 @@ egress:
     } finally {
       await untag();
     }
+  });
+
+  test('of a packed machine finds out that it is not there before anything is made, and asks the Engine for none', async () => {
+    site.write('agents/demo.md', '---\ndriver: smolvm\nimage: {smolmachine: ./guest.smolmachine}\n---\n');
+    const bottle = site.bottle();
+    await expect(prepare(bottle)).rejects.toMatchObject({
+      type: 'IMAGE_MISSING',
+      nonRetryable: true,
+      message: `the packed machine ${path.join(site.settings.home, 'agents/guest.smolmachine')} is not there`,
+      details: [{ hint: expect.stringContaining('smolvm pack create') }],
+    });
+    expect(existsSync(path.join(stateOf(bottle), 'plan.json'))).toBe(false);
+    const file = site.write('agents/guest.smolmachine', 'packed');
+    await obtainSmolvm((line) => console.error(line));
+    const { plan } = await prepare(bottle);
+    expect(smolmachineOf(plan.images.guest)).toMatchObject({ file });
+    // Seen again as something else when it is.
+    site.write('agents/guest.smolmachine', 'packed anew');
+    expect((await prepare(bottle)).plan.images.guest).not.toBe(plan.images.guest);
   });
 
   test('puts no word of the prompt into what a history keeps', async () => {

@@ -1,6 +1,7 @@
 /** `bottle image build` and `bottle image ls`: the images bottles are made from. */
 import process from 'node:process';
 import Table from 'cli-table3';
+import { smolmachineOf } from '../../core/smolmachine.ts';
 import { ensureCustomImage } from '../../host/custom-image.ts';
 import { connectDocker, engine } from '../../host/docker.ts';
 import { GUEST_KINDS, imageTag } from '../../host/image-tags.ts';
@@ -29,7 +30,8 @@ export async function build(
   const { dockerfile, images, provider } = plan;
   const guest = GUEST_KINDS[provider.template];
   await engine('build images', async () => {
-    await ensureImages(docker, { report, force: force && dockerfile === null, kinds: ['base', guest, 'bundle'] });
+    const kinds = ['base', ...(smolmachineOf(images.guest) === undefined ? [guest] : []), 'bundle'] as const;
+    await ensureImages(docker, { report, force: force && dockerfile === null, kinds });
     if (dockerfile === null) return;
     const base = await imageTag(guest);
     await ensureCustomImage(docker, { dockerfile: dockerfile.file, tag: images.guest, base }, { report, force });

@@ -79,7 +79,11 @@ export const bottleSchema = z.strictObject({
     .optional()
     .describe("whether HTTPS to the hosts of `allow` is read and scanned, by a CA of the bottle's own"),
   driver: driver.optional().describe('`docker` (default) or `smolvm`'),
-  image: image.optional().describe('tag of an image, or `{dockerfile: PATH}`: the machine is made from it'),
+  image: image
+    .optional()
+    .describe(
+      'tag of an image, `{dockerfile: PATH}`, or with driver smolvm `{smolmachine: PATH}`: the machine is made from it',
+    ),
   resources: resources.optional().describe('`cpus`, `memoryMiB`, `pids`: limits of the machine (2, 4096, 1024)'),
   limits: limits.optional().describe('`lifetime`, `idle`: when the bottle is stopped by itself'),
 });

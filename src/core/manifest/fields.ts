@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { parseAllowEntry } from '../allow-list.ts';
 import { parseDuration } from '../duration.ts';
 import { SECRET_REF_FORMS, secretRefFrom } from '../secret-ref.ts';
+import { SMOLMACHINE } from '../smolmachine.ts';
 
 /** Stem of an agent or bottle file. */
 export const MANIFEST_NAME = /^[a-z][a-z0-9-]*$/;
@@ -104,13 +105,20 @@ export const credentialHeader = headerName.refine((name) => !NO_CREDENTIAL_HEADE
   error: 'expected a header that can hold a credential',
 });
 
-/** A Docker image that is on the host, or a Dockerfile that makes one. */
+const IMAGE_FORMS = 'expected the tag of an image, {dockerfile: PATH} or {smolmachine: PATH}';
+
+/** A Docker image that is on the host, a Dockerfile that makes one, or (with driver smolvm) a packed machine. */
 export const image = z.union(
   [
-    z.string().regex(/^[a-z0-9][a-zA-Z0-9._/:@-]*$/, 'expected the tag of an image, or {dockerfile: PATH}'),
+    z.string().regex(/^[a-z0-9][a-zA-Z0-9._/:@-]*$/, IMAGE_FORMS),
     z.strictObject({ dockerfile: z.string('expected a path').regex(/^[^\0]+$/, 'expected a path') }),
+    z.strictObject({
+      smolmachine: z
+        .string('expected a path')
+        .regex(/^[^\0]*\.smolmachine$/, `expected the path of a file that ends in ${SMOLMACHINE}`),
+    }),
   ],
-  'expected the tag of an image, or {dockerfile: PATH}',
+  IMAGE_FORMS,
 );
 
 /** Who commits. */

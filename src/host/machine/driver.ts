@@ -9,7 +9,7 @@ export interface MachineSpec {
   network: NetworkFacts;
   /** How it reaches the bundle; by its address where nothing is said. */
   link?: Link | undefined;
-  /** Tag of the guest image. */
+  /** Tag of the guest image; for smolvm also a packed machine, as smolmachine.ts writes it. */
   image: string;
   /** What every process in the machine starts with. No secrets: it can be read from outside. */
   env: Record<string, string>;

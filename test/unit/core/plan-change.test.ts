@@ -130,6 +130,18 @@ describe('on apply', () => {
     expect(change({ ...before, ...other }, { built: ['prepare'] }).refused).toEqual([]);
   });
 
+  test('a packed machine of another content is another image, and one of the same is no change', () => {
+    const packed = (hex: string): Plan => {
+      const guest = `/x/guest.smolmachine@sha256:${hex.repeat(64)}`;
+      return { ...before, driver: 'smolvm', images: { ...before.images, guest } };
+    };
+    const made = change(packed('b'), { plan: packed('a') });
+    expect(made).toMatchObject({ refused: ['machine.create'], keys: ['image'], plan: packed('b') });
+    expect(change(packed('a'), { plan: packed('a') }).changed).toEqual([]);
+    const held = change(packed('b'), { plan: packed('a'), mode: 'retry', built: ['prepare', 'network'] });
+    expect(held).toMatchObject({ changed: ['machine.create'], refused: [] });
+  });
+
   test('what is refused is named with what would have been taken over', () => {
     const made = change({ ...before, env: {}, skillsDigest: 's2' });
     expect(made).toMatchObject({

@@ -1,11 +1,24 @@
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { LaunchInput } from '../../../src/core/launch-input.ts';
 import type { Plan } from '../../../src/core/plan.ts';
+import { smolmachineOf } from '../../../src/core/smolmachine.ts';
 import { expandHome, makePlan } from '../../../src/host/planning.ts';
 import { settings as readSettings, type Settings } from '../../../src/host/settings.ts';
+import { smolmachineDigest } from '../../../src/host/smolmachine.ts';
 
 // The tags need a build, which these tests do without.
 vi.mock('../../../src/host/images.ts', () => ({
@@ -255,6 +268,103 @@ describe('the image', () => {
       code: 'MANIFEST_INVALID',
       message: `${path.join(settings.home, 'agents/gone')}: there is no such Dockerfile`,
     });
+  });
+});
+
+describe('a packed machine', () => {
+  const digestOf = (text: string): string => `sha256:${createHash('sha256').update(text).digest('hex')}`;
+
+  test('is found from the file that names it, and known by its content; the Engine is to have no image of it', async () => {
+    const file = write('bottles/packs/guest.smolmachine', 'one');
+    write('bottles/base.md', '---\ndriver: smolvm\nimage: {smolmachine: ./packs/guest.smolmachine}\n---\n');
+    write('bottles/dev.md', '---\nextends: base\n---\n');
+    write('agents/demo.md', '---\nbottle: dev\n---\n');
+    const made = await plan();
+    expect(made).toMatchObject({ driver: 'smolvm', dockerfile: null });
+    expect(made.images).toEqual({ guest: `${file}@${digestOf('one')}`, bundle: 'bundle:1' });
+    expect(smolmachineOf(made.images.guest)).toEqual({ file, digest: digestOf('one') });
+    write('bottles/packs/guest.smolmachine', 'two');
+    expect((await plan()).images.guest).toBe(`${file}@${digestOf('two')}`);
+  });
+
+  test('may lie in the home folder, and be a link', async () => {
+    const there = write('elsewhere.smolmachine', 'x');
+    vi.stubEnv('HOME', settings.home);
+    symlinkSync(there, path.join(settings.home, 'guest.smolmachine'));
+    write('agents/demo.md', '---\ndriver: smolvm\nimage: {smolmachine: ~/guest.smolmachine}\n---\n');
+    const { guest } = (await plan()).images;
+    vi.unstubAllEnvs();
+    expect(smolmachineOf(guest)).toEqual({
+      file: path.join(settings.home, 'guest.smolmachine'),
+      digest: digestOf('x'),
+    });
+  });
+
+  test('that was long there is read once, and again when as much was written over it and its time set back', async () => {
+    const file = write('guest.smolmachine', 'one');
+    truncateSync(file, 256 * 1024 ** 2);
+    vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 3_600_000);
+    const timed = async (): Promise<[digest: string, ms: number]> => {
+      const before = performance.now();
+      return [await smolmachineDigest(file), performance.now() - before];
+    };
+    const [[first, readMs], [again, knownMs]] = [await timed(), await timed()];
+    expect(again).toBe(first);
+    expect(knownMs).toBeLessThan(readMs / 3);
+    const { atime, mtime } = statSync(file);
+    writeFileSync(file, 'two', { flag: 'r+' });
+    utimesSync(file, atime, mtime);
+    expect((await timed())[0]).not.toBe(first);
+    vi.restoreAllMocks();
+  });
+
+  test('that was just written is never taken for what it was before', async () => {
+    const file = write('guest.smolmachine', '');
+    for (let round = 0; round < 50; round++) {
+      writeFileSync(file, String(round).padStart(9));
+      expect(await smolmachineDigest(file)).toBe(digestOf(String(round).padStart(9)));
+    }
+  });
+
+  test.each([
+    ['nothing was said', '', '', 'docker (default)'],
+    ['config.yaml says so', '', 'driver: docker\n', 'docker (config.yaml)'],
+    ['the bottle says so', 'driver: docker\n', 'driver: smolvm\n', 'docker (HOME/bottles/dev.md:2)'],
+  ])('is refused with driver docker where %s', async (_why, line, config, driver) => {
+    write('config.yaml', config);
+    write('bottles/guest.smolmachine', 'x');
+    write('bottles/dev.md', `---\n${line}image: {smolmachine: guest.smolmachine}\n---\n`);
+    write('agents/demo.md', '---\nbottle: dev\n---\n');
+    const place = `${path.join(settings.home, 'bottles/dev.md')}:${line === '' ? 2 : 3}:1`;
+    await expect(plan()).rejects.toMatchObject({
+      code: 'MANIFEST_INVALID',
+      message: `${place}: image.smolmachine: only driver smolvm makes a machine of it, and the driver is ${driver.replace('HOME', settings.home)}`,
+      hint: 'write driver: smolvm beside it, or launch with --driver smolvm',
+    });
+    expect((await plan({ driver: 'smolvm' })).driver).toBe('smolvm');
+  });
+
+  test('is refused where the command line asks for docker, whatever the manifest says', async () => {
+    write('agents/guest.smolmachine', 'x');
+    write('agents/demo.md', '---\ndriver: smolvm\nimage: {smolmachine: guest.smolmachine}\n---\n');
+    await expect(plan({ driver: 'docker' })).rejects.toMatchObject({
+      code: 'MANIFEST_INVALID',
+      message: expect.stringContaining('demo.md:3:1: image.smolmachine: only driver smolvm'),
+    });
+    expect((await plan()).driver).toBe('smolvm');
+  });
+
+  test('that is not there, or no file, is an error that names it', async () => {
+    write('agents/demo.md', '---\ndriver: smolvm\nimage: {smolmachine: gone.smolmachine}\n---\n');
+    const file = path.join(settings.home, 'agents/gone.smolmachine');
+    const failure = (what: string) => ({
+      code: 'IMAGE_MISSING',
+      message: `the packed machine ${file} ${what}`,
+      hint: expect.stringContaining('smolvm pack create'),
+    });
+    await expect(plan()).rejects.toMatchObject(failure('is not there'));
+    mkdirSync(file);
+    await expect(plan()).rejects.toMatchObject(failure('is not a file'));
   });
 });
 

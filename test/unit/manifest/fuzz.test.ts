@@ -458,7 +458,11 @@ describe('layers', () => {
   const machine = {
     env: named(text, ...variableNames),
     driver: fc.constantFrom('docker', 'smolvm'),
-    image: fc.oneof(fc.constant('a:1'), fc.constant({ dockerfile: 'D' })),
+    image: fc.oneof(
+      fc.constant('a:1'),
+      fc.constant({ dockerfile: 'D' }),
+      fc.constant({ smolmachine: 'g.smolmachine' }),
+    ),
     resources: some({ cpus: fc.constant(1), memoryMiB: fc.constant(512), pids: fc.constant(64) }),
   };
   const user = some({ name: fc.constant('n'), email: fc.constant('e') });

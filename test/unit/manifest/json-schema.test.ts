@@ -43,6 +43,7 @@ describe('what an editor takes for right and wrong', () => {
     ['agent', { bottle: 'dev', skills: ['x'], env: { A: 'x', B: 1, C: true }, model: ['left', 'as it is'] }],
     ['agent', { image: 'mine:1', resources: { cpus: 0.5 }, 'git-gate': { user: { name: 'x' } } }],
     ['bottle', { extends: 'a', image: { dockerfile: 'x' } }],
+    ['bottle', { driver: 'smolvm', image: { smolmachine: './x.smolmachine' } }],
     ['bottle', { extends: ['a', 'b'], agent_provider: { auth_token: 'A' } }],
     ['bottle', { agent_provider: { auth_token: { env: 'A' } }, limits: { idle: '5m' } }],
     [

@@ -44,7 +44,7 @@ export const bottle: fc.Arbitrary<BottleManifest> = fc
     allow: maybe(fc.array(fc.constantFrom('a.test', 'b.test', 'c.test'), { maxLength: 3 })),
     intercept: maybe(fc.boolean()),
     driver: maybe(fc.constantFrom('docker', 'smolvm')),
-    image: maybe(fc.constantFrom('i:1', { dockerfile: 'D' })),
+    image: maybe(fc.constantFrom('i:1', { dockerfile: 'D' }, { smolmachine: 'g.smolmachine' })),
     resources: maybe(fc.record({ cpus: maybe(fc.integer({ min: 1, max: 3 })), pids: maybe(fc.constant(64)) })),
     limits: maybe(fc.record({ lifetime: maybe(fc.constantFrom('1h', '2h')), idle: maybe(fc.constant('5m')) })),
   })

@@ -354,8 +354,10 @@ describe('agents of a repository', () => {
       'work/.bottle/agents/demo.md:6:3: env.C: belongs in a bottle file of BOTTLE_HOME: this file came with a repository',
       'work/.bottle/agents/demo.md:7:3: env.D: belongs in a bottle file of BOTTLE_HOME: this file came with a repository',
     ]);
-    theirs('image: python:3');
-    expect(await said({ folder })).toHaveLength(1);
+    for (const image of ['python:3', '{smolmachine: /x.smolmachine}']) {
+      theirs(`driver: smolvm\nimage: ${image}`);
+      expect(await said({ folder })).toEqual([expect.stringContaining('demo.md:3:1: image: belongs in an agent or')]);
+    }
     // The same is right for whoever owns the host.
     agent('image: {dockerfile: x}\nenv: {B: "${AWS_SECRET}"}');
     expect(await said({ folder })).toEqual([]);

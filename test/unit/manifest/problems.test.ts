@@ -84,7 +84,7 @@ describe('an unknown key', () => {
       { egress: { routes: [{ host: 'x.test', match: [] }] } },
       'egress.routes[0].match: unknown key; did you mean matches?',
     ],
-    ['bottle', { image: { dockerfile: 'x', args: {} } }, 'image.args: unknown key (known: dockerfile)'],
+    ['bottle', { image: { dockerfile: 'x', args: {} } }, 'image.args: unknown key (known: dockerfile, smolmachine)'],
     ['config', { network: { dns: 'x' } }, 'network.dns: unknown key (known: pool, uplink, link, ca)'],
     ['config', { drivers: 'docker' }, 'drivers: unknown key; did you mean driver?'],
   ] as [ManifestKind, object, string][])('of %s: %j', (kind, value, words) => {
@@ -185,7 +185,7 @@ test.each([
   ['agent', ['git-gate'], ['user']],
   ['bottle', ['git-gate', 'repos', 'app', 'key'], ['provider', 'path', 'token_ref', 'user']],
   ['bottle', ['egress', 'routes', 3, 'matches', 0], ['methods', 'paths', 'headers']],
-  ['bottle', ['image'], ['dockerfile']],
+  ['bottle', ['image'], ['dockerfile', 'smolmachine']],
   ['bottle', ['env'], []],
   ['bottle', ['no', 'such', 'place'], []],
   ['config', ['temporal'], ['ui']],

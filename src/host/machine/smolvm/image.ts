@@ -2,16 +2,18 @@
  * What a machine is made from: the guest image as `docker save` writes it, kept once for all bottles, or a `.smolmachine`
  * that a person made.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream, createWriteStream, existsSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { createWriteStream, existsSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type Dockerode from 'dockerode';
 import { BottleError } from '../../../core/errors.ts';
+import { type Smolmachine, smolmachineOf } from '../../../core/smolmachine.ts';
 import { engine, statusOf } from '../../docker.ts';
 import { withLock } from '../../file-lock.ts';
 import type { Settings } from '../../settings.ts';
+import { smolmachineDigest } from '../../smolmachine.ts';
 
 export interface ImageSource {
   option: '--image' | '--from';
@@ -22,11 +24,10 @@ export interface ImageSource {
 }
 
 const FOLDER = 'vm-images';
-const PACK = '.smolmachine';
 const PARTIAL = '.partial';
 
 /**
- * @param image tag of an image on the Engine, or absolute path of a `.smolmachine`
+ * @param image tag of an image on the Engine, or a `.smolmachine` as smolmachine.ts writes it
  * @param signal breaks the making of the file off
  * @throws BottleError `IMAGE_MISSING`, `DOCKER_ERROR`, `DOCKER_UNREACHABLE`; the signal's reason
  */
@@ -35,12 +36,25 @@ export async function imageSource(
   image: string,
   signal?: AbortSignal,
 ): Promise<ImageSource> {
-  if (path.isAbsolute(image) && image.endsWith(PACK)) {
-    if (!existsSync(image)) throw new BottleError('IMAGE_MISSING', `there is no ${image}`);
-    return { option: '--from', id: await digestOf(image), file: async () => image };
-  }
+  const packed = smolmachineOf(image);
+  if (packed !== undefined) return packedSource(packed);
   const id = await imageId(docker, image);
   return { option: '--image', id, file: () => ensureArchive(docker, settings, image, id, signal) };
+}
+
+/** A machine that was made from what the plan means is that one, whatever has become of the file since. */
+async function packedSource({ file, digest }: Smolmachine): Promise<ImageSource> {
+  const wanted = digest ?? (await smolmachineDigest(file));
+  return {
+    option: '--from',
+    id: wanted,
+    file: async () => {
+      if ((await smolmachineDigest(file)) === wanted) return file;
+      throw new BottleError('IMAGE_MISSING', `the packed machine ${file} is another than when the launch was planned`, {
+        hint: 'put the old one back; or bottle retry, which takes the new one where no machine was made from the old',
+      });
+    },
+  };
 }
 
 /**
@@ -99,10 +113,4 @@ async function imageId(docker: Dockerode, tag: string): Promise<string> {
       throw new BottleError('IMAGE_MISSING', `the image ${tag} is not on this host`, { hint: 'bottle image build' });
     }
   });
-}
-
-async function digestOf(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
-  return `sha256:${hash.digest('hex')}`;
 }
