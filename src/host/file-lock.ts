@@ -1,6 +1,6 @@
 /**
- * An exclusive lock between processes that the operating system releases when its holder dies, however it dies:
- * the write lock of an empty SQLite database. (A file that merely exists would outlive a `kill -9`.)
+ * A lock between processes that the operating system releases when its holder dies, however it dies:
+ * the lock of an empty SQLite database. (A file that merely exists would outlive a `kill -9`.)
  */
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
@@ -13,12 +13,18 @@ export interface FileLock {
   release(): void;
 }
 
+/** `alone`: while nobody else holds it in any way; `shared`: beside others who share it. */
+export type LockKind = 'alone' | 'shared';
+
+/** A transaction that has read holds SQLite's shared lock until its end. */
+const TAKE: Record<LockKind, string> = { alone: 'BEGIN EXCLUSIVE', shared: 'BEGIN; SELECT 1 FROM sqlite_schema' };
+
 /** Takes the lock on `file` (made if missing), or gives null when another holder has it. */
-export function tryLock(file: string): FileLock | null {
+export function tryLock(file: string, kind: LockKind = 'alone'): FileLock | null {
   makePrivate(file);
   const database = new DatabaseSync(file, { timeout: 0 });
   try {
-    database.exec('BEGIN EXCLUSIVE');
+    database.exec(TAKE[kind]);
   } catch (error) {
     database.close();
     if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return null;
@@ -39,12 +45,20 @@ function makePrivate(file: string): void {
   }
 }
 
+/** Takes the lock as soon as it is free; null when that is not within the time. */
+export async function lockWithin(file: string, withinMs: number, kind: LockKind = 'alone'): Promise<FileLock | null> {
+  for (const end = Date.now() + withinMs; ; await sleep(POLL_MS)) {
+    const lock = tryLock(file, kind);
+    if (lock !== null || Date.now() >= end) return lock;
+  }
+}
+
 /** Runs `act` while holding the lock on `file`; waits for it as long as another holder needs. */
-export async function withLock<T>(file: string, act: () => Promise<T>): Promise<T> {
-  let lock = tryLock(file);
+export async function withLock<T>(file: string, act: () => Promise<T>, kind: LockKind = 'alone'): Promise<T> {
+  let lock = tryLock(file, kind);
   while (lock === null) {
     await sleep(POLL_MS);
-    lock = tryLock(file);
+    lock = tryLock(file, kind);
   }
   try {
     return await act();

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { serverArguments, serverStatus, startServer, stopServer } from '../../../src/host/embedded-server.ts';
-import { tryLock, withLock } from '../../../src/host/file-lock.ts';
+import { lockWithin, tryLock, withLock } from '../../../src/host/file-lock.ts';
 import { portOwner } from '../../../src/host/port-owner.ts';
 import { commandLine, readLivePid, stopByPidFile, writePidFile } from '../../../src/host/process-file.ts';
 import { settings } from '../../../src/host/settings.ts';
@@ -139,6 +139,40 @@ describe('a file lock', () => {
     );
     expect(other.firstLine).toBe('true');
     lock?.release();
+  });
+
+  it('is shared by those who share it, and by nobody with one who is alone', async () => {
+    const file = path.join(root, 'lock');
+    const shared = [tryLock(file, 'shared'), tryLock(file, 'shared')];
+    expect(shared).not.toContain(null);
+    expect(tryLock(file)).toBeNull();
+    shared[0]?.release();
+    expect(tryLock(file)).toBeNull();
+    expect(await lockWithin(file, 60)).toBeNull();
+    const waited = lockWithin(file, 5000);
+    setTimeout(() => shared[1]?.release(), 50);
+    const alone = await waited;
+    expect(alone).not.toBeNull();
+    expect(tryLock(file, 'shared')).toBeNull();
+    alone?.release();
+  });
+
+  it('that is shared keeps another process from being alone, until its holder is killed', async () => {
+    const file = path.join(root, 'lock');
+    const module = new URL('../../../src/host/file-lock.ts', import.meta.url).href;
+    const holder = await start(
+      'holder',
+      `const { tryLock } = await import('${module}'); globalThis.lock = tryLock('${file}', 'shared')`,
+    );
+    const beside = tryLock(file, 'shared');
+    expect(beside).not.toBeNull();
+    beside?.release();
+    expect(tryLock(file)).toBeNull();
+    holder.kill('SIGKILL');
+    await once(holder, 'exit');
+    const alone = tryLock(file);
+    expect(alone).not.toBeNull();
+    alone?.release();
   });
 
   it('is free again when its holder is killed', async () => {
