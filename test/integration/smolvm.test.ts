@@ -5,14 +5,12 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import process from 'node:process';
-import { PassThrough, Readable } from 'node:stream';
+import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { LABEL, machineName } from '../../src/core/names.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
-import { followLog } from '../../src/host/image-progress.ts';
 import type { MachineSpec } from '../../src/host/machine/driver.ts';
 import { tryToBoot } from '../../src/host/machine/smolvm/boot-trial.ts';
 import { callSmolvm } from '../../src/host/machine/smolvm/cli.ts';
@@ -27,6 +25,7 @@ import { injectionFile } from '../fixtures/smolvm/injection.ts';
 import { sh } from '../support/docker-site.ts';
 import { standIn, standInTrouble } from '../support/smolvm.ts';
 import { type SmolvmMachines, smolvmMachines } from '../support/smolvm-machines.ts';
+import { importTiny } from '../support/tiny-image.ts';
 
 const CALLER = fileURLToPath(new URL('../fixtures/smolvm-caller.ts', import.meta.url));
 const CALL = { timeoutMs: 60_000 };
@@ -115,7 +114,7 @@ describe('the real smolvm', () => {
     cache = mkdtempSync('/tmp/bottle-cache-');
     machines = await smolvmMachines(real, cache);
     image = `bottle-test-${randomUUID()}:tiny`;
-    await importTiny(machines, image);
+    await importTiny(machines.site.docker, image);
   });
   afterAll(async () => {
     await machines.site.docker.getImage(image).remove({ force: true });
@@ -194,10 +193,10 @@ describe('the real smolvm', () => {
       writeFileSync(path.join(cache, 'vm-images/half.partial'), 'half');
       const place = { docker: machines.site.docker, settings: { cache } };
       const sources = await Promise.all(Array.from({ length: 4 }, () => imageSource(place, image)));
-      const files = new Set(await Promise.all(sources.map((source) => source.file())));
+      const files = new Set(await Promise.all(sources.map((source) => source.use(async (file) => file))));
       expect(files.size).toBe(1);
       const [file = ''] = files;
-      expect(readdirSync(path.dirname(file)).sort()).toEqual([path.basename(file), 'lock'].sort());
+      expect(readdirSync(path.dirname(file)).sort()).toEqual([path.basename(file), 'in-use.lock', 'lock'].sort());
       expect(statSync(file).mode & 0o777).toBe(0o600);
     } finally {
       rmSync(cache, { recursive: true, force: true });
@@ -210,7 +209,7 @@ describe('the real smolvm', () => {
     const images: unknown[] = [];
     try {
       for (let round = 0; round < 2; round++) {
-        await importTiny(machines, tag);
+        await importTiny(machines.site.docker, tag);
         await machines.driver.create(bottle, { ...spec, image: tag });
         images.push((await told(id))['image']);
       }
@@ -494,11 +493,3 @@ describe('the real smolvm', () => {
     return worker;
   }
 });
-
-async function importTiny({ site }: SmolvmMachines, tag: string): Promise<void> {
-  const archive = pack();
-  archive.entry({ name: 'made-for' }, randomUUID());
-  archive.finalize();
-  const [repo, version] = tag.split(':');
-  await followLog(site.docker, await site.docker.importImage(Readable.from(archive), { repo, tag: version }));
-}

@@ -19,12 +19,34 @@ export interface ImageSource {
   option: '--image' | '--from';
   /** Changes with what is in it. */
   id: string;
-  /** Where the file is; makes it if need be. */
-  file(): Promise<string>;
+  /**
+   * Gives the file, made if need be, to `act`, and keeps it from being pruned until that is done.
+   * @param made runs when it has just been made
+   */
+  use<T>(act: (file: string) => Promise<T>, made?: () => Promise<void>): Promise<T>;
 }
 
-const FOLDER = 'vm-images';
-const PARTIAL = '.partial';
+type Cache = Pick<Settings, 'cache'>;
+
+/** Ends the name of a file that is being written. */
+export const PARTIAL = '.partial';
+
+/** Where the archives are, for all installations with that cache. */
+export const archiveFolder = ({ cache }: Cache): string => path.join(cache, 'vm-images');
+
+/** Held by whoever writes into the folder. */
+export const writeLock = (settings: Cache): string => path.join(archiveFolder(settings), 'lock');
+
+/** Shared by those who have a machine made from an archive; held alone by whoever removes archives. */
+export const inUseLock = (settings: Cache): string => path.join(archiveFolder(settings), 'in-use.lock');
+
+const archiveName = (id: string): string => `${id.replace(/^sha256:/, '')}.tar`;
+
+/** The image that an archive is of; undefined for other files of the folder. */
+export function archivedImage(name: string): string | undefined {
+  const [, hex] = /^([0-9a-f]{64})\.tar$/.exec(name) ?? [];
+  return hex === undefined ? undefined : `sha256:${hex}`;
+}
 
 /**
  * @param image tag of an image on the Engine, or a `.smolmachine` as smolmachine.ts writes it
@@ -32,14 +54,26 @@ const PARTIAL = '.partial';
  * @throws BottleError `IMAGE_MISSING`, `DOCKER_ERROR`, `DOCKER_UNREACHABLE`; the signal's reason
  */
 export async function imageSource(
-  { docker, settings }: { docker: Dockerode; settings: Pick<Settings, 'cache'> },
+  { docker, settings }: { docker: Dockerode; settings: Cache },
   image: string,
   signal?: AbortSignal,
 ): Promise<ImageSource> {
   const packed = smolmachineOf(image);
   if (packed !== undefined) return packedSource(packed);
   const id = await imageId(docker, image);
-  return { option: '--image', id, file: () => ensureArchive(docker, settings, image, id, signal) };
+  return {
+    option: '--image',
+    id,
+    use: async (act, made) => {
+      for (;;) {
+        const file = await ensureArchive(docker, settings, image, id, made, signal);
+        const use = async () => (existsSync(file) ? { result: await act(file) } : undefined);
+        const used = await withLock(inUseLock(settings), use, 'shared');
+        // Pruned before the lock was ours, so the Engine has lost the image; if it has it again, there is another archive.
+        if (used !== undefined) return used.result;
+      }
+    },
+  };
 }
 
 /** A machine that was made from what the plan means is that one, whatever has become of the file since. */
@@ -48,8 +82,8 @@ async function packedSource({ file, digest }: Smolmachine): Promise<ImageSource>
   return {
     option: '--from',
     id: wanted,
-    file: async () => {
-      if ((await smolmachineDigest(file)) === wanted) return file;
+    use: async (act) => {
+      if ((await smolmachineDigest(file)) === wanted) return act(file);
       throw new BottleError('IMAGE_MISSING', `the packed machine ${file} is another than when the launch was planned`, {
         hint: 'put the old one back; or bottle retry, which takes the new one where no machine was made from the old',
       });
@@ -63,16 +97,17 @@ async function packedSource({ file, digest }: Smolmachine): Promise<ImageSource>
  */
 async function ensureArchive(
   docker: Dockerode,
-  { cache }: Pick<Settings, 'cache'>,
+  settings: Cache,
   tag: string,
   id: string,
+  made: (() => Promise<void>) | undefined,
   signal: AbortSignal | undefined,
 ): Promise<string> {
-  const folder = path.join(cache, FOLDER);
-  const file = path.join(folder, `${id.replace(/^sha256:/, '')}.tar`);
+  const folder = archiveFolder(settings);
+  const file = path.join(folder, archiveName(id));
   if (existsSync(file)) return file;
   await mkdir(folder, { recursive: true });
-  return withLock(path.join(folder, 'lock'), async () => {
+  return withLock(writeLock(settings), async () => {
     if (existsSync(file)) return file;
     await removePartial(folder);
     const partial = path.join(folder, `${randomUUID()}${PARTIAL}`);
@@ -86,6 +121,7 @@ async function ensureArchive(
     } finally {
       await rm(partial, { force: true });
     }
+    await made?.();
     return file;
   });
 }

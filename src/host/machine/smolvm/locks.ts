@@ -14,6 +14,10 @@ const POLL_MS = 25;
 export const machineLock = (settings: Pick<Settings, 'state'>, name: string): string =>
   path.join(stateDirectory(settings, FOLDER), `${name}.lock`);
 
+/** Shared by every create, whose record comes after the archive it needs; held alone by whoever removes archives. */
+export const createsLock = (settings: Pick<Settings, 'state'>): string =>
+  path.join(stateDirectory(settings, FOLDER), 'creates.lock');
+
 /** Many boots at once starve each other until smolvm's 30 s are over. */
 export const startSlots = (settings: Pick<Settings, 'state'>, count: number): string[] =>
   Array.from({ length: count }, (_, index) => path.join(stateDirectory(settings, FOLDER), `start-${index}.slot`));

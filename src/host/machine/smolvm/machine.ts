@@ -7,17 +7,19 @@ import { BottleError } from '../../../core/errors.ts';
 import { isBottleId, LABEL, machineName } from '../../../core/names.ts';
 import type { BottleRef } from '../../../core/step-io.ts';
 import { assertOurs, type DockerHost, isWanted, objectLabels } from '../../docker.ts';
+import { withLock } from '../../file-lock.ts';
 import type { Settings } from '../../settings.ts';
 import { archiveOf } from '../archive.ts';
 import type { MachineDriver, MachineSpec } from '../driver.ts';
 import { unpack } from '../unpack.ts';
-import { callSmolvm, type Failure, type Smolvm, type SmolvmProgram } from './cli.ts';
+import { type Answer, callSmolvm, type Failure, type Smolvm, type SmolvmProgram } from './cli.ts';
 import { smolvmExec } from './exec.ts';
 import { programFailed, startFailed } from './failures.ts';
 import { type ImageSource, imageSource } from './image.ts';
-import { bootedFile, machineLock, startSlots, withOneOf } from './locks.ts';
+import { bootedFile, createsLock, machineLock, startSlots, withOneOf } from './locks.ts';
 import { placing } from './platform.ts';
 import { bootProcesses, untilOneIsGone } from './processes.ts';
+import { hasItsArchive, pruneArchives } from './prune.ts';
 import { isStartable, type MachineRecord, readRecord, readRecords, statusOf } from './records.ts';
 import {
   endRelay,
@@ -146,11 +148,18 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     const ensure = async (name: string): Promise<void> => {
       const found = await readRecord(vm, name);
       if (found !== undefined) assertOurs(host, 'machine', name, found.labels);
-      if (found !== undefined && isWanted(found.labels, labels) && isStartable(found)) return;
+      if (found !== undefined && isWanted(found.labels, labels) && isStartable(found) && hasItsArchive(vm, found))
+        return;
       await remove(vm, name, found !== undefined);
       if (spec.link === 'sockets') makeLink(settings, name, spec.network.bundleIp);
-      const args = createArgs(name, spec, source.option, await source.file(), labels, linkDirectory(settings, name));
-      const { failure } = await callSmolvm(vm, ['machine', 'create'], args, { timeoutMs: CREATE_MS, signal });
+      const make = async (file: string): Promise<Answer> => {
+        const args = createArgs(name, spec, source.option, file, labels, linkDirectory(settings, name));
+        return callSmolvm(vm, ['machine', 'create'], args, { timeoutMs: CREATE_MS, signal });
+      };
+      const { failure } = await source.use(
+        (file) => withLock(createsLock(settings), () => make(file), 'shared'),
+        () => prune(vm),
+      );
       if (failure !== undefined) throw programFailed(`create the machine ${name}`, failure);
     };
     await alone(vm, bottle.id, ensure, signal);
@@ -160,6 +169,13 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     await (isKnown ? removeMachine : removeRemains)(vm, name, report);
     await removeLink(settings, name);
   }
+
+  /** A new archive comes when images have been built anew, so others may be needed no more. */
+  const prune = (vm: Smolvm): Promise<void> =>
+    pruneArchives({ docker: host.docker, settings, smolvm: vm }, 0).then(
+      () => undefined,
+      (error: Error) => report(`archives of images were not pruned: ${error.message}`),
+    );
 
   /** A start that has failed leaves its process behind where smolvm was killed, and only a stop finds that. */
   async function start(vm: Smolvm, name: string, signal: AbortSignal | undefined): Promise<void> {
@@ -260,7 +276,7 @@ function madeFrom({ network, link, env, resources }: MachineSpec, { option, id }
 }
 
 /**
- * @param file what {@link ImageSource.file} gave for `option`
+ * @param file what {@link ImageSource.use} gave for `option`
  * @param directory for the sockets of a machine that is linked by them
  */
 export function createArgs(

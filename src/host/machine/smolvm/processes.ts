@@ -31,11 +31,12 @@ export async function allBootProcesses(state: string): Promise<HostProcess[]> {
   return (await hostProcesses()).filter((each) => bootsFrom(each, machinesDirectory(state)));
 }
 
-/** Calls of the program that change the machine of that name. */
-export async function lifeCalls(state: string, name: string): Promise<(HostProcess & { verb: LifeVerb })[]> {
+/** Calls of the program that change the machine of that name, or without a name any of that state directory. */
+export async function lifeCalls(state: string, name?: string): Promise<(HostProcess & { verb: LifeVerb })[]> {
   return (await hostProcesses()).flatMap((each) => {
     const verb = lifeVerb(each.argv);
-    const ours = verb !== undefined && isCallOn(each.argv, state) && has(each.argv, '--name', name);
+    const ours =
+      verb !== undefined && isCallOn(each.argv, state) && (name === undefined || has(each.argv, '--name', name));
     return ours ? [{ ...each, verb }] : [];
   });
 }

@@ -9,6 +9,8 @@ export interface MachineRecord {
   /** smolvm's word: `created`, `running`, `stopped`, `failed`, `unreachable`, `frozen`, `paused` and whatever comes. */
   state: string;
   labels: Record<string, string>;
+  /** What it was made from, in smolvm's words; null without an image, undefined when it does not say. */
+  image?: string | null | undefined;
 }
 
 const ASK_MS = 60_000;
@@ -53,9 +55,9 @@ function parsed<T>(stdout: string, read: (json: unknown) => T): T {
 }
 
 function recordOf(json: unknown): MachineRecord {
-  const { name, state, labels } = json as Partial<MachineRecord>;
+  const { name, state, labels, image } = json as Partial<MachineRecord>;
   if (typeof name !== 'string' || typeof state !== 'string') throw new Error('a machine without name or state');
-  return { name, state, labels: labels ?? {} };
+  return { name, state, labels: labels ?? {}, image };
 }
 
 /** In the words of the status document. One that does not answer counts as stopped: `start` boots it anew. */

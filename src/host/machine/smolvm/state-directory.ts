@@ -48,6 +48,9 @@ export function machineDirectory(state: string, name: string): string {
   return path.join(machinesDirectory(state), createHash('sha256').update(name).digest('hex').slice(0, 16));
 }
 
+/** Where smolvm keeps each archive that a machine was ever made from, in a folder by its sha256, and never removes one. */
+export const archivesDirectory = (state: string): string => path.join(state, '.cache/smolvm-image-archives');
+
 /** Left empty by calls that found no machine of that name. */
 export const operationLock = (state: string, name: string): string =>
   path.join(machinesDirectory(state), `.${name}.fork-operation.lock`);
