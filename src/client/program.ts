@@ -186,7 +186,10 @@ export function buildProgram(runner: Runner): Program {
     async (context, shell: string) => (await import('./commands/completion.ts')).run(context, program, shell),
   );
   acts(
-    add('gc', 'remove what terminated launches left behind').option('--dry-run', 'say what it would remove'),
+    add('gc', 'remove what terminated launches left behind, and archives of images that nobody needs').option(
+      '--dry-run',
+      'say what it would remove',
+    ),
     async (context, options: { dryRun?: boolean }) => (await import('./commands/gc.ts')).run(context, options),
   );
   const image = add('image', 'the images bottles are made from');

@@ -1,4 +1,6 @@
 import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -12,14 +14,10 @@ beforeAll(async () => {
 });
 afterAll(() => it.dispose());
 
-const bottle = async (...args: string[]): Promise<unknown> => {
-  const { stdout } = await promisify(execFile)(
-    process.execPath,
-    [path.join(root, 'dist/client/main.js'), ...args, '--json'],
-    {
-      env: it.env,
-    },
-  );
+const BOTTLE = [path.join(root, 'dist/client/main.js')];
+
+const bottle = async (args: string[], env = it.env): Promise<unknown> => {
+  const { stdout } = await promisify(execFile)(process.execPath, [...BOTTLE, ...args, '--json'], { env });
   return JSON.parse(stdout);
 };
 
@@ -43,14 +41,35 @@ test('what a terminated launch left is shown by gc --dry-run, removed by gc, and
     `bottle-${dead}-bundle`,
     `bottle-${dead}-machine`,
   ];
-  expect(await bottle('gc', '--dry-run')).toEqual({ removed: false, leftovers: [{ id: dead, objects }] });
+  expect(await bottle(['gc', '--dry-run'])).toMatchObject({ removed: false, leftovers: [{ id: dead, objects }] });
   expect(await it.objects(dead)).toHaveLength(3);
-  expect(await bottle('gc')).toEqual({ removed: true, leftovers: [{ id: dead, objects }] });
+  expect(await bottle(['gc'])).toMatchObject({ removed: true, leftovers: [{ id: dead, objects }] });
   expect(await it.objects(dead)).toEqual([]);
   expect(await it.objects(open)).toHaveLength(3);
   await handle.executeUpdate('stop');
   await handle.result();
   await worker.stop();
+});
+
+test('gc knows archives of images that are gone, lists them, and removes them', async () => {
+  const cache = mkdtempSync(path.join(os.tmpdir(), 'bottle-cache-'));
+  const archive = path.join(cache, 'vm-images', `${'0'.repeat(64)}.tar`);
+  const bystander = path.join(cache, 'vm-images', 'other.tar');
+  try {
+    mkdirSync(path.dirname(archive));
+    for (const file of [archive, bystander]) writeFileSync(file, 'x'.repeat(2 * 1024 ** 2));
+    const env = { ...it.env, BOTTLE_CACHE: cache };
+    const archives = [{ path: archive, bytes: 2 * 1024 ** 2 }];
+    expect(await bottle(['gc', '--dry-run'], env)).toEqual({ removed: false, leftovers: [], archives });
+    const text = await promisify(execFile)(process.execPath, [...BOTTLE, 'gc', '--dry-run'], { env });
+    expect(text.stdout).toBe(`would remove ${archive} (2 MiB)\n`);
+    expect(existsSync(archive)).toBe(true);
+    expect(await bottle(['gc'], env)).toEqual({ removed: true, leftovers: [], archives });
+    expect(await bottle(['gc'], env)).toEqual({ removed: true, leftovers: [], archives: [] });
+    expect([existsSync(archive), existsSync(bystander)]).toEqual([false, true]);
+  } finally {
+    rmSync(cache, { recursive: true, force: true });
+  }
 });
 
 test('a starting worker removes what was terminated while none was there, and leaves another owner alone', async () => {
