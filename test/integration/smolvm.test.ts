@@ -207,14 +207,15 @@ describe('the real smolvm', () => {
     const { bottle, spec, id } = await prepared();
     const tag = `bottle-test-${randomUUID()}:tiny`;
     const images: unknown[] = [];
+    const imported: string[] = [];
     try {
       for (let round = 0; round < 2; round++) {
-        await importTiny(machines.site.docker, tag);
+        imported.push(await importTiny(machines.site.docker, tag));
         await machines.driver.create(bottle, { ...spec, image: tag });
         images.push((await told(id))['image']);
       }
     } finally {
-      await machines.site.docker.getImage(tag).remove({ force: true });
+      for (const each of imported) await machines.site.docker.getImage(each).remove({ force: true });
     }
     expect(new Set(images).size).toBe(2);
   });

@@ -78,7 +78,7 @@ describe('the state directory', () => {
   test('has to be shorter on a Mac, and is told by HOME there, since the option is for Linux', () => {
     const mac = placing('darwin');
     // `<state>/Library/Caches/smolvm/vms/<16>/agent.sock` within the 104 bytes of macOS, its end and libkrun's two included.
-    expect(mac.longest + `/${mac.machines}/${'h'.repeat(16)}/agent.sock`.length).toBeLessThanOrEqual(101);
+    expect(mac.longest + `/${mac.caches}/smolvm/vms/${'h'.repeat(16)}/agent.sock`.length).toBeLessThanOrEqual(101);
     expect(() => machineStatePath({ state: ofBytes(mac.longest) }, mac)).toThrow(/47 are the most/);
     expect(machineStatePath({ state: ofBytes(mac.longest - 3) }, mac)).toHaveLength(47);
     expect(() => machineStatePath({ state: '/Users/me/my bottles' }, mac)).toThrow(/it has a blank/);

@@ -9,8 +9,8 @@ export interface Placing {
   options(state: string): string[];
   /** Variables of every call. */
   env(state: string): Record<string, string>;
-  /** The folder of machines, in the state directory. */
-  machines: string;
+  /** The folder of caches, in the state directory: in it are machines, and archives of images. */
+  caches: string;
   /** Bytes of the longest state directory that a machine can start from: the paths of its sockets must fit. */
   longest: number;
   /** Whether the host tells arguments of processes apart that have blanks in them. */
@@ -21,7 +21,7 @@ const PLACINGS: Readonly<Partial<Record<NodeJS.Platform, Placing>>> = {
   linux: {
     options: (state) => ['--state-dir', state],
     env: () => ({}),
-    machines: '.cache/smolvm/vms',
+    caches: '.cache',
     // Measured with 1.32.2: with 60 bytes a start fails with `krun_start_enter returned: -22`, from 62 on with a socket path
     // that is over 107 bytes. `create` does not look.
     longest: 59,
@@ -32,7 +32,7 @@ const PLACINGS: Readonly<Partial<Record<NodeJS.Platform, Placing>>> = {
   darwin: {
     options: () => [],
     env: (state) => ({ HOME: state }),
-    machines: 'Library/Caches/smolvm/vms',
+    caches: 'Library/Caches',
     longest: 47,
     canShowBlanks: false,
   },

@@ -41,7 +41,7 @@ export function machineStateDirectory(settings: Pick<Settings, 'state'>): string
 }
 
 /** The directory in which smolvm keeps a folder for each machine. */
-export const machinesDirectory = (state: string): string => path.join(state, placing().machines);
+export const machinesDirectory = (state: string): string => path.join(state, placing().caches, 'smolvm/vms');
 
 /** The folder of one machine: what it is called follows from the machine's name. */
 export function machineDirectory(state: string, name: string): string {
@@ -49,7 +49,7 @@ export function machineDirectory(state: string, name: string): string {
 }
 
 /** Where smolvm keeps each archive that a machine was ever made from, in a folder by its sha256, and never removes one. */
-export const archivesDirectory = (state: string): string => path.join(state, '.cache/smolvm-image-archives');
+export const archivesDirectory = (state: string): string => path.join(state, placing().caches, 'smolvm-image-archives');
 
 /** Left empty by calls that found no machine of that name. */
 export const operationLock = (state: string, name: string): string =>
