@@ -2,8 +2,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { MachineSpec } from '../../../src/host/machine/driver.ts';
+import { createArgs } from '../../../src/host/machine/smolvm/create-options.ts';
 import { reasonOf, startFailed } from '../../../src/host/machine/smolvm/failures.ts';
-import { createArgs } from '../../../src/host/machine/smolvm/machine.ts';
 import { isStartable, statusOf } from '../../../src/host/machine/smolvm/records.ts';
 
 describe('a machine is asked for', () => {

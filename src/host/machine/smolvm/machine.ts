@@ -13,26 +13,16 @@ import { archiveOf } from '../archive.ts';
 import type { MachineDriver, MachineSpec } from '../driver.ts';
 import { unpack } from '../unpack.ts';
 import { type Answer, callSmolvm, type Failure, type Smolvm, type SmolvmProgram } from './cli.ts';
+import { createArgs, madeFrom } from './create-options.ts';
 import { smolvmExec } from './exec.ts';
 import { programFailed, startFailed } from './failures.ts';
-import { type ImageSource, imageSource } from './image.ts';
+import { imageSource } from './image.ts';
 import { bootedFile, createsLock, machineLock, startSlots, withOneOf } from './locks.ts';
 import { placing } from './platform.ts';
 import { bootProcesses, untilOneIsGone } from './processes.ts';
 import { hasItsArchive, pruneArchives } from './prune.ts';
 import { isStartable, type MachineRecord, readRecord, readRecords, statusOf } from './records.ts';
-import {
-  endRelay,
-  ensureRelay,
-  hasLink,
-  IS_LISTENING,
-  LISTEN_IN_MACHINE,
-  linkDirectory,
-  makeLink,
-  relays,
-  removeLink,
-  socketOptions,
-} from './relay.ts';
+import { endRelay, ensureRelay, hasLink, IS_LISTENING, linkDirectory, makeLink, relays, removeLink } from './relay.ts';
 import { type Report, removeMachine, removeRemains, removeSeeds, settle, stopMachine } from './removal.ts';
 import { machineStateDirectory, machineStatePath } from './state-directory.ts';
 import { assertVersion } from './version.ts';
@@ -65,10 +55,6 @@ const CREATE_MS = 10 * 60_000;
 const START_MS = 15 * 60_000;
 const STOP_SECONDS = 5;
 const STARTS = 2;
-/** GiB, and no more than is written: what the image and the agent fill. */
-const STORAGE_GIB = 20;
-/** Made the same by every version that makes the same; in the hash of what a machine is made from. */
-const LAYOUT = 1;
 const LISTENING_MS = 20_000;
 const LISTENING_POLL_MS = 100;
 
@@ -268,47 +254,6 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
 
 /** Owners and modes as they are in the archive, whatever is there already. */
 const UNPACK = ['tar', '-xpf', '-', '-C', '/'];
-
-/** What another of makes another machine. */
-function madeFrom({ network, link, env, resources }: MachineSpec, { option, id }: ImageSource): unknown {
-  const { bundleIp } = network;
-  return { layout: LAYOUT, option, image: id, link, bundleIp, env, resources, storage: STORAGE_GIB };
-}
-
-/**
- * @param file what {@link ImageSource.use} gave for `option`
- * @param directory for the sockets of a machine that is linked by them
- */
-export function createArgs(
-  name: string,
-  { network, link, env, resources }: MachineSpec,
-  option: ImageSource['option'],
-  file: string,
-  labels: Record<string, string>,
-  directory: string,
-): string[] {
-  const repeated = (flag: string, pairs: Record<string, string>): string[] =>
-    Object.entries(pairs).flatMap(([key, value]) => [flag, `${key}=${value}`]);
-  return [
-    ...['--name', name],
-    ...[option, file],
-    ...['--cpus', String(Math.ceil(resources.cpus))],
-    ...['--mem', String(resources.memoryMiB)],
-    ...['--storage', String(STORAGE_GIB)],
-    ...(link === 'sockets' ? socketOptions(directory) : addressOptions(network)),
-    ...repeated('--label', labels),
-    ...repeated('-e', env),
-    // Instead of whatever the image would run, which may end; tini reaps what the agent leaves behind.
-    ...['--', 'tini', '--', ...(link === 'sockets' ? ['sh', '-c', LISTEN_IN_MACHINE] : ['sleep', 'infinity'])],
-  ];
-}
-
-const addressOptions = ({ bundleIp }: MachineSpec['network']): string[] => [
-  ...['--allow-cidr', `${bundleIp}/32`],
-  // As a host it is no more than the same address again, but with a list of hosts smolvm's resolver, which no list of
-  // addresses holds back, answers for these hosts alone: otherwise whatever is asked of it reaches the internet.
-  ...['--allow-host', bundleIp],
-];
 
 function notRunning(name: string, what: string): BottleError {
   return new BottleError('MACHINE_NOT_RUNNING', `the machine ${name} ${what}`, { hint: 'bottle status shows why' });
