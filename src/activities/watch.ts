@@ -74,7 +74,7 @@ async function news(
 
 async function idleness(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   if (input.idleMs === null) return new Promise(() => undefined);
-  await untilIdle(host, input, input.idleMs, ended);
+  await untilIdle(machineDriver(input.driver, host), input.bottle.id, input.idleMs, ended);
   return { steps: [], daemons: null, asked: [], refused: [], cursor: input.cursor, idle: true };
 }
 

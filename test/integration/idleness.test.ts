@@ -1,0 +1,84 @@
+/** Whether anything happens in a machine: of itself nothing does, whatever it is made of. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { untilIdle } from '../../src/activities/idleness.ts';
+import type { BottleRef } from '../../src/core/step-io.ts';
+import type { MachineDriver, MachineSpec } from '../../src/host/machine/driver.ts';
+import { type DockerSite, dockerSite, sh } from '../support/docker-site.ts';
+import { standIn, standInTrouble } from '../support/smolvm.ts';
+import { smolvmMachines } from '../support/smolvm-machines.ts';
+
+interface Subject {
+  driver: MachineDriver;
+  prepare(): Promise<{ bottle: BottleRef; spec: MachineSpec }>;
+  dispose(): Promise<void>;
+}
+
+async function docker(): Promise<Subject> {
+  const site: DockerSite = await dockerSite();
+  const prepare: Subject['prepare'] = async () => {
+    const bottle = site.bottle('idle');
+    return { bottle, spec: site.machineSpec(await site.network(bottle)) };
+  };
+  return { driver: site.driver, prepare, dispose: () => site.dispose() };
+}
+
+const trouble = standInTrouble();
+if (trouble !== undefined) console.warn(`microVMs are left out: the stand-in ${trouble}`);
+
+/** With a machine that has the most processes of its own. */
+async function smolvm(): Promise<Subject> {
+  const machines = await smolvmMachines({ path: standIn });
+  const prepare: Subject['prepare'] = async () => {
+    const made = await machines.prepare();
+    return { ...made, spec: { ...made.spec, link: 'sockets' } };
+  };
+  return { driver: machines.driver, prepare, dispose: () => machines.dispose() };
+}
+
+const kinds: [string, () => Promise<Subject>][] = [['a container', docker]];
+if (trouble === undefined) kinds.push(['a microVM by sockets', smolvm]);
+
+describe.each(kinds)('%s', (_kind, make) => {
+  let subject: Subject;
+  let bottle: BottleRef;
+
+  beforeAll(async () => {
+    subject = await make();
+    const made = await subject.prepare();
+    bottle = made.bottle;
+    await subject.driver.create(bottle, made.spec);
+    await subject.driver.start(bottle);
+  });
+  afterAll(async () => {
+    await subject.driver.delete(bottle.id);
+    await subject.dispose();
+  });
+
+  /** How long it is until the machine has been idle for half a second; undefined when that does not come. */
+  async function idleAfter(withinMs: number): Promise<number | undefined> {
+    const ended = new AbortController();
+    const began = Date.now();
+    const idle = untilIdle(subject.driver, bottle.id, 500, ended.signal).then(() => Date.now() - began);
+    const found = await Promise.race([idle, sleep(withinMs, undefined)]);
+    ended.abort();
+    return found;
+  }
+
+  test('in which nobody does anything is idle', async () => {
+    expect(await idleAfter(15_000)).toBeGreaterThanOrEqual(500);
+  });
+
+  test.each([
+    ['sleeps', 'exec sleep 8'],
+    ['has a name with brackets and blanks', "cp /bin/sleep '/tmp/x) S 1 1 1 1'; exec '/tmp/x) S 1 1 1 1' 8"],
+    ['was left behind', 'setsid sleep 8 >/dev/null 2>&1 & exec true'],
+  ])('in which a process %s is not, until that ends', async (_what, script) => {
+    const running = sh(subject.driver, bottle.id, script);
+    running.catch(() => undefined);
+    await sleep(1000);
+    expect(await idleAfter(4000)).toBeUndefined();
+    await running;
+    expect(await idleAfter(15_000)).toBeGreaterThanOrEqual(500);
+  });
+});
