@@ -1,7 +1,7 @@
 /** Machines without a network: what they dial on their own loopback gets to the bundle, and nothing else gets anywhere. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import process from 'node:process';
 import type { Duplex } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -15,7 +15,7 @@ import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
 import { ensureBundle } from '../../src/host/bundle.ts';
 import { type BundleConnections, bundleConnections } from '../../src/host/machine/smolvm/bundle-session.ts';
 import { callSmolvm } from '../../src/host/machine/smolvm/cli.ts';
-import { hasLink, linkDirectory, relays } from '../../src/host/machine/smolvm/relay.ts';
+import { ensureRelay, hasLink, linkDirectory, makeLink, relays } from '../../src/host/machine/smolvm/relay.ts';
 import { ensureNetwork } from '../../src/host/network.ts';
 import { obtainSmolvm } from '../../src/host/smolvm-package.ts';
 import { type DockerSite, dockerSite, sh } from '../support/docker-site.ts';
@@ -204,6 +204,20 @@ describe.skipIf(trouble !== undefined)('a machine that is linked by sockets', ()
     await expect.poll(() => inBundle(machines, bottle.id, '--relay')).toBe(false);
     expect(await machines.remains(bottle.id)).toEqual([]);
   });
+});
+
+test('the process behind a machine ends by itself when its directory is gone', async () => {
+  const site = await dockerSite();
+  try {
+    const { id } = site.bottle('vm');
+    makeLink(site.settings, machineName(id), '10.9.8.2');
+    await ensureRelay(site.settings, id);
+    expect(await relays(site.settings, machineName(id))).toHaveLength(1);
+    rmSync(linkDirectory(site.settings, machineName(id)), { recursive: true });
+    await expect.poll(() => relays(site.settings, machineName(id)), { timeout: 20_000 }).toEqual([]);
+  } finally {
+    await site.dispose();
+  }
 });
 
 async function inBundle({ site }: SmolvmMachines, id: string, word: string): Promise<boolean> {

@@ -8,7 +8,7 @@ import { callSmolvm, type Smolvm, type SmolvmProgram } from '../../src/host/mach
 import { type SmolvmDriver, type SmolvmHost, smolvmDriver } from '../../src/host/machine/smolvm/machine.ts';
 import { allBootProcesses, bootProcesses, lifeCalls } from '../../src/host/machine/smolvm/processes.ts';
 import { readRecords } from '../../src/host/machine/smolvm/records.ts';
-import { linkDirectory, relays } from '../../src/host/machine/smolvm/relay.ts';
+import { linkDirectory, relays, removeLink } from '../../src/host/machine/smolvm/relay.ts';
 import { removeMachine } from '../../src/host/machine/smolvm/removal.ts';
 import { machineDirectory, machineStateDirectory } from '../../src/host/machine/smolvm/state-directory.ts';
 import { ensureNetwork } from '../../src/host/network.ts';
@@ -63,7 +63,10 @@ export async function smolvmMachines(program: SmolvmProgram, cache?: string): Pr
     },
     remains: (id) => remainsOf(smolvm, id),
     dispose: async () => {
-      for (const { name } of await readRecords(smolvm)) await removeMachine(smolvm, name, () => undefined);
+      for (const { name } of await readRecords(smolvm)) {
+        await removeMachine(smolvm, name, () => undefined);
+        await removeLink(settings, name);
+      }
       const left = await allBootProcesses(smolvm.state);
       for (const { pid } of left) process.kill(pid, 'SIGKILL');
       await site.dispose();
