@@ -29,14 +29,15 @@ export async function listBottles(session: Session, { all, host }: ListRequest):
 export function rowOf(info: WorkflowExecutionInfo): BottleRow {
   const memo = (info.memo ?? {}) as Partial<LaunchMemo>;
   const attributes = info.typedSearchAttributes;
-  const closed = closedPhase(info.status.name);
+  const phase = closedPhase(info.status.name) ?? phaseOf(attributes.get(phaseAttribute));
   return {
     id: info.workflowId,
     agent: attributes.get(agentAttribute) ?? memo.agent ?? '',
-    phase: closed ?? phaseOf(attributes.get(phaseAttribute)),
+    phase,
     host: attributes.get(hostAttribute) ?? info.taskQueue.replace(/^bottle@/, ''),
     driver: memo.driver ?? null,
-    heldSteps: closed === undefined ? (memo.heldSteps ?? []) : [],
+    // While the step runs again, the memo still names it: it changes with what matters only, to spare the history.
+    heldSteps: phase === 'held' ? (memo.heldSteps ?? []) : [],
     startedAt: info.startTime.toISOString(),
   };
 }

@@ -51,7 +51,7 @@ async function explain(session: Session, run: BottleRun, error: unknown): Promis
   if (error.name === 'WorkflowUpdateFailedError' && cause?.type === FAILURE.notHeld) {
     const held = await queryStatus(session, run).then((status) => (status === undefined ? [] : heldSteps(status)));
     const [first] = commands(run.id, held);
-    const hint = first ?? `see: bottle status ${run.id}`;
+    const hint = first ?? `see: bottle status ${run.id}; bottle down ${run.id} undoes it whatever it is doing`;
     return new BottleError('NOT_HELD', `${run.id}: ${clean(cause.message ?? 'no step is held')}`, {
       hint,
       cause: error,

@@ -73,6 +73,13 @@ test('a launch that cannot answer is told of as far as the server knows it', () 
   });
 });
 
+test('a row names no held step of a launch that goes on: the memo lags behind', () => {
+  const again = {
+    typedSearchAttributes: { get: ({ name }: { name: string }) => (name === 'BottlePhase' ? 'launching' : undefined) },
+  };
+  expect(rowOf(info('RUNNING', [], again))).toMatchObject({ phase: 'launching', heldSteps: [] });
+});
+
 test('a row takes phase and holds from how it closed when visibility lags behind', () => {
   const stale = {
     typedSearchAttributes: { get: ({ name }: { name: string }) => (name === 'BottlePhase' ? 'held' : undefined) },
