@@ -6,8 +6,8 @@ import { bundleRuns } from '../host/bundle.ts';
 import { bundleEvents } from '../host/bundle-events.ts';
 import { bundleNews } from '../host/bundle-news.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
+import { untilIdle } from '../host/machine/idleness.ts';
 import type { ActivityHost } from './activity-host.ts';
-import { untilIdle } from './idleness.ts';
 
 /**
  * Waits for the first thing that happens in a ready bottle: bundle or machine die, a daemon changes its state, the agent

@@ -1,9 +1,9 @@
 /** Whether anything happens in a machine: of itself nothing does, whatever it is made of. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { untilIdle } from '../../src/activities/idleness.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
 import type { MachineDriver, MachineSpec } from '../../src/host/machine/driver.ts';
+import { untilIdle } from '../../src/host/machine/idleness.ts';
 import { type DockerSite, dockerSite, sh } from '../support/docker-site.ts';
 import { standIn, standInTrouble } from '../support/smolvm.ts';
 import { smolvmMachines } from '../support/smolvm-machines.ts';

@@ -2,7 +2,7 @@
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { MachineDriver } from '../host/machine/driver.ts';
+import type { MachineDriver } from './driver.ts';
 
 const LONGEST_PERIOD_MS = 30_000;
 const LOOKS = 5;
