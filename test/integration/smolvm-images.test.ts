@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
@@ -429,3 +430,13 @@ async function pollFor<T>(ask: () => Promise<T[]>): Promise<T[]> {
   }
   throw new Error('it did not come');
 }
+
+test('an archive that was emptied is made anew', async () => {
+  const { tag, id } = await image();
+  await created(tag);
+  const whole = statSync(archiveOf(id)).size;
+  truncateSync(archiveOf(id));
+  const second = await created(tag);
+  expect(statSync(archiveOf(id)).size).toBe(whole);
+  expect(statSync(await neededBy(second)).size).toBe(whole);
+});

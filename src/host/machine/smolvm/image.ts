@@ -3,7 +3,7 @@
  * that a person made.
  */
 import { randomUUID } from 'node:crypto';
-import { createWriteStream, existsSync } from 'node:fs';
+import { createWriteStream, statSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -67,7 +67,7 @@ export async function imageSource(
     use: async (act, made) => {
       for (;;) {
         const file = await ensureArchive(docker, settings, image, id, made, signal);
-        const use = async () => (existsSync(file) ? { result: await act(file) } : undefined);
+        const use = async () => (isWhole(file) ? { result: await act(file) } : undefined);
         const used = await withLock(inUseLock(settings), use, 'shared');
         // Pruned before the lock was ours, so the Engine has lost the image; if it has it again, there is another archive.
         if (used !== undefined) return used.result;
@@ -105,10 +105,10 @@ async function ensureArchive(
 ): Promise<string> {
   const folder = archiveFolder(settings);
   const file = path.join(folder, archiveName(id));
-  if (existsSync(file)) return file;
+  if (isWhole(file)) return file;
   await mkdir(folder, { recursive: true });
   return withLock(writeLock(settings), async () => {
-    if (existsSync(file)) return file;
+    if (isWhole(file)) return file;
     await removePartial(folder);
     const partial = path.join(folder, `${randomUUID()}${PARTIAL}`);
     try {
@@ -125,6 +125,9 @@ async function ensureArchive(
     return file;
   });
 }
+
+/** One that is empty was spoilt by a smolvm whose creates ran at once. */
+const isWhole = (file: string): boolean => (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0;
 
 async function save(docker: Dockerode, tag: string, file: string, signal: AbortSignal | undefined): Promise<void> {
   const archive = await engine(`save the image ${tag}`, () => docker.getImage(tag).get());
