@@ -111,6 +111,15 @@ export function hasItsArchive({ state }: Smolvm, record: MachineRecord): boolean
   return (record.image?.match(SHA256) ?? []).every((sha256) => existsSync(path.join(folder, sha256, ARCHIVE)));
 }
 
+/** Archives that are empty are of no use to any machine, but smolvm takes them for what they were. */
+export async function dropEmptied({ state }: Smolvm): Promise<void> {
+  const folder = archivesDirectory(state);
+  for (const name of await readdir(folder).catch(() => [])) {
+    const found = await stat(path.join(folder, name, ARCHIVE)).catch(() => undefined);
+    if (found?.size === 0) await rm(path.join(folder, name), { recursive: true, force: true });
+  }
+}
+
 async function pruneSmolvms(place: PrunePlace, withinMs: number): Promise<Pruned> {
   const { smolvm } = place;
   if (smolvm === undefined || !existsSync(archivesDirectory(smolvm.state))) return NOTHING;
