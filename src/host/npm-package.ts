@@ -1,5 +1,4 @@
 /** One file out of a pinned npm package: downloaded once by npm itself, kept in the cache, verified each time it is used. */
-import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import { createGunzip } from 'node:zlib';
 import { execa } from 'execa';
 import { extract } from 'tar-stream';
 import { BottleError } from '../core/errors.ts';
+import { fileDigest } from './file-digest.ts';
 import type { Arch, PackagePin } from './pins.ts';
 import { cacheDirectory } from './tools.ts';
 
@@ -58,14 +58,12 @@ async function npmPack(spec: string, folder: string): Promise<string> {
 
 /** Integrity in npm's notation, or undefined when there is no such file. */
 async function integrityOf(file: string): Promise<string | undefined> {
-  const hash = createHash('sha512');
   try {
-    await pipeline(createReadStream(file), hash);
+    return `sha512-${(await fileDigest(file, 'sha512')).toString('base64')}`;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   }
-  return `sha512-${hash.digest('base64')}`;
 }
 
 /**

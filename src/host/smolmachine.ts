@@ -1,9 +1,7 @@
 /** A packed machine that a person made: that it is there, and what is in it. */
-import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import { pipeline } from 'node:stream/promises';
 import { BottleError } from '../core/errors.ts';
+import { fileDigest } from './file-digest.ts';
 
 /** A file written to this short a time ago may be written to again without its times telling. */
 const SETTLED_MS = 2000;
@@ -21,11 +19,10 @@ export async function smolmachineDigest(file: string): Promise<string> {
   const { mark, changedAt } = await look(file);
   const before = known.get(file);
   if (before?.mark === mark) return before.digest;
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash).catch((error: NodeJS.ErrnoException) => {
+  const hash = await fileDigest(file).catch((error: NodeJS.ErrnoException) => {
     throw missing(file, `cannot be read (${error.code ?? error.message})`, error);
   });
-  const digest = `sha256:${hash.digest('hex')}`;
+  const digest = `sha256:${hash.toString('hex')}`;
   if (began - changedAt > SETTLED_MS && (await look(file)).mark === mark) known.set(file, { mark, digest });
   return digest;
 }

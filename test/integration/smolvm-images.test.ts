@@ -440,3 +440,19 @@ test('an archive that was emptied is made anew', async () => {
   expect(statSync(archiveOf(id)).size).toBe(whole);
   expect(bytesIn(await neededBy(second)).length).toBe(whole);
 });
+
+test('creates at once each find the archive linked where smolvm looks, so that none copies it onto itself', async () => {
+  const { tag, id } = await image();
+  const { spec } = prepared(tag);
+  const program = path.join(cache, 'smolvm-that-must-find-its-archive');
+  const found = path.join(cache, 'found');
+  // As smolvm itself would see it when it begins.
+  const look = `[ "$1 $2" = "machine create" ] && find ${archivesDirectory(machines.smolvm.state)} -samefile ${archiveOf(id)} >> ${found}`;
+  writeFileSync(program, `#!/bin/sh\n${look}\nexec ${machines.smolvm.program.path} "$@"\n`, { mode: 0o755 });
+  const driver = smolvmDriver(machines.host, { find: async () => ({ ...machines.smolvm.program, path: program }) });
+  const bottles = Array.from({ length: 6 }, () => machines.site.bottle('vm'));
+  const [first] = bottles;
+  await Promise.all(bottles.map((each) => driver.create(each, spec)));
+  const linked = path.join(await neededBy(first as BottleRef), 'archive.tar');
+  expect(readFileSync(found, 'utf8').trim().split('\n')).toEqual(bottles.map(() => linked));
+});

@@ -20,10 +20,11 @@ import { imageSource } from './image.ts';
 import { bootedFile, createsLock, machineLock, startSlots, withOneOf } from './locks.ts';
 import { placing } from './platform.ts';
 import { bootProcesses, untilOneIsGone } from './processes.ts';
-import { dropEmptied, hasItsArchive, pruneArchives } from './prune.ts';
+import { hasItsArchive, pruneArchives } from './prune.ts';
 import { isStartable, type MachineRecord, readRecord, readRecords, statusOf } from './records.ts';
 import { endRelay, ensureRelay, hasLink, IS_LISTENING, linkDirectory, makeLink, relays, removeLink } from './relay.ts';
 import { type Report, removeMachine, removeRemains, removeSeeds, settle, stopMachine } from './removal.ts';
+import { stageArchive } from './staging.ts';
 import { machineStateDirectory, machineStatePath } from './state-directory.ts';
 import { assertVersion } from './version.ts';
 
@@ -140,7 +141,7 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
       if (spec.link === 'sockets') makeLink(settings, name, spec.network.bundleIp);
       const make = async (file: string): Promise<Answer> => {
         const args = createArgs(name, spec, source.option, file, labels, linkDirectory(settings, name));
-        await dropEmptied(vm);
+        if (source.option === '--image') await stageArchive(vm, file);
         return callSmolvm(vm, ['machine', 'create'], args, { timeoutMs: CREATE_MS, signal });
       };
       const { failure } = await source.use(

@@ -17,7 +17,7 @@ import { archivedImage, archiveFolder, inUseLock, PARTIAL, writeLock } from './i
 import { createsLock } from './locks.ts';
 import { isGone, lifeCalls } from './processes.ts';
 import { type MachineRecord, readRecords } from './records.ts';
-import { archivesDirectory, STATE_FOLDER } from './state-directory.ts';
+import { ARCHIVE, archiveIn, archivesDirectory, STATE_FOLDER } from './state-directory.ts';
 
 export interface StaleArchive {
   /** Absolute path: a file of ours, or a folder of smolvm's. */
@@ -39,8 +39,6 @@ export interface Pruned {
 }
 
 const SHA256 = /[0-9a-f]{64}/g;
-/** What smolvm calls each in its folder. */
-const ARCHIVE = 'archive.tar';
 
 /** Of this host, for {@link PrunePlace}; undefined also where this installation never made a machine with it. */
 export async function smolvmOf({ state }: Pick<Settings, 'state'>): Promise<Smolvm | undefined> {
@@ -108,16 +106,7 @@ function abandoned(settings: Pick<Settings, 'cache'>, names: readonly string[]):
 export function hasItsArchive({ state }: Smolvm, record: MachineRecord): boolean {
   const folder = archivesDirectory(state);
   if (record.state !== 'created' || !existsSync(folder)) return true;
-  return (record.image?.match(SHA256) ?? []).every((sha256) => existsSync(path.join(folder, sha256, ARCHIVE)));
-}
-
-/** Archives that are empty are of no use to any machine, but smolvm takes them for what they were. */
-export async function dropEmptied({ state }: Smolvm): Promise<void> {
-  const folder = archivesDirectory(state);
-  for (const name of await readdir(folder).catch(() => [])) {
-    const found = await stat(path.join(folder, name, ARCHIVE)).catch(() => undefined);
-    if (found?.size === 0) await rm(path.join(folder, name), { recursive: true, force: true });
-  }
+  return (record.image?.match(SHA256) ?? []).every((sha256) => existsSync(archiveIn(folder, sha256)));
 }
 
 async function pruneSmolvms(place: PrunePlace, withinMs: number): Promise<Pruned> {

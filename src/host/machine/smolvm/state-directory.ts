@@ -51,6 +51,12 @@ export function machineDirectory(state: string, name: string): string {
 /** Where smolvm keeps each archive that a machine was ever made from, in a folder by its sha256, and never removes one. */
 export const archivesDirectory = (state: string): string => path.join(state, placing().caches, 'smolvm-image-archives');
 
+/** What smolvm calls each in its folder. */
+export const ARCHIVE = 'archive.tar';
+
+/** @param folder {@link archivesDirectory} */
+export const archiveIn = (folder: string, sha256: string): string => path.join(folder, sha256, ARCHIVE);
+
 /** Left empty by calls that found no machine of that name. */
 export const operationLock = (state: string, name: string): string =>
   path.join(machinesDirectory(state), `.${name}.fork-operation.lock`);
