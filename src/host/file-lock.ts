@@ -55,11 +55,7 @@ export async function lockWithin(file: string, withinMs: number, kind: LockKind 
 
 /** Runs `act` while holding the lock on `file`; waits for it as long as another holder needs. */
 export async function withLock<T>(file: string, act: () => Promise<T>, kind: LockKind = 'alone'): Promise<T> {
-  let lock = tryLock(file, kind);
-  while (lock === null) {
-    await sleep(POLL_MS);
-    lock = tryLock(file, kind);
-  }
+  const lock = (await lockWithin(file, Number.POSITIVE_INFINITY, kind)) as FileLock;
   try {
     return await act();
   } finally {

@@ -34,7 +34,7 @@ import { removeMachine } from '../../src/host/machine/smolvm/removal.ts';
 import { archivesDirectory } from '../../src/host/machine/smolvm/state-directory.ts';
 import { smolmachineDigest } from '../../src/host/smolmachine.ts';
 import { obtainSmolvm } from '../../src/host/smolvm-package.ts';
-import { type SmolvmMachines, smolvmMachines } from '../support/smolvm-machines.ts';
+import { NOBODYS, type SmolvmMachines, smolvmMachines } from '../support/smolvm-machines.ts';
 import { importTiny } from '../support/tiny-image.ts';
 
 const CALLER = fileURLToPath(new URL('../fixtures/smolvm-images-caller.ts', import.meta.url));
@@ -78,14 +78,7 @@ async function lose(id: string): Promise<void> {
 }
 
 function prepared(tag: string): { bottle: BottleRef; spec: MachineSpec } {
-  const network = {
-    name: 'none',
-    subnet: '10.9.8.0/28',
-    gateway: '10.9.8.1',
-    bundleIp: '10.9.8.2',
-    machineIp: '10.9.8.3',
-  };
-  return { bottle: machines.site.bottle('vm'), spec: { ...machines.site.machineSpec(network), image: tag } };
+  return { bottle: machines.site.bottle('vm'), spec: { ...machines.site.machineSpec(NOBODYS), image: tag } };
 }
 
 async function created(tag: string): Promise<BottleRef> {

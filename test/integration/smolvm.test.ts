@@ -24,7 +24,7 @@ import { testMachineDriver } from '../contract/machine-driver.testsuite.ts';
 import { injectionFile } from '../fixtures/smolvm/injection.ts';
 import { sh } from '../support/docker-site.ts';
 import { standIn, standInTrouble } from '../support/smolvm.ts';
-import { type SmolvmMachines, smolvmMachines } from '../support/smolvm-machines.ts';
+import { NOBODYS, type SmolvmMachines, smolvmMachines } from '../support/smolvm-machines.ts';
 import { importTiny } from '../support/tiny-image.ts';
 
 const CALLER = fileURLToPath(new URL('../fixtures/smolvm-caller.ts', import.meta.url));
@@ -124,14 +124,7 @@ describe('the real smolvm', () => {
 
   async function prepared(): Promise<{ bottle: BottleRef; spec: MachineSpec; id: string }> {
     const bottle = machines.site.bottle('vm');
-    const network = {
-      name: 'none',
-      subnet: '10.9.8.0/28',
-      gateway: '10.9.8.1',
-      bundleIp: '10.9.8.2',
-      machineIp: '10.9.8.3',
-    };
-    return { bottle, spec: { ...machines.site.machineSpec(network), image }, id: bottle.id };
+    return { bottle, spec: { ...machines.site.machineSpec(NOBODYS), image }, id: bottle.id };
   }
 
   async function created(): Promise<{ bottle: BottleRef; spec: MachineSpec; id: string }> {

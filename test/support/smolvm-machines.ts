@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { machineName } from '../../src/core/names.ts';
-import type { BottleRef } from '../../src/core/step-io.ts';
+import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
 import { callSmolvm, type Smolvm, type SmolvmProgram } from '../../src/host/machine/smolvm/cli.ts';
 import { type SmolvmDriver, type SmolvmHost, smolvmDriver } from '../../src/host/machine/smolvm/machine.ts';
 import { allBootProcesses, bootProcesses, lifeCalls } from '../../src/host/machine/smolvm/processes.ts';
@@ -25,6 +25,15 @@ export interface SmolvmMachines extends MachineSubject {
   /** All that is there of a machine, in words; none when it is gone whole. */
   remains(id: string): Promise<string[]>;
 }
+
+/** Addresses for machines that never start: there is no such network. */
+export const NOBODYS: NetworkFacts = {
+  name: 'none',
+  subnet: '10.9.8.0/28',
+  gateway: '10.9.8.1',
+  bundleIp: '10.9.8.2',
+  machineIp: '10.9.8.3',
+};
 
 /** @param cache where archives of images are kept; by default where they are kept for all */
 export async function smolvmMachines(program: SmolvmProgram, cache?: string): Promise<SmolvmMachines> {

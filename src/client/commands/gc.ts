@@ -2,6 +2,7 @@
  * `bottle gc`: what launches left behind that were terminated rather than stopped, and archives of images that nobody needs
  * any more. The worker does the one by itself, whoever makes a new archive the other.
  */
+import type { MachineHost } from '../../host/machine/drivers.ts';
 import type { Pruned } from '../../host/machine/smolvm/prune.ts';
 import type { Context } from '../context.ts';
 import { dockerHost } from '../local-machine.ts';
@@ -21,7 +22,7 @@ export async function run(context: Context, options: { dryRun?: boolean }): Prom
   });
   const removed = options.dryRun !== true;
   // After the machines, which need theirs; and whatever becomes of it, what was removed until here is told.
-  const { archives, busy } = await prune(context, host, removed).catch((error: Error): Pruned => {
+  const { archives, busy } = await prune(host, removed).catch((error: Error): Pruned => {
     output.note(clean(`note: archives of images were left as they are: ${error.message}`));
     return { archives: [], busy: false };
   });
@@ -37,12 +38,9 @@ export async function run(context: Context, options: { dryRun?: boolean }): Prom
   return 0;
 }
 
-async function prune(
-  { settings }: Context,
-  { docker }: Awaited<ReturnType<typeof dockerHost>>,
-  remove: boolean,
-): Promise<Pruned> {
-  const { pruneArchives, smolvmOf, staleArchives } = await import('../../host/machine/smolvm/prune.ts');
-  const place = { docker, settings, smolvm: await smolvmOf(settings) };
+async function prune(host: MachineHost, remove: boolean): Promise<Pruned> {
+  const { pruneArchives, staleArchives } = await import('../../host/machine/smolvm/prune.ts');
+  const { smolvmInUse } = await import('../../host/machine/smolvm/installed.ts');
+  const place = { ...host, smolvm: await smolvmInUse(host.settings) };
   return remove ? pruneArchives(place, WAIT_MS) : { archives: await staleArchives(place), busy: false };
 }

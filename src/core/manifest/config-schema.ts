@@ -1,5 +1,4 @@
 /** `config.yaml` in BOTTLE_HOME: what a person sets once for a host. The file and every key in it are optional. */
-
 import { z } from 'zod';
 import { LINKS } from '../machine-link.ts';
 import { driver, hostFile } from './fields.ts';

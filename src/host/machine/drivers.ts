@@ -1,12 +1,10 @@
 /** Which driver makes the machines a plan asks for. */
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Driver } from '../../core/status.ts';
 import { findSmolvm } from '../smolvm-package.ts';
 import { dockerDriver } from './docker.ts';
 import type { MachineDriver } from './driver.ts';
+import { smolvmInUse } from './smolvm/installed.ts';
 import { type SmolvmDriver, type SmolvmHost, smolvmDriver } from './smolvm/machine.ts';
-import { STATE_FOLDER } from './smolvm/state-directory.ts';
 
 /** What any driver needs: an Engine, whose objects may be touched, and where things are kept. */
 export type MachineHost = SmolvmHost;
@@ -33,7 +31,7 @@ export async function assertDriver(driver: Driver, host: MachineHost): Promise<v
  * @throws BottleError when smolvm is there and cannot tell: that is not none
  */
 export async function bottlesInSmolvm(host: MachineHost): Promise<string[]> {
-  return (await usesSmolvm(host)) ? smolvmOf(host).bottles() : [];
+  return (await smolvmInUse(host.settings)) === undefined ? [] : smolvmOf(host).bottles();
 }
 
 /**
@@ -41,12 +39,8 @@ export async function bottlesInSmolvm(host: MachineHost): Promise<string[]> {
  * @throws BottleError as {@link MachineDriver.delete}
  */
 export async function removeFromSmolvm(host: MachineHost, id: string): Promise<void> {
-  if (await usesSmolvm(host)) await smolvmOf(host).delete(id);
+  if ((await smolvmInUse(host.settings)) !== undefined) await smolvmOf(host).delete(id);
 }
-
-/** Whether this installation has ever made a machine of smolvm, and still could. */
-const usesSmolvm = async ({ settings }: MachineHost): Promise<boolean> =>
-  existsSync(path.join(settings.state, STATE_FOLDER)) && (await findSmolvm()) !== undefined;
 
 function smolvmOf(host: MachineHost): SmolvmDriver {
   return known(smolvmDrivers, host, () => smolvmDriver(host, { find: () => findSmolvm() }));

@@ -197,9 +197,10 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
           id,
           async (name) => {
             const { state } = await existing(vm, id);
-            if (hasLink(settings, name)) await ensureRelay(settings, id);
+            const linked = hasLink(settings, name);
+            if (linked) await ensureRelay(settings, id);
             if (state !== 'running') await start(vm, name, signal);
-            if (hasLink(settings, name)) await untilListening(vm, id, signal);
+            if (linked) await untilListening(vm, id, signal);
           },
           signal,
         );

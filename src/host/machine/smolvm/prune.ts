@@ -11,13 +11,12 @@ import { BottleError } from '../../../core/errors.ts';
 import { engine } from '../../docker.ts';
 import { lockWithin, tryLock } from '../../file-lock.ts';
 import type { Settings } from '../../settings.ts';
-import { findSmolvm } from '../../smolvm-package.ts';
 import type { Smolvm } from './cli.ts';
 import { archivedImage, archiveFolder, inUseLock, PARTIAL, writeLock } from './image.ts';
 import { createsLock } from './locks.ts';
 import { isGone, lifeCalls } from './processes.ts';
 import { type MachineRecord, readRecords } from './records.ts';
-import { ARCHIVE, archiveIn, archivesDirectory, STATE_FOLDER } from './state-directory.ts';
+import { ARCHIVE, archiveIn, archivesDirectory } from './state-directory.ts';
 
 export interface StaleArchive {
   /** Absolute path: a file of ours, or a folder of smolvm's. */
@@ -39,13 +38,6 @@ export interface Pruned {
 }
 
 const SHA256 = /[0-9a-f]{64}/g;
-
-/** Of this host, for {@link PrunePlace}; undefined also where this installation never made a machine with it. */
-export async function smolvmOf({ state }: Pick<Settings, 'state'>): Promise<Smolvm | undefined> {
-  const directory = path.join(state, STATE_FOLDER);
-  const program = existsSync(directory) ? await findSmolvm() : undefined;
-  return program === undefined ? undefined : { program, state: directory };
-}
 
 /**
  * What {@link pruneArchives} would remove now.
