@@ -17,8 +17,7 @@ const project = (name: string, groupOrder: number, timeout: number, fileParallel
     fileParallelism,
     sequence: { groupOrder },
     // What shares the computer also runs the build and the images, so both are made anew where sources changed.
-    // In CI, one more try on a computer that is shared with others; the report says which test needed it.
-    ...(fileParallelism ? {} : { globalSetup: 'test/support/global-setup.ts', retry: process.env['CI'] ? 1 : 0 }),
+    ...(fileParallelism ? {} : { globalSetup: 'test/support/global-setup.ts' }),
   },
 });
 

@@ -123,22 +123,31 @@ async function deliver(
   const said: string[] = [];
   let daemons: Daemons = {};
   let applied = false;
-  const ended = AbortSignal.any([signal, deadline]);
-  const lines = containerLines(container, { follow: true, tail: ENOUGH_LINES, signal: ended });
+  const lines = containerLines(container, {
+    follow: true,
+    tail: ENOUGH_LINES,
+    signal: AbortSignal.any([signal, deadline]),
+  });
   // Init reads it whenever it gets there; if that is never, the log ends without the line that is waited for. It begins
   // with a line end, in case that a killed predecessor stopped in the midst of a line.
-  const written = writeToContainer(container, `\n${JSON.stringify({ revision, config })}\n`);
+  const over = new AbortController();
+  const written = writeToContainer(container, `\n${JSON.stringify({ revision, config })}\n`, over.signal);
   written.catch(() => undefined);
-  for await (const line of lines) {
-    const states = parseStatusLine(line);
-    if (states === undefined) {
-      // Its states follow.
-      if (line === appliedLine(revision)) applied = true;
-      else said.push(line);
-      continue;
+  try {
+    for await (const line of lines) {
+      const states = parseStatusLine(line);
+      if (states === undefined) {
+        // Its states follow.
+        if (line === appliedLine(revision)) applied = true;
+        else said.push(line);
+        continue;
+      }
+      daemons = states;
+      if (applied && allReady(daemons)) return daemons;
     }
-    daemons = states;
-    if (applied && allReady(daemons)) return daemons;
+  } finally {
+    // Whoever has ended, or is given up, reads no more.
+    over.abort();
   }
   signal.throwIfAborted();
   await written;

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { machineName } from '../../src/core/names.ts';
+import { imageScanner } from '../../src/host/images.ts';
 import { docker, uniqueId } from '../support/installation.ts';
 import { type CommandLine, commandLine } from './command.ts';
 
@@ -122,7 +123,9 @@ describe('a manifest that asks', () => {
   const asking = uniqueId('ask');
 
   test('is not launched where nobody can answer', async () => {
-    it.write(`agents/${asking}.md`, '---\nenv: {TOKEN: "?your token"}\n---\n');
+    it.write('bottles/noted.md', '---\negress: {log: 2}\n---\n');
+    it.write(`agents/${asking}.md`, '---\nbottle: noted\nenv: {TOKEN: "?your token"}\n---\n');
+    // What is to be noted of a launch is not said of one that is refused.
     expect(await it.bottle(['up', asking])).toEqual({
       code: 1,
       stdout: '',
@@ -134,6 +137,9 @@ describe('a manifest that asks', () => {
   test('takes a variable of that name, which the agent then has, and nobody else', async () => {
     const up = await it.bottle(['up', asking], { env: { TOKEN: 'what-nobody-sees' } });
     expect(up.code, up.stderr).toBe(0);
+    const notes = up.stderr.slice(0, up.stderr.indexOf(`launching ${asking} `));
+    expect(notes).toMatch(/^note: .*noted\.md.* egress\.log: /m);
+    expect(notes.includes('contents are not scanned')).toBe((await imageScanner()) === 'allow-list');
     const seen = await it.bottle(['exec', asking, '--', 'printenv', 'TOKEN']);
     expect(seen).toMatchObject({ code: 0, stdout: 'what-nobody-sees\n' });
     const inspected = await docker.getContainer(machineName(asking)).inspect();

@@ -278,20 +278,22 @@ describe('the end', () => {
     const { network, name } = await readyBundle(kind);
     const client = await site.stranger({ HostConfig: { NetworkMode: network.name } });
     const uploads = [
-      [PIPELOCK_PORT, `POST ${EGRESS_URL}/echo.test/ HTTP/1.1\r\nHost: egress:9099`],
+      [PIPELOCK_PORT, `POST ${EGRESS_URL}/echo.test/ HTTP/1.1\r\nHost: egress:9099`, ''],
       [
         GIT_GATE_PORT,
         `POST /app.git/git-receive-pack HTTP/1.1\r\nHost: gate\r\nContent-Type: application/x-git-receive-pack-request`,
+        // The length of git's longest line: anything shorter would come to its end, and anything else end git.
+        'fff0',
       ],
-      [SUPERVISE_PORT, `POST /mcp HTTP/1.1\r\nHost: supervise\r\nContent-Type: application/json`],
+      [SUPERVISE_PORT, `POST /mcp HTTP/1.1\r\nHost: supervise\r\nContent-Type: application/json`, ''],
     ];
     // Prints how many have been connected and begun, then sends a byte now and then until it is cut off.
     const script = `
       const net = require('node:net');
       let begun = 0;
-      for (const [port, head] of JSON.parse(process.argv[2])) {
+      for (const [port, head, start] of JSON.parse(process.argv[2])) {
         const socket = net.connect(port, process.argv[1], () => {
-          socket.write(head + '\\r\\nContent-Length: 1000000\\r\\n\\r\\n');
+          socket.write(head + '\\r\\nContent-Length: 1000000\\r\\n\\r\\n' + start);
           setInterval(() => socket.write('x'), 100);
           begun += 1;
           require('node:fs').writeFileSync('/tmp/begun', String(begun));
@@ -300,9 +302,9 @@ describe('the end', () => {
       }`;
     void runIn(site, client.id, ['node', '-e', script, network.bundleIp, JSON.stringify(uploads)]);
     await expect
-      .poll(async () => (await runIn(site, client.id, ['cat', '/tmp/begun'])).stdout, { timeout: 10_000 })
+      .poll(async () => (await runIn(site, client.id, ['cat', '/tmp/begun'])).stdout, { timeout: 60_000 })
       .toBe('3');
-    await expect.poll(() => processes(name, 'git receive-pack'), { timeout: 10_000 }).not.toEqual([]);
+    await expect.poll(() => processes(name, 'git receive-pack'), { timeout: 60_000 }).not.toEqual([]);
     const container = site.docker.getContainer(name);
     const ended = container.wait();
     await container.stop({ t: 10 });

@@ -269,6 +269,27 @@ describe('ensuring a bundle', () => {
     await expect(ensureBundle(site, input, never)).rejects.toMatchObject(failure);
   });
 
+  test('that ended before it could be given anything fails as well, and nobody waits for its next life', async () => {
+    const input = await newInput({ scanner: 'mystery' as never });
+    const docker = new Proxy(site.docker, {
+      get(target, property) {
+        const value = Reflect.get(target, property, target);
+        if (property !== 'createContainer') return typeof value === 'function' ? value.bind(target) : value;
+        return async (options: Dockerode.ContainerCreateOptions) => {
+          const container = await target.createContainer(options);
+          const attach = container.attach.bind(container);
+          return Object.assign(container, {
+            attach: (how: Dockerode.ContainerAttachOptions) => container.wait().then(() => attach(how)),
+          });
+        };
+      },
+    });
+    await expect(ensureBundle({ ...site, docker }, input, never)).rejects.toMatchObject({
+      code: 'BUNDLE_NOT_READY',
+      message: expect.stringContaining('it ended with 64'),
+    });
+  });
+
   test('of an image that is not there says so', async () => {
     const input = await newInput({ image: 'bottleworks/bundle:no-such' });
     await expect(ensureBundle(site, input, never)).rejects.toMatchObject({

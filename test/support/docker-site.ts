@@ -14,7 +14,8 @@ import { type BundlePlans, daemonsOf } from '../../src/core/bundle-plans.ts';
 import { LABEL } from '../../src/core/names.ts';
 import type { SecretRef } from '../../src/core/secret-ref.ts';
 import type { BottleRef, BundleInput, NetworkFacts } from '../../src/core/step-io.ts';
-import { connectDocker, type DockerHost } from '../../src/host/docker.ts';
+import { overlaps } from '../../src/core/subnet.ts';
+import { connectDocker, type DockerHost, statusOf } from '../../src/host/docker.ts';
 import { ensureImages, type ImageTags, imageTags } from '../../src/host/images.ts';
 import { dockerDriver } from '../../src/host/machine/docker.ts';
 import type { ExecRequest, MachineDriver, MachineSpec } from '../../src/host/machine/driver.ts';
@@ -25,9 +26,9 @@ export interface DockerSite extends DockerHost {
   readonly settings: Settings;
   readonly images: ImageTags;
   readonly driver: MachineDriver;
-  /** CIDR, a /20. */
+  /** CIDR, a /21 for the site's bottles: no other site of this Engine has it, in whichever process. */
   readonly pool: string;
-  /** A /28 of the pool that no other call gives out, for a foreign network or a tiny pool. */
+  /** A block beside the pool that no other call gives out, for a foreign network or a tiny pool. */
   subnet(prefix?: 26 | 27 | 28): string;
   /** A bottle nobody else has. */
   bottle(prefix?: string): BottleRef;
@@ -71,9 +72,7 @@ export async function dockerSite(): Promise<DockerSite> {
   const images = await imageTags();
   const key = randomUUID();
   const owner = `test-${key}/default`;
-  // Away from the product's own default pool, so that the tests and a person's bottles never meet.
-  const block = `10.${randomInt(64, 192)}.${randomInt(16) * 16}`;
-  const [a, b, third] = block.split('.').map(Number) as [number, number, number];
+  const [a, b, third] = await reserveBlock(docker, images.base, key);
   const directory = mkdtempSync(path.join(os.tmpdir(), 'bottle-site-'));
   const settings = readSettings({
     BOTTLE_HOME: path.join(directory, 'home'),
@@ -81,7 +80,7 @@ export async function dockerSite(): Promise<DockerSite> {
     BOTTLE_HOST: 'test-host',
   });
   const driver = dockerDriver({ docker, owner });
-  // From the pool's upper half downwards, so that few candidates of bottles fall on them.
+  // Out of the block's upper half: the lower one is where the site's bottles take theirs.
   let given = 0;
   const site: DockerSite = {
     docker,
@@ -89,10 +88,11 @@ export async function dockerSite(): Promise<DockerSite> {
     settings,
     images,
     driver,
-    pool: `${block}.0/20`,
+    pool: `${a}.${b}.${third}.0/21`,
     subnet: (prefix = 28) => {
+      const offset = 2048 + given;
       given += 64;
-      const offset = 4096 - given;
+      if (given > 2048) throw new Error('this site has given out all its subnets');
       return `${a}.${b}.${third + Math.floor(offset / 256)}.${offset % 256}/${prefix}`;
     },
     bottle: (prefix = 'it') => ({ id: `${prefix}-${randomBytes(5).toString('hex')}`, runId: randomUUID() }),
@@ -164,6 +164,32 @@ export async function dockerSite(): Promise<DockerSite> {
     },
   };
   return site;
+}
+
+/**
+ * Takes a /20 that nobody on this Engine uses, and nobody else can take until the site is disposed of: a container's name
+ * is given out once, whoever asks, so one that never runs stands for the block.
+ * @returns its first three bytes
+ */
+async function reserveBlock(
+  docker: DockerHost['docker'],
+  image: string,
+  key: string,
+): Promise<[number, number, number]> {
+  for (;;) {
+    // Away from the product's own default pool, so that the tests and a person's bottles never meet.
+    const [a, b, third] = [10, randomInt(64, 192), randomInt(16) * 16] as const;
+    const networks = await docker.listNetworks();
+    const taken = networks.flatMap(({ IPAM }) => IPAM?.Config ?? []).map(({ Subnet }) => Subnet ?? '');
+    if (taken.some((subnet) => overlaps(subnet, `${a}.${b}.${third}.0/20`))) continue;
+    const name = `bottle-test-subnets-${a}.${b}.${third}`;
+    try {
+      await docker.createContainer({ Image: image, name, Cmd: ['true'], Labels: { [STRANGER]: key } });
+      return [a, b, third];
+    } catch (error) {
+      if (statusOf(error) !== 409) throw error;
+    }
+  }
 }
 
 export interface Ran {

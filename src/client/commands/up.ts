@@ -32,8 +32,6 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
     throw new BottleError('USAGE', `--cwd copies a folder of this host, and cannot to ${host}`);
   const local = host === settings.host ? await planHere(settings, asked) : assertAgentName(asked);
   if (options.dryRun === true) return dryRun(context, local, host);
-  if (local?.planned.plan.scanner === 'allow-list') output.note(`note: ${NO_PIPELOCK} (bottle doctor says why)`);
-  if (local !== undefined) await tellNotes(context, local.planned);
 
   const [{ temporalTarget }, { readyEngine }, { startLaunch }] = await Promise.all([
     import('../../host/temporal-target.ts'),
@@ -53,6 +51,8 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
     const launched = await withAnswers(settings, answers, (aside) =>
       startLaunch(session, { ...(local?.launch ?? asked), ...aside, host, name }),
     );
+    // Only now: what is refused says why, and nothing beside it.
+    if (local !== undefined) await tellNotes(context, local.planned);
     output.note(`launching ${launched.id} on ${host}${urlText(target.uiUrl(launched.id, launched.runId))}`);
     const { showOnce, waitFor } = await import('../wait.ts');
     return options.wait ? await waitFor(session, launched, 'ready', output) : await showOnce(session, launched, output);
@@ -129,7 +129,8 @@ async function withAnswers<T>(
   });
 }
 
-async function tellNotes({ output }: Context, { manifest }: Planned): Promise<void> {
+async function tellNotes({ output }: Context, { plan, manifest }: Planned): Promise<void> {
+  if (plan.scanner === 'allow-list') output.note(`note: ${NO_PIPELOCK} (bottle doctor says why)`);
   const { problemText } = await import('../../core/manifest/problems.ts');
   for (const note of manifest.notes) output.note(`note: ${problemText(note)}`);
 }
