@@ -10,8 +10,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import Docker from 'dockerode';
 import { machineName } from '../dist/core/names.js';
+import { connectDocker } from '../dist/host/docker.js';
 import { imageTags } from '../dist/host/images.js';
 import { machineNames } from '../dist/host/machine/smolvm/records.js';
 import { machineDirectory, STATE_FOLDER } from '../dist/host/machine/smolvm/state-directory.js';
@@ -261,7 +261,7 @@ try {
   await say(
     'Nothing here needs the internet: a model, and a site that wants to be asked for, are played by one container.',
   );
-  world = await startWorld({ docker: new Docker(), image: (await imageTags()).guest, label: 'demo' });
+  world = await startWorld({ docker: connectDocker(), image: (await imageTags()).guest, label: 'demo' });
   await tour(world);
   if (keep) {
     const variables = Object.entries(own).map(([name, value]) => `${name}=${value}`);

@@ -1,9 +1,9 @@
 // Builds the images that are missing. Run by bootstrap.mjs with Node 24 once dist/ is there; one line for each thing it does.
-import Docker from 'dockerode';
+import { connectDocker } from '../dist/host/docker.js';
 import { ensureImages } from '../dist/host/images.js';
 
 try {
-  await ensureImages(new Docker(), { report: (line) => console.log(line) });
+  await ensureImages(connectDocker(), { report: (line) => console.log(line) });
 } catch (error) {
   console.error(`error[${error.code ?? 'INTERNAL'}]: ${error.message}`);
   if (error.hint) console.error(`hint: ${error.hint}`);

@@ -12,7 +12,8 @@ import { type Logger, pino, stdSerializers } from 'pino';
 import { createActivities } from './activities/index.ts';
 import { BottleError, errorView } from './core/errors.ts';
 import { isBottleId, taskQueueOf } from './core/names.ts';
-import { connectDocker } from './host/docker.ts';
+import { dockerAt } from './host/docker-connection.ts';
+import { dockerEndpoint, endpointEnvironment } from './host/docker-endpoint.ts';
 import { writePidFile } from './host/process-file.ts';
 import { reap } from './host/reap.ts';
 import { scrub } from './host/scrub.ts';
@@ -56,7 +57,10 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
     const identity = `bottle@${settings.host}/${process.pid}/${randomUUID()}`;
     const stopping = new AbortController();
     for (const name of SHUTDOWN_SIGNALS) process.once(name, () => stopping.abort());
-    const host = { docker: connectDocker(), owner, settings, stopping: stopping.signal, uiUrl: target.uiUrl };
+    const engine = dockerEndpoint();
+    // Whatever context is chosen later: what is asked again and what is started here stay with this Engine.
+    Object.assign(process.env, endpointEnvironment(engine));
+    const host = { docker: dockerAt(engine), owner, settings, stopping: stopping.signal, uiUrl: target.uiUrl };
     // At once, while the worker is being made: when it polls, what its predecessor left is there to be taken.
     takeOver(client, settings.host, identity, bottlesWithState(settings)).then(
       ({ attempts }) => attempts.length > 0 && log.info({ attempts }, 'took over the attempts of a dead worker'),

@@ -1,28 +1,27 @@
 // Docker Engine: found running, else installed and started where that is ours to do (Linux, root, apt), else refused.
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { existsSync, openSync } from 'node:fs';
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { logs } from './places.mjs';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { logs, node24Path } from './places.mjs';
 import { run, which } from './processes.mjs';
 import { Refusal } from './refusal.mjs';
 
 const log = join(logs, 'dockerd.log');
-const ANSWER_WITHIN = 10_000;
 const START_WITHIN = 60_000;
 
-let failure = '';
+const askEngineScript = fileURLToPath(new URL('ask-engine.mjs', import.meta.url));
+
+let answer;
 
 export const dockerEngine = {
   name: 'Docker Engine',
   look: async () => {
-    try {
-      return `${(await (await connect()).version()).Version}, running`;
-    } catch (error) {
-      failure = error.code ?? error.message;
-      return undefined;
-    }
+    answer = await askEngine();
+    return answer.error === undefined ? `${answer.version}, running` : undefined;
   },
   plan: 'apt-get install docker.io where it is missing, then start it',
   provide: async (say) => {
@@ -34,20 +33,27 @@ export const dockerEngine = {
   },
 };
 
-/** The Engine as the product finds it: DOCKER_HOST, else the usual sockets. */
-export async function connect() {
-  const { default: Docker } = await import('dockerode');
-  return new Docker({ timeout: ANSWER_WITHIN });
+/** What the Engine says where the product finds it: see ask-engine.mjs. */
+export async function askEngine() {
+  const { stdout } = await promisify(execFile)(node24Path, [askEngineScript]);
+  return JSON.parse(stdout);
 }
 
 function refuseWhereNotOurs() {
-  const missing = `no Docker Engine answers (${failure})`;
-  if (process.env.DOCKER_HOST) throw new Refusal(missing, 'DOCKER_HOST names it: start it, or unset DOCKER_HOST');
-  if (process.platform !== 'linux') throw new Refusal(missing, 'start Docker Desktop, or set DOCKER_HOST');
-  if (failure === 'EACCES')
-    throw new Refusal(missing, 'add yourself to the group docker and log in again, or run this as root');
+  const { error, chosen } = answer;
+  // Who names one means that one.
+  if (chosen) throw new Refusal(error.message, error.hint);
+  if (process.platform !== 'linux') throw new Refusal(error.message, 'start Docker Desktop, Colima or the like');
+  if (error.code === 'EACCES')
+    throw new Refusal(
+      error.message,
+      'add yourself to the group docker and log in again, name your own Engine in DOCKER_HOST, or run this as root',
+    );
   if (process.getuid() !== 0)
-    throw new Refusal(missing, 'install and start it (Debian: sudo apt-get install docker.io), or run this as root');
+    throw new Refusal(
+      error.message,
+      'install and start it (Debian: sudo apt-get install docker.io), or run this as root',
+    );
 }
 
 async function install(say) {

@@ -1,16 +1,15 @@
 // The images: base, guest, codex and bundle, under tags that say what they were made from (src/host/image-tags.ts).
-import { connect } from './docker-engine.mjs';
+import { askEngine } from './docker-engine.mjs';
 import { node24Path } from './places.mjs';
 import { run } from './processes.mjs';
 
 export const images = {
   name: 'images',
   look: async () => {
-    const { imageTags, IMAGE_LABEL } = await import('../../dist/host/image-tags.js');
+    const { imageTags } = await import('../../dist/host/image-tags.js');
     const wanted = Object.values(await imageTags());
-    const present = await (await connect()).listImages({ filters: { label: [IMAGE_LABEL] } });
-    const tags = new Set(present.flatMap((image) => image.RepoTags ?? []));
-    return wanted.every((tag) => tags.has(tag)) ? wanted.map(shortName).join(', ') : undefined;
+    const { images: present = [] } = await askEngine();
+    return wanted.every((tag) => present.includes(tag)) ? wanted.map(shortName).join(', ') : undefined;
   },
   plan: 'what is missing of base, guest, codex and bundle; all of them take about a minute',
   provide: async (say) => void (await run(node24Path, ['scripts/images.mjs'], { onLine: say })),

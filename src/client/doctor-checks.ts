@@ -5,6 +5,7 @@ import process from 'node:process';
 import { type BundleProgram, findProgram, PROGRAM_HINTS } from '../host/bundle-programs.ts';
 import { readConfig } from '../host/config-file.ts';
 import { connectDocker, engine } from '../host/docker.ts';
+import { dockerEndpoint, endpointText } from '../host/docker-endpoint.ts';
 import { imageTags, listImages } from '../host/images.ts';
 import { agentFiles, inspectManifest } from '../host/manifest/library.ts';
 import type { Settings } from '../host/settings.ts';
@@ -59,7 +60,7 @@ function asFinding(error: unknown): Finding {
 
 async function dockerEngine(): Promise<Finding> {
   const { Version, ApiVersion, Os, Arch } = await engine('ask for its version', () => connectDocker().version());
-  return { state: 'ok', found: `${Version} (API ${ApiVersion}, ${Os}/${Arch})` };
+  return { state: 'ok', found: `${Version} (API ${ApiVersion}, ${Os}/${Arch}) at ${endpointText(dockerEndpoint())}` };
 }
 
 async function images(): Promise<Finding> {

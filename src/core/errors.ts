@@ -25,6 +25,11 @@ export const ERROR_CODES = {
 
   // The host: Docker, images, drivers.
   DOCKER_UNREACHABLE: { retryable: true, exit: 1, meaning: 'the Docker Engine does not answer' },
+  DOCKER_CONTEXT_INVALID: {
+    retryable: false,
+    exit: 2,
+    meaning: 'DOCKER_HOST or the current Docker context names no Engine',
+  },
   DOCKER_ERROR: { retryable: true, exit: 1, meaning: 'the Docker Engine refused a call' },
   IMAGE_MISSING: { retryable: false, exit: 1, meaning: 'an image the plan needs has not been built' },
   IMAGE_BUILD_FAILED: { retryable: false, exit: 1, meaning: 'building an image failed' },

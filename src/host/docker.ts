@@ -1,9 +1,11 @@
 /** The Docker Engine: one connection, and its errors as ours. */
 import { createHash } from 'node:crypto';
-import Dockerode from 'dockerode';
+import type Dockerode from 'dockerode';
 import { BottleError } from '../core/errors.ts';
 import { LABEL } from '../core/names.ts';
 import type { BottleRef } from '../core/step-io.ts';
+import { dockerAt } from './docker-connection.ts';
+import { dockerEndpoint } from './docker-endpoint.ts';
 
 /** What every host adapter works with: one Engine, and whose objects may be touched. */
 export interface DockerHost {
@@ -12,9 +14,12 @@ export interface DockerHost {
   readonly owner: string;
 }
 
-/** The Engine named by DOCKER_HOST, else the default socket. Connects lazily. */
+/**
+ * The Engine where docker-endpoint.ts finds it. Connects lazily.
+ * @throws BottleError `DOCKER_CONTEXT_INVALID`
+ */
 export function connectDocker(): Dockerode {
-  return new Dockerode();
+  return dockerAt(dockerEndpoint());
 }
 
 /** The labels of contract.md for one object. `spec` is what it is made from: a change of it means "make it anew". */

@@ -1,6 +1,6 @@
 /** scripts/bootstrap.mjs as a person runs it: in this checkout, where all it needs is there, and where it may not install. */
 import { accessSync, constants } from 'node:fs';
-import { chmod, mkdir, mkdtemp, readFile, rm, symlink } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { execa, type Options } from 'execa';
@@ -64,7 +64,18 @@ describe('refusing', { timeout: PATIENCE }, () => {
     const env = { DOCKER_HOST: `unix://${folder}/none.sock`, BOTTLE_CACHE: folder };
     const { exitCode, stderr } = await bootstrap(['--quiet'], { env });
     expect(exitCode).toBe(1);
-    expect(stderr).toMatch(/^error\[TOOL_MISSING\]: no Docker Engine answers \(ENOENT\)\nhint: DOCKER_HOST names it/m);
+    expect(stderr).toContain(
+      `error[TOOL_MISSING]: the Docker Engine at ${env.DOCKER_HOST} (DOCKER_HOST) does not answer (ENOENT)\n` +
+        'hint: start Docker, or unset DOCKER_HOST',
+    );
+  });
+
+  test('installs no Docker Engine where the current context names another', async () => {
+    await mkdir(join(folder, '.docker'));
+    await writeFile(join(folder, '.docker/config.json'), '{"currentContext":"gone"}');
+    const { exitCode, stderr } = await bootstrap(['--quiet'], { env: { HOME: folder, BOTTLE_CACHE: folder } });
+    expect(exitCode).toBe(1);
+    expect(stderr).toContain('names the Docker context gone, which is not there\nhint: docker context use default');
   });
 
   test('installs no Docker Engine for a user who is not root', async (context) => {
@@ -77,7 +88,9 @@ describe('refusing', { timeout: PATIENCE }, () => {
       ['--mount', 'sh', '-c', hidden, 'sh', process.execPath, script, '--quiet'],
       { reject: false, stdin: 'ignore', env: { HOME: folder, BOTTLE_CACHE: await nobodysFolder() } },
     );
-    expect(stderr).toMatch(/^error\[TOOL_MISSING\]: no Docker Engine answers \(ENOENT\)\nhint: install and start it/m);
+    expect(stderr).toMatch(
+      /^error\[TOOL_MISSING\]: the Docker Engine at \S+ does not answer \(ENOENT\)\nhint: install and start it/m,
+    );
     expect(exitCode).toBe(1);
   });
 

@@ -93,7 +93,7 @@ export async function ensureRelay(settings: Pick<Settings, 'state'>, id: string)
 /** What leads to the Engine, and nothing else of the worker's environment. */
 const relayEnvironment = (): NodeJS.ProcessEnv =>
   Object.fromEntries(
-    Object.entries(process.env).filter(([name]) => /^(PATH|HOME|SSH_AUTH_SOCK|DOCKER_\w+)$/.test(name)),
+    Object.entries(process.env).filter(([name]) => /^(PATH|HOME|XDG_RUNTIME_DIR|SSH_AUTH_SOCK|DOCKER_\w+)$/.test(name)),
   );
 
 /** Ensures that nobody listens. */
