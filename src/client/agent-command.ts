@@ -1,4 +1,6 @@
 /** Command lines in a machine: the agent's own, and any with the variables that are in nobody's environment. */
+import { trustsMore } from '../core/bundle-plans.ts';
+import { caEnvironment } from '../core/ca-environment.ts';
 import { GUEST, type Plan } from '../core/plan.ts';
 import { PROVIDERS } from '../core/providers/providers.ts';
 
@@ -21,6 +23,11 @@ export function agentCommand(plan: PlanSlice, args: readonly string[]): string[]
 /** Whether the agent was told is known in the machine, where a second terminal may be; also when the file is written again. */
 const TELL_ONCE =
   'file=$1 message=$2; shift 2; [ ! -e "$file.told" ] && mv "$file" "$file.told" 2>/dev/null && exec "$@" "$message"; exec "$@"';
+
+/** Variables for every command in the machine, whatever there was to trust when it was made. */
+export function trustVariables({ bundle, env }: Pick<Plan, 'bundle' | 'env'>): Record<string, string> {
+  return trustsMore(bundle) ? { ...caEnvironment(), ...env } : {};
+}
 
 /** A command with the variables that came from the host or the operator, where there are any. */
 export function withPrivateEnv({ privateEnv }: Pick<Plan, 'privateEnv'>, argv: readonly string[]): string[] {

@@ -1,4 +1,5 @@
 /** The environment every process of a machine starts with: the way out through the bundle, and what the agent needs. */
+import { trustsMore } from './bundle-plans.ts';
 import { caEnvironment } from './ca-environment.ts';
 import { EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from './daemons.ts';
 import { GUEST, type Plan } from './plan.ts';
@@ -23,7 +24,7 @@ export function agentEnvironment(network: Pick<NetworkFacts, 'bundleIp'>, plan: 
     LANG: 'C.UTF-8',
     // Read before the agent's own ~/.gitconfig, which it may write.
     GIT_CONFIG_SYSTEM: GUEST.gitConfigFile,
-    ...(bundle.pipelock.intercept ? caEnvironment() : {}),
+    ...(trustsMore(bundle) ? caEnvironment() : {}),
     ...env,
     ...provider.environment(providerContext(network, plan)),
     ...(daemons.includes('egress') ? { EGRESS_URL } : {}),
@@ -55,7 +56,7 @@ export function providerContext(network: Pick<NetworkFacts, 'bundleIp'>, plan: P
     credential: plan.provider.credential,
     superviseUrl: superviseUrl(network, plan),
     promptEmpty: plan.prompt.empty,
-    caBundle: plan.bundle.pipelock.intercept ? GUEST.caBundle : null,
+    caBundle: trustsMore(plan.bundle) ? GUEST.caBundle : null,
   };
 }
 

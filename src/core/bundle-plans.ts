@@ -66,8 +66,13 @@ export interface BundlePlans {
   egress: EgressPlan | null;
   gitGate: GitGatePlan | null;
   supervise: SupervisePlan | null;
-  /** PEM file on the host with a CA that every upstream may have, such as a company's own; null for none. */
+  /**
+   * PEM file on the host with CAs that every upstream may have, such as a company's own, which the machine trusts as well;
+   * null for none.
+   */
   ca: string | null;
+  /** Changes with what is in that file; histories from before the machine trusted it have none. */
+  caDigest?: string | undefined;
 }
 
 /** The daemons that these plans need, in the order of {@link DAEMON_NAMES}; init's csv. */
@@ -88,6 +93,10 @@ export function secretRefsOf(plans: BundlePlans): SecretRef[] {
   const repos = (plans.gitGate?.repos ?? []).flatMap(({ key }) => key?.secret ?? []);
   return [...new Set([...routes, ...repos])];
 }
+
+/** Whether a machine of these plans has certificates in its store that its image has not. */
+export const trustsMore = ({ pipelock, ca }: Pick<BundlePlans, 'pipelock' | 'ca'>): boolean =>
+  pipelock.intercept || ca !== null;
 
 /** Every PEM file on the host that the plans name, each once. */
 export function caFilesOf(plans: BundlePlans): string[] {

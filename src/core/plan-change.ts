@@ -2,10 +2,12 @@
  * A launch whose manifest has changed on disk: which of its steps would work from something else now, and whether those
  * that are done can take it. Pure.
  */
+import type { BundlePlans } from './bundle-plans.ts';
+import { caEnvironment } from './ca-environment.ts';
 import type { LaunchInput } from './launch-input.ts';
 import type { Plan } from './plan.ts';
 import { type LaunchContext, stepInput } from './step-input.ts';
-import type { BottleRef, NetworkFacts } from './step-io.ts';
+import type { BottleRef, MachineCreateInput, NetworkFacts } from './step-io.ts';
 import { LAUNCH_STEPS, type StepId } from './steps.ts';
 
 export interface RereadInput {
@@ -64,7 +66,15 @@ function withHostFacts(found: Plan, plan: Plan): Plan {
     ours(found.images.guest) && ours(plan.images.guest) && found.provider.template === plan.provider.template;
   const sameContext = found.dockerfile?.digest === plan.dockerfile?.digest;
   const guest = sameKind && sameContext ? plan.images.guest : found.images.guest;
-  return { ...found, pool, uplink, scanner, link, images: { guest, bundle: plan.images.bundle } };
+  const bundle = withoutNewerFacts(found.bundle, plan.bundle);
+  return { ...found, pool, uplink, scanner, link, bundle, images: { guest, bundle: plan.images.bundle } };
+}
+
+/** A plan from before the machine trusted `network.ca` says nothing of what is in that file. */
+function withoutNewerFacts(found: BundlePlans, { ca, caDigest }: BundlePlans): BundlePlans {
+  if (ca === null || caDigest !== undefined || found.ca !== ca) return found;
+  const { caDigest: _unknown, ...rest } = found;
+  return rest;
 }
 
 function inputText(step: StepId, { bottle, launch, network }: RereadInput, plan: Plan): string {
@@ -74,7 +84,18 @@ function inputText(step: StepId, { bottle, launch, network }: RereadInput, plan:
     requests: () => [],
     result: (id) => (id === 'prepare' ? { plan, uiUrl: null } : id === 'network' ? network : undefined),
   };
-  return JSON.stringify(stepInput(step, context));
+  const made = stepInput(step, context);
+  return JSON.stringify(step === 'machine.create' ? withoutCaVariables(made as MachineCreateInput, plan) : made);
+}
+
+/**
+ * A company's CA is often what somebody finds missing once the machine is there. Commands in it are given these variables
+ * by whoever starts them, so a machine can do without.
+ */
+function withoutCaVariables(input: MachineCreateInput, { env: own }: Plan): MachineCreateInput {
+  const ours = caEnvironment();
+  const env = Object.entries(input.env).filter(([name]) => !Object.hasOwn(ours, name) || Object.hasOwn(own, name));
+  return { ...input, env: Object.fromEntries(env) };
 }
 
 /** Beginnings of paths in a plan, and what a person knows them by; longest first. */
@@ -84,6 +105,7 @@ const NAMES: readonly [path: string, name: string][] = [
   ['bundle.egress', 'egress.routes'],
   ['bundle.gitGate', 'git-gate.repos'],
   ['bundle.supervise', 'supervise'],
+  ['bundle.caDigest', 'network.ca'],
   ['bundle.ca', 'network.ca'],
   ['git.user', 'git-gate.user'],
   ['limits.lifetimeMs', 'limits.lifetime'],

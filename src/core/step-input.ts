@@ -1,10 +1,10 @@
 /** Cuts each step's input out of the launch: the slice of plan and earlier results that it works from. */
 import { agentEnvironment, providerContext, superviseUrl } from './agent-environment.ts';
-import { secretRefsOf } from './bundle-plans.ts';
+import { type BundlePlans, secretRefsOf } from './bundle-plans.ts';
 import type { LaunchInput } from './launch-input.ts';
 import { seenFromMachine } from './machine-link.ts';
 import type { RequestView } from './requests.ts';
-import type { BottleRef, MachineInput, NetworkFacts, PrepareResult, StepIo } from './step-io.ts';
+import type { BottleRef, CaInput, MachineInput, NetworkFacts, PrepareResult, StepIo } from './step-io.ts';
 import type { StepId } from './steps.ts';
 
 export interface LaunchContext {
@@ -39,7 +39,7 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
       return { ...machine, network, link, image: plan.images.guest, env, resources: plan.resources };
     }
     case 'provision.ca':
-      return { ...machine, intercept: plan.bundle.pipelock.intercept };
+      return { ...machine, intercept: plan.bundle.pipelock.intercept, ...networkCa(plan.bundle) };
     case 'provision.prompt':
       return { ...machine, digest: plan.prompt.digest };
     case 'provision.skills': {
@@ -75,6 +75,10 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
     default:
       return machine;
   }
+}
+
+function networkCa({ ca, caDigest }: BundlePlans): Pick<CaInput, 'ca'> {
+  return ca === null ? {} : { ca: { file: ca, digest: caDigest ?? '' } };
 }
 
 /** An undo finds things by label, so it needs no result of the step it undoes: that may have been lost. */

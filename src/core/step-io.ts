@@ -81,6 +81,8 @@ export interface MachineInput {
 export interface CaInput extends MachineInput {
   /** Whether the bundle reads the agent's HTTPS, for which the machine has to trust its CA. */
   intercept: boolean;
+  /** PEM file on the host with CAs of its network, and what changes with its content; absent for none. */
+  ca?: { file: string; digest: string } | undefined;
 }
 
 export interface PromptInput extends MachineInput {

@@ -10,6 +10,7 @@ import { type Settings, stateDirectory } from './settings.ts';
 const PLAN = 'plan.json';
 const PROMPT = 'prompt.md';
 const ANSWERS = 'answers.json';
+const CAS_ADDED = 'ca-added';
 const ANSWERS_ID = /^[a-z0-9-]{8,64}$/;
 
 /** Variable name to what the operator answered. */
@@ -77,6 +78,17 @@ export async function takeAnswers(settings: Settings, id: string, aside: string)
   if (text === undefined) return;
   await addAnswers(settings, id, JSON.parse(text) as Answers);
   await dropAnswers(settings, aside);
+}
+
+/** Its machine is about to be given CAs to trust: from now on there may be some to take away. */
+export const noteCasAdded = (settings: Settings, id: string): Promise<void> =>
+  writePrivate(path.join(bottleDirectory(settings, id), CAS_ADDED), '');
+
+/** Whether its machine was ever given CAs to trust. */
+export async function wereCasAdded(settings: Settings, id: string): Promise<boolean> {
+  assertBottleId(id);
+  const found = await readFile(path.join(settings.state, 'bottles', id, CAS_ADDED)).catch(() => undefined);
+  return found !== undefined;
 }
 
 /** Ensures nothing of a bottle is kept. */

@@ -3,9 +3,11 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type Config, configSchema } from '../core/manifest/config-schema.ts';
 import { inOrder, type Problem } from '../core/manifest/problems.ts';
+import { expandHome } from './expand-home.ts';
 import { manifestError } from './manifest/manifest-error.ts';
 import { type Parsed, parseAs } from './manifest/parse.ts';
 import { readYaml } from './manifest/yaml-text.ts';
+import { networkCaProblems } from './network-ca.ts';
 import type { Settings } from './settings.ts';
 
 export type { Config } from '../core/manifest/config-schema.ts';
@@ -23,7 +25,11 @@ export function readConfig(settings: Pick<Settings, 'home'>): Config {
 /** Everything wrong with it. */
 export function readConfigProblems(settings: Pick<Settings, 'home'>): Problem[] {
   const parsed = parsedConfig(settings);
-  return parsed.ok ? [] : inOrder(parsed.problems);
+  if (!parsed.ok) return inOrder(parsed.problems);
+  const { ca } = parsed.written.value.network;
+  if (ca === undefined) return [];
+  const { position } = parsed.written.origin(['network', 'ca'], 'value');
+  return networkCaProblems(expandHome(ca), settings).map((problem) => ({ ...problem, position }));
 }
 
 function parsedConfig(settings: Pick<Settings, 'home'>): Parsed<Config> {

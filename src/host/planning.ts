@@ -1,9 +1,8 @@
 /** From the files a person wrote to the plan of a launch. Reads only; the prompt stays apart since plans are stored in histories. */
 import { createHash } from 'node:crypto';
-import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
-import { daemonsOf } from '../core/bundle-plans.ts';
+import { type BundlePlans, daemonsOf } from '../core/bundle-plans.ts';
 import { BottleError } from '../core/errors.ts';
 import { innerPlans, modelCredential } from '../core/inner-plans.ts';
 import type { LaunchInput } from '../core/launch-input.ts';
@@ -16,10 +15,12 @@ import type { Driver } from '../core/status.ts';
 import { type Config, readConfig } from './config-file.ts';
 import { contextDigest, customImageTag } from './custom-image.ts';
 import { defaultLink } from './default-link.ts';
+import { expandHome } from './expand-home.ts';
 import { GUEST_KINDS } from './image-tags.ts';
 import { imageScanner, imageTags } from './images.ts';
 import { type ResolvedManifest, resolveManifest } from './manifest/library.ts';
 import { manifestError } from './manifest/manifest-error.ts';
+import { networkCaDigest } from './network-ca.ts';
 import type { Settings } from './settings.ts';
 import { skillFolders, skillsDigest } from './skills.ts';
 import { smolmachineDigest } from './smolmachine.ts';
@@ -57,7 +58,7 @@ export async function planFrom(
   const bottle = merged(manifest.layer);
   const template = bottle.agent_provider?.template ?? 'claude';
   const provider = PROVIDERS[template];
-  const bundle = innerPlans(bottle, expandHome, config.network.ca ?? null);
+  const bundle = withCaDigest(innerPlans(bottle, expandHome, config.network.ca ?? null), settings);
   const tags = await imageTags();
   const driver = chosenDriver(manifest, config, launch);
   const image = await guestImage(manifest, tags[GUEST_KINDS[template]], driver);
@@ -96,6 +97,11 @@ export async function planFrom(
     },
   };
   return { plan, prompt, manifest };
+}
+
+/** What is in `network.ca` is part of the plan: a machine and a bundle that trust the old file have to be told. */
+function withCaDigest(bundle: BundlePlans, settings: Settings): BundlePlans {
+  return bundle.ca === null ? bundle : { ...bundle, caDigest: networkCaDigest(bundle.ca, settings) };
 }
 
 interface ChosenDriver {
@@ -149,9 +155,6 @@ function needsSmolvm(origin: Origin, { name, from }: ChosenDriver): BottleError 
 }
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
-
-export const expandHome = (file: string): string =>
-  file.startsWith('~/') ? path.join(os.homedir(), file.slice(2)) : file;
 
 function skillsDirectory(override: string | undefined): string | undefined {
   if (!override) return undefined;

@@ -3,12 +3,13 @@
  * it, and upstreams that have certificates of a company's own CA.
  */
 import { randomBytes, randomUUID, X509Certificate } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { provisionCa } from '../../src/activities/provision-ca.ts';
 import type { BundlePlans } from '../../src/core/bundle-plans.ts';
-import { CA_FILE, caEnvironment } from '../../src/core/ca-environment.ts';
+import { CA_FILE, caEnvironment, NETWORK_CA } from '../../src/core/ca-environment.ts';
 import { DAEMON_USERS, EGRESS_URL, PIPELOCK_FILES, PIPELOCK_PORT, SCANNER_LIMITS } from '../../src/core/daemons.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
 import { GUEST } from '../../src/core/plan.ts';
@@ -20,6 +21,7 @@ import { imageScanner } from '../../src/host/images.ts';
 import { type DockerSite, dockerSite, plansOf, run } from '../support/docker-site.ts';
 import { daemonsIn, daemonsUntil, routeTo } from '../support/full-bundle.ts';
 import { runIn } from '../support/run-in-container.ts';
+import { testCa } from '../support/test-ca.ts';
 import { type Recorded, startWorld, type World } from '../support/world.ts';
 
 const MIB = 1024 ** 2;
@@ -151,6 +153,109 @@ describe('the store of a machine', () => {
     });
     await site.driver.stop(other.bottle.id);
     await expect(provision(other)).rejects.toMatchObject({ code: 'MACHINE_NOT_RUNNING' });
+  });
+});
+
+describe('a machine in the network of a company', () => {
+  let world: World;
+  let home: Home;
+  let directory: string;
+  let file: string;
+
+  beforeAll(async () => {
+    world = await startWorld({ docker: site.docker, image: site.images.guest });
+    directory = await mkdtemp(path.join(os.tmpdir(), 'bottle-company-'));
+    file = path.join(directory, 'company.pem');
+    const plans: Partial<BundlePlans> = {
+      pipelock: { allow: ['pkg.test private', 'git.test private'], intercept: false },
+      ca: world.ca.file,
+    };
+    home = await site.machine('corp', plansOf(plans));
+    const input = site.bundleInput(home.bottle, home.network, { uplink: world.network.name, plans });
+    await ensureBundle(site, input, never);
+  });
+  afterAll(async () => {
+    await site?.docker
+      .getContainer(bundleName(home.bottle.id))
+      .remove({ force: true, v: true })
+      .catch(() => undefined);
+    await world?.dispose();
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  const trust = async (...certificates: string[]): Promise<void> => {
+    await writeFile(file, certificates.join('and\n'));
+    await provisionCa(
+      site,
+      { bottle: home.bottle, driver: 'docker', intercept: false, ca: { file, digest: '' } },
+      never,
+    );
+  };
+  /** As the agent, in the environment that its machine was made with. */
+  const agent = (script: string, env: Record<string, string> = {}) =>
+    run(site.driver, home.bottle.id, ['sh', '-c', script], { env });
+
+  test('trusts nothing more before it was told to', async () => {
+    expect((await agent('curl -sS --max-time 20 https://pkg.test/tiny')).exitCode).toBe(60);
+  });
+
+  test('trusts each CA of a file that has several, and no longer those that were taken out of it', async () => {
+    const [other, another] = [testCa(), testCa()];
+    try {
+      await trust(other.cert, world.ca.cert, another.cert);
+      const stored = async () => {
+        const store = await storeOf(home);
+        return [other.cert, world.ca.cert, another.cert].map((cert) => store.includes(cert.trim()));
+      };
+      expect(await stored()).toEqual([true, true, true]);
+      const linked = await asRoot(home, 'ls -l /etc/ssl/certs | grep -c "bottle-network-.*pem$"');
+      expect(Number(linked.stdout)).toBeGreaterThanOrEqual(3);
+      await trust(world.ca.cert);
+      expect(await stored()).toEqual([false, true, false]);
+      expect((await asRoot(home, `ls ${NETWORK_CA}*`)).stdout).toBe(`${NETWORK_CA}1.crt\n`);
+    } finally {
+      other.dispose();
+      another.dispose();
+    }
+  });
+
+  test.each([
+    ['curl', 'curl -sS --max-time 20 https://pkg.test/tiny | grep -o \'"name":"tiny"\' | head -n 1'],
+    [
+      'the fetch of Node',
+      `NODE_USE_ENV_PROXY=1 node -e "fetch('https://pkg.test/tiny').then((r) => r.text()).then((t) => console.log(/\\"name\\":\\"tiny\\"/.exec(t)[0]))"`,
+    ],
+  ])('lets %s reach a host that only the CA of its company has signed for', async (_who, script) => {
+    expect(await agent(script)).toMatchObject({ exitCode: 0, stdout: '"name":"tiny"\n' });
+  });
+
+  test('lets Python do so, where the image has it', async ({ skip }) => {
+    const hasPython = (await agent('command -v python3')).exitCode === 0;
+    skip(!hasPython, 'this guest image has no Python');
+    const script = `import json, urllib.request; print(json.load(urllib.request.urlopen('https://pkg.test/tiny'))['name'])`;
+    expect(await agent(`python3 -c "${script}"`)).toMatchObject({ exitCode: 0, stdout: 'tiny\n' });
+  });
+
+  test('lets git do so, with its variables and without them', async () => {
+    const url = `https://agent:${world.gitToken}@git.test/team/app.git`;
+    const clone = `rm -rf /tmp/app; git clone -q ${url} /tmp/app && git -C /tmp/app log --format=%s -1`;
+    const bare = Object.keys(caEnvironment()).join(' ');
+    for (const script of [clone, `unset ${bare}; ${clone}`])
+      expect(await agent(script)).toMatchObject({ exitCode: 0, stdout: 'Explain\n' });
+  });
+
+  test('trusts nothing of it any more once config.yaml has none', async () => {
+    await provision(home, false);
+    expect(await storeOf(home)).not.toContain(world.ca.cert.trim());
+    expect((await agent('curl -sS --max-time 20 https://pkg.test/tiny')).exitCode).toBe(60);
+  });
+
+  test('says why not, before it has changed anything, where the file is gone', async () => {
+    await rm(file);
+    const ca = { file, digest: '' };
+    await expect(
+      provisionCa(site, { bottle: home.bottle, driver: 'docker', intercept: false, ca }, never),
+    ).rejects.toMatchObject({ code: 'MANIFEST_INVALID', message: expect.stringContaining('cannot be read (ENOENT)') });
   });
 });
 

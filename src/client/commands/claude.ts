@@ -1,7 +1,7 @@
 /** `bottle claude`: the agent itself, in the machine's workspace. */
 import process from 'node:process';
 
-import { agentCommand } from '../agent-command.ts';
+import { agentCommand, trustVariables } from '../agent-command.ts';
 import type { Context } from '../context.ts';
 import { localMachine } from '../local-machine.ts';
 import { type ExecOptions, execAttached, execCaptured } from '../machine-exec.ts';
@@ -15,7 +15,7 @@ export async function run(context: Context, id: string, args: string[]): Promise
     interactive: terminal || process.stdin.isTTY !== true,
     terminal,
     // The guest has no terminfo of its own to guess from.
-    ...(terminal ? { env: { TERM: process.env['TERM'] ?? 'xterm-256color' } } : {}),
+    env: { ...trustVariables(plan), ...(terminal ? { TERM: process.env['TERM'] ?? 'xterm-256color' } : {}) },
   };
   if (!output.flags.json) return execAttached(driver, id, options);
   const captured = await execCaptured(driver, id, options);

@@ -1,7 +1,7 @@
 /** `bottle exec`: run a command in the machine; its exit code is the command's. */
 import process from 'node:process';
 import { BottleError } from '../../core/errors.ts';
-import { withPrivateEnv } from '../agent-command.ts';
+import { trustVariables, withPrivateEnv } from '../agent-command.ts';
 import type { Context } from '../context.ts';
 import { localMachine } from '../local-machine.ts';
 import { type ExecOptions, execAttached, execCaptured } from '../machine-exec.ts';
@@ -28,7 +28,8 @@ export async function run(context: Context, id: string, argv: string[], flags: E
     throw new BottleError('USAGE', 'standard input is not a terminal', { hint: 'leave -t out' });
   }
   const { plan, driver } = await localMachine(context, id);
-  const request = { ...options, argv: withPrivateEnv(plan, argv) };
+  const env = { ...trustVariables(plan), ...options.env };
+  const request = { ...options, env, argv: withPrivateEnv(plan, argv) };
   if (!output.flags.json) return execAttached(driver, id, request);
   const captured = await execCaptured(driver, id, request);
   output.result({ id, ...captured }, '');

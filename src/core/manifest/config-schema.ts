@@ -35,7 +35,11 @@ export const configSchema = z.strictObject({
         .describe(
           "how a microVM reaches its bundle: `address` (where Docker's bridges are the host's own), or `sockets`, without any network",
         ),
-      ca: hostFile.optional().describe("PEM file of a CA that every upstream may have, such as your company's"),
+      ca: hostFile
+        .optional()
+        .describe(
+          "PEM file with CAs that every upstream may have, such as your company's; every machine trusts them too",
+        ),
     })
     .default({ pool: DEFAULT_POOL, uplink: DEFAULT_UPLINK }),
   temporal: z

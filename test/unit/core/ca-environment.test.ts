@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { CA_FILE, caEnvironment } from '../../../src/core/ca-environment.ts';
+import { ADDED_CAS, caEnvironment } from '../../../src/core/ca-environment.ts';
 import { GUEST } from '../../../src/core/plan.ts';
 
-test('programs that add to a list of their own are given the one certificate, the others the whole store', () => {
+test('programs that add to a list of their own are given what was added, the others the whole store', () => {
   const { NODE_EXTRA_CA_CERTS, DENO_CERT, ...others } = caEnvironment();
-  expect([NODE_EXTRA_CA_CERTS, DENO_CERT]).toEqual([CA_FILE, CA_FILE]);
+  expect([NODE_EXTRA_CA_CERTS, DENO_CERT]).toEqual([ADDED_CAS, ADDED_CAS]);
   expect(new Set(Object.values(others))).toEqual(new Set([GUEST.caBundle]));
 });
 

@@ -56,7 +56,12 @@ const CHANGES: [what: string, found: Plan, steps: StepId[], keys: string[]][] = 
     ['bundle', 'check'],
     ['allow'],
   ],
-  ['the CA of all upstreams', withBundle({ ...FULL, ca: '/corp.pem' }), ['bundle'], ['network.ca']],
+  [
+    'the CA of all upstreams',
+    withBundle({ ...FULL, ca: '/corp.pem', caDigest: '1' }),
+    ['bundle', 'provision.ca', 'provision.agent'],
+    ['network.ca'],
+  ],
   [
     'a private variable',
     { ...before, privateEnv: { TOKEN: { from: 'operator', question: 'TOKEN' } } },
@@ -115,8 +120,8 @@ describe('what the files make now', () => {
 describe('on apply', () => {
   test('whatever can be written anew into what there is runs again, in the order of the launch', () => {
     const found: Plan = { ...before, skillsDigest: 's2', prompt: { empty: true, digest: '' } };
-    const made = change(withBundle({ ...FULL, ca: '/x' }, found));
-    expect(made.again).toEqual(['bundle', 'provision.prompt', 'provision.skills', 'provision.agent']);
+    const made = change(withBundle({ ...FULL, ca: '/x', caDigest: '1' }, found));
+    expect(made.again).toEqual(['bundle', 'provision.ca', 'provision.prompt', 'provision.skills', 'provision.agent']);
     expect(made.refused).toEqual([]);
   });
 
@@ -213,6 +218,34 @@ describe('what is of the host and no change of the manifest', () => {
     expect(made.plan.images.guest).toBe('bottleworks/codex:aaa');
     expect(made.refused).toContain('machine.create');
     expect(made.keys).toEqual(['image', 'agent_provider']);
+  });
+});
+
+describe('what is in the file of network.ca', () => {
+  const trusting = withBundle({ ...FULL, ca: '/corp.pem', caDigest: '1' });
+
+  test('is put into bundle and machine anew when it is another', () => {
+    const found = withBundle({ ...FULL, ca: '/corp.pem', caDigest: '2' });
+    expect(change(found, { plan: trusting })).toMatchObject({
+      again: ['bundle', 'provision.ca'],
+      keys: ['network.ca'],
+      refused: [],
+    });
+  });
+
+  test('is taken away when it is to be trusted no more', () => {
+    const { again, refused } = change(before, { plan: trusting });
+    expect({ again, refused }).toEqual({ again: ['bundle', 'provision.ca', 'provision.agent'], refused: [] });
+  });
+
+  test('is no change where the launch began before it was looked at', () => {
+    const older = withBundle({ ...FULL, ca: '/corp.pem' });
+    expect(change(trusting, { plan: older })).toMatchObject({ plan: older, changed: [], keys: [] });
+  });
+
+  test('does not hide a variable of the same name that a person wrote', () => {
+    const found = { ...before, env: { ...before.env, SSL_CERT_FILE: '/mine.pem' } };
+    expect(change(found).refused).toEqual(['machine.create']);
   });
 });
 

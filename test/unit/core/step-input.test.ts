@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { Plan } from '../../../src/core/plan.ts';
+import { caEnvironment } from '../../../src/core/ca-environment.ts';
+import { GUEST, type Plan } from '../../../src/core/plan.ts';
 import type { RequestView } from '../../../src/core/requests.ts';
 import { type LaunchContext, stepInput, undoInput } from '../../../src/core/step-input.ts';
 import { LAUNCH_STEPS, launchSteps, type StepId } from '../../../src/core/steps.ts';
@@ -97,6 +98,17 @@ describe('the input', () => {
       context: { caBundle: '/etc/ssl/certs/ca-certificates.crt' },
     });
     expect(input('provision.ca', read)).toEqual({ ...machine, intercept: true });
+  });
+
+  test('of the machine, of its CAs and of the agent has what the network of the host is to be trusted for', () => {
+    const company = plan({ ...FULL, ca: '/corp.pem', caDigest: 'c1' });
+    expect(input('provision.ca', company)).toEqual({
+      ...machine,
+      intercept: false,
+      ca: { file: '/corp.pem', digest: 'c1' },
+    });
+    expect(input('machine.create', company)).toMatchObject({ env: caEnvironment() });
+    expect(input('provision.agent', company)).toMatchObject({ context: { caBundle: GUEST.caBundle } });
   });
 
   test('of the workspace is the folder, where there is one to copy', () => {

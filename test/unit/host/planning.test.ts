@@ -16,9 +16,12 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { LaunchInput } from '../../../src/core/launch-input.ts';
 import type { Plan } from '../../../src/core/plan.ts';
 import { smolmachineOf } from '../../../src/core/smolmachine.ts';
-import { expandHome, makePlan } from '../../../src/host/planning.ts';
+import { readConfigProblems } from '../../../src/host/config-file.ts';
+import { expandHome } from '../../../src/host/expand-home.ts';
+import { makePlan } from '../../../src/host/planning.ts';
 import { settings as readSettings, type Settings } from '../../../src/host/settings.ts';
 import { smolmachineDigest } from '../../../src/host/smolmachine.ts';
+import { testCa } from '../../support/test-ca.ts';
 
 // The tags need a build, which these tests do without.
 vi.mock('../../../src/host/images.ts', () => ({
@@ -162,16 +165,60 @@ describe('the plan', () => {
 
   test("has config.yaml's network and limits", async () => {
     write('agents/demo.md', '---\nresources: {memoryMiB: 512}\n---\n');
-    write(
-      'config.yaml',
-      'network: {pool: 10.9.0.0/20, uplink: company, ca: ~/corp.pem}\nresources: {cpus: 1, memoryMiB: 2048}',
-    );
+    write('config.yaml', 'network: {pool: 10.9.0.0/20, uplink: company}\nresources: {cpus: 1, memoryMiB: 2048}');
     expect(await plan()).toMatchObject({
       pool: '10.9.0.0/20',
       uplink: 'company',
-      bundle: { ca: path.join(os.homedir(), 'corp.pem') },
       resources: { cpus: 1, memoryMiB: 512, pids: 1024 },
     });
+  });
+
+  test('is another when the CA of the network is', async () => {
+    write('agents/demo.md', '---\n---\n');
+    expect((await plan()).bundle).not.toHaveProperty('caDigest');
+    const [one, other] = [testCa(), testCa()];
+    try {
+      write('corp.pem', one.cert);
+      const file = path.join(settings.home, 'corp.pem');
+      write('config.yaml', `network: {ca: ${file}}`);
+      const before = (await plan()).bundle;
+      expect(before).toMatchObject({ ca: file, caDigest: expect.stringMatching(/^[0-9a-f]{16}$/) });
+      // What is no certificate is nothing to trust.
+      write('corp.pem', `The company's:\n${one.cert.replaceAll('\n', '\r\n')}`);
+      expect((await plan()).bundle).toEqual(before);
+      write('corp.pem', one.cert + other.cert);
+      expect((await plan()).bundle.caDigest).not.toBe(before.caDigest);
+    } finally {
+      one.dispose();
+      other.dispose();
+    }
+  });
+
+  test.each([
+    ['is not there', undefined, 'cannot be read (ENOENT)'],
+    ['is binary', '\u0030\u0082', 'holds no certificate in PEM form'],
+    [
+      'is broken',
+      '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n',
+      'broken certificate, number 1 of 1',
+    ],
+  ])('cannot be made where the file of network.ca %s, and check says so too', async (_what, content, message) => {
+    write('agents/demo.md', '---\n---\n');
+    const file = path.join(settings.home, 'corp.pem');
+    if (content !== undefined) write('corp.pem', content);
+    write('config.yaml', `network: {ca: ${file}}`);
+    await expect(plan()).rejects.toMatchObject({
+      code: 'MANIFEST_INVALID',
+      message: `${path.join(settings.home, 'config.yaml')}: network.ca: ${file} ${message.startsWith('broken') ? 'has a ' : ''}${message}`,
+    });
+    expect(readConfigProblems(settings)).toMatchObject([
+      {
+        severity: 'error',
+        key: 'network.ca',
+        position: { line: 1, column: 15 },
+        message: expect.stringContaining(message),
+      },
+    ]);
   });
 
   test('has the image, the hosts, and the folder of skills of the agent that is meant', async () => {
