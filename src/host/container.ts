@@ -3,7 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { BottleError } from '../core/errors.ts';
 import type { BottleRef } from '../core/step-io.ts';
+import { asEngineTakes } from './container-request.ts';
 import { assertOurs, type DockerHost, engine, ensureGone, isWanted, objectLabels, statusOf } from './docker.ts';
+import { engineFacts, forgetEngine } from './engine-facts.ts';
 
 const APPEAR_SECONDS = 3;
 
@@ -28,9 +30,11 @@ export async function ensureContainer(
     }
     await removeContainer(host.docker.getContainer(existing.Id));
   }
+  const facts = await engine('ask for its version', () => engineFacts(host.docker));
   try {
-    return await host.docker.createContainer({ ...spec, name, Labels: labels });
+    return await host.docker.createContainer({ ...asEngineTakes(facts, spec), name, Labels: labels });
   } catch (error) {
+    forgetEngine(host.docker);
     if (statusOf(error) === 404 && /no such image/i.test(String((error as Error).message))) {
       throw new BottleError('IMAGE_MISSING', `the image ${spec.Image} is not on this host`, {
         hint: 'bottle image build',

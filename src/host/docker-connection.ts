@@ -7,6 +7,7 @@ import { BottleError } from '../core/errors.ts';
 import { contextNames } from './docker-context.ts';
 import { type DockerEndpoint, defaultSockets, endpointText } from './docker-endpoint.ts';
 import { SshAgent } from './docker-ssh.ts';
+import { settleCalls } from './engine-calls.ts';
 
 /**
  * Connects lazily, anew for each call.
@@ -19,7 +20,7 @@ export function dockerAt(endpoint: DockerEndpoint): Dockerode {
   // Here, and not where it is called: no call can forget it, whoever adds one.
   modem.dial = (options, callback) =>
     dial(options, (error, answer) => callback(unreachable(error, endpoint) ?? error, answer));
-  return docker;
+  return settleCalls(docker);
 }
 
 /** What every call of dockerode goes through (docker-modem). */

@@ -16,6 +16,7 @@ import {
   objectLabels,
   statusOf,
 } from './docker.ts';
+import { type EngineFacts, engineFacts, speaks } from './engine-facts.ts';
 
 export interface NetworkSpec {
   /** CIDR out of which the /28 is taken. */
@@ -60,15 +61,16 @@ async function createOnFreeSubnet(
   known: Dockerode.NetworkInspectInfo[],
 ): Promise<NetworkFacts> {
   const name = networkName(bottle.id);
+  const facts = await engine('ask for its version', () => engineFacts(host.docker));
   let used = known.flatMap(subnetsOf);
   const patience = Date.now() + APPEAR_SECONDS * 1000;
   for (const subnet of subnetCandidates(spec.pool, bottle.id)) {
     if (used.some((other) => overlaps(other, subnet))) continue;
-    const facts = networkFacts(name, subnet);
+    const made = networkFacts(name, subnet);
     let nameInUse: boolean;
     try {
-      await host.docker.createNetwork(createOptions(facts, spec, labels));
-      return facts;
+      await host.docker.createNetwork({ ...createOptions(made, spec, labels), ...onlyOneOfAName(facts) });
+      return made;
     } catch (error) {
       nameInUse = statusOf(error) === 409;
       if (!nameInUse && !/pool overlaps/i.test(String((error as Error).message))) {
@@ -111,7 +113,6 @@ function createOptions(
 ): Dockerode.NetworkCreateOptions {
   return {
     Name: name,
-    CheckDuplicate: true,
     Driver: 'bridge',
     Internal: true,
     EnableIPv6: false,
@@ -122,6 +123,10 @@ function createOptions(
     Labels: labels,
   };
 }
+
+/** Since API 1.44 names are the Engine's to keep apart; before, it makes two networks of one name unless told not to. */
+const onlyOneOfAName = (facts: EngineFacts): { CheckDuplicate?: true } =>
+  speaks(facts, '1.44') ? {} : { CheckDuplicate: true };
 
 async function removeOne(host: DockerHost, networkId: string): Promise<void> {
   const network = host.docker.getNetwork(networkId);

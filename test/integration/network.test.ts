@@ -97,10 +97,11 @@ describe('the pool', () => {
 
   test("somebody else's network on the candidate is passed by", async () => {
     const bottle = site.bottle();
-    const candidate = firstCandidate(bottle);
-    await site.foreignNetwork({ IPAM: { Driver: 'default', Config: [{ Subnet: candidate }] } });
-    const facts = await ensure(bottle);
-    expect(facts.subnet).toBe([...subnetCandidates(site.pool, bottle.id)][1]);
+    // A pool of its own: on the site's, another test's bottle may be on the candidate already.
+    const pool = site.subnet(26);
+    await site.foreignNetwork({ IPAM: { Driver: 'default', Config: [{ Subnet: firstCandidate(bottle, pool) }] } });
+    const facts = await ensure(bottle, pool);
+    expect(facts.subnet).toBe([...subnetCandidates(pool, bottle.id)][1]);
   });
 
   test('somebody who takes the candidate in the very moment is passed by, too', async () => {
