@@ -23,7 +23,7 @@ export function settleCalls(docker: Dockerode): Dockerode {
     if (call.path === VERSION) return dial(call, answer);
     agreed().then(
       (api) =>
-        dial({ ...documentApart(call), path: `/v${api}${call.path}` }, (error, result) => {
+        dial({ ...documentApart(call), path: `${api}${call.path}` }, (error, result) => {
           // Another Engine has come up behind the same socket. Whoever asked asks again.
           if (/client version .* is too (new|old)/i.test(error?.message ?? '')) version = undefined;
           answer?.(error, result);
@@ -40,16 +40,18 @@ export function settleCalls(docker: Dockerode): Dockerode {
 
 const VERSION = '/version';
 
-/** Ours, unless the Engine is older; an Engine that has left ours behind is asked for the oldest that it still speaks. */
+/**
+ * Ours, unless the Engine is older; an Engine that has left ours behind is asked for the oldest that it still speaks.
+ * @returns how addresses begin; empty, which means its newest, where nothing is told or a filter before it refuses to say
+ */
 async function agreeOn(dial: (call: Call) => Promise<unknown>): Promise<string> {
-  const statusCodes = { 200: true, 500: 'server error' };
-  const said = (await dial({ path: VERSION, method: 'GET', statusCodes })) as {
-    ApiVersion: string;
-    MinAPIVersion?: string;
-  };
+  const said = (await dial({ path: VERSION, method: 'GET', statusCodes: { 200: true } }).catch((error: unknown) => {
+    if ((error as { statusCode?: number }).statusCode === undefined) throw error;
+  })) as { ApiVersion?: string; MinAPIVersion?: string } | undefined;
+  if (said?.ApiVersion === undefined) return '';
   const oldest = said.MinAPIVersion ?? '1.12';
-  if (compareVersions(oldest, NEWEST_API) > 0) return oldest;
-  return compareVersions(said.ApiVersion, NEWEST_API) < 0 ? said.ApiVersion : NEWEST_API;
+  if (compareVersions(oldest, NEWEST_API) > 0) return `/v${oldest}`;
+  return `/v${compareVersions(said.ApiVersion, NEWEST_API) < 0 ? said.ApiVersion : NEWEST_API}`;
 }
 
 /**

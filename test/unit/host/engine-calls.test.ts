@@ -108,6 +108,19 @@ describe('the version of the API that is asked for', () => {
     await docker.createNetwork({ Name: 'a' });
   });
 
+  test.each([
+    ['an Engine does not tell', 200, '{}'],
+    ['a filter before it refuses to say', 403, '{"message":"not allowed"}'],
+  ])('is left to the Engine where %s', async (_what, status, text) => {
+    const { docker, engine } = await connected(({ url }, response) => {
+      response.setHeader('Content-Type', 'application/json');
+      response.statusCode = url === '/version' ? status : 201;
+      response.end(url === '/version' ? text : '{"Id":"made"}');
+    });
+    await docker.createNetwork({ Name: 'a' });
+    expect(engine.calls).toEqual(['GET /version', 'POST /networks/create?']);
+  });
+
   test('waits for an Engine that does not answer yet', async () => {
     const docker = settleCalls(new Dockerode({ socketPath: '/nowhere/docker.sock' }));
     await expect(docker.listContainers()).rejects.toMatchObject({ code: 'ENOENT' });
