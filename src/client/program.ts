@@ -119,8 +119,11 @@ export function buildProgram(runner: Runner): Program {
     add('logs', "the bundle's logs")
       .argument('<id>')
       .argument('[daemon]', 'only what this daemon prints')
-      .option('-f, --follow', 'go on as it prints more'),
-    async (context, id: string, daemon: string | undefined, options: { follow?: boolean }) =>
+      .option('-f, --follow', 'go on as it prints more; with --json a document a line')
+      .option('-n, --tail <lines>', 'only so many lines from the end (default: all)')
+      .option('--since <time>', 'only what is newer: 10m, 1h30m, 2026-11-23T10:00:00Z')
+      .option('-t, --timestamps', 'each line with its time'),
+    async (context, id: string, daemon: string | undefined, options: import('./commands/logs.ts').LogsOptions) =>
       (await import('./commands/logs.ts')).run(context, id, daemon, options),
   );
   acts(

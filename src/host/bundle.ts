@@ -8,11 +8,12 @@ import { BottleError } from '../core/errors.ts';
 import { bundleName, LABEL } from '../core/names.ts';
 import type { BundleInput, BundleResult } from '../core/step-io.ts';
 import { makeDelivery } from './bundle-delivery.ts';
-import { ensureContainer, inspectContainer, removeContainers, startContainer } from './container.ts';
+import { ensureContainer, inspectContainer, removeContainers, startContainer, stopContainer } from './container.ts';
 import { writeToContainer } from './container-input.ts';
 import { containerLines } from './container-log.ts';
 import { type DockerHost, engine, labelFilter, statusOf } from './docker.ts';
 import { forgetHanded } from './handed-secrets.ts';
+import { keepLog } from './kept-log.ts';
 import type { Settings } from './settings.ts';
 
 const STOP_SECONDS = 10;
@@ -43,9 +44,19 @@ export async function ensureBundle(
   return { container: name, daemons: await deliver(container, name, delivery, signal) };
 }
 
-/** Stops the bundle so that its daemons can finish, then removes it. What is not this owner's is not touched. */
-export async function removeBundle(host: DockerHost, id: string): Promise<void> {
+/**
+ * Stops the bundle so that its daemons can finish, keeps what it said (kept-log.ts), and removes it. What is not this owner's
+ * is not touched.
+ */
+export async function removeBundle(host: DockerHost & { settings: Settings }, id: string): Promise<void> {
   forgetHanded(id);
+  const found = await inspectContainer(host, bundleName(id));
+  if (found?.Config.Labels[LABEL.owner] === host.owner) {
+    const container = host.docker.getContainer(found.Id);
+    if (found.State.Running) await stopContainer(container, STOP_SECONDS);
+    const fault = await keepLog(host.settings, id, container);
+    if (fault !== undefined) console.warn(`the log of ${id} could not be kept: ${fault}`);
+  }
   await removeContainers(host, labelFilter(host, id, 'bundle'), STOP_SECONDS);
 }
 

@@ -341,7 +341,7 @@ describe('removing a bundle', () => {
     const { bottle } = await site.machine();
     await removeBundle(site, bottle.id);
     expect(await site.driver.status(bottle.id)).toBe('running');
-    await removeBundle({ docker: site.docker, owner: `${site.owner}-other` }, shared.bottle.id);
+    await removeBundle({ ...site, owner: `${site.owner}-other` }, shared.bottle.id);
     expect((await site.inspect(shared.name)).State.Running).toBe(true);
   });
 });

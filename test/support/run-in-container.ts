@@ -1,8 +1,8 @@
 /** Commands in any container, past our own driver: what a test looks with must not be what it tests. */
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { finished } from 'node:stream/promises';
 import type { DockerHost } from '../../src/host/docker.ts';
+import { demultiplex } from '../../src/host/machine/demultiplex.ts';
 
 export async function runIn(
   { docker }: Pick<DockerHost, 'docker'>,
@@ -15,12 +15,13 @@ export async function runIn(
     .exec({ Cmd: [...argv], User: user, AttachStdout: true, AttachStderr: true });
   const stream = await exec.start({});
   const [out, err] = [new PassThrough(), new PassThrough()];
-  docker.modem.demuxStream(stream, out, err);
-  await finished(stream, { writable: false });
+  const read = Promise.all([text(out), text(err)]);
+  await demultiplex(stream, out, err);
   out.end();
   err.end();
+  const [stdout, stderr] = await read;
   const { ExitCode } = await exec.inspect();
-  return { exitCode: ExitCode ?? -1, stdout: await text(out), stderr: await text(err) };
+  return { exitCode: ExitCode ?? -1, stdout, stderr };
 }
 
 /** One request without any proxy, its reason for failing on stderr, never longer than a few seconds. */

@@ -9,6 +9,7 @@ import { PassThrough, type Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type Dockerode from 'dockerode';
 import { pack } from 'tar-stream';
+import { demultiplex } from '../../src/host/machine/demultiplex.ts';
 import { bigFile } from '../fixtures/world/big-file.ts';
 import { CONFIG_FILE, CONTROL_PORT, HOSTS, READY_LINE, WORLD_DIR, type WorldConfig } from '../fixtures/world/config.ts';
 import type { Recorded } from '../fixtures/world/exchange.ts';
@@ -74,7 +75,7 @@ export async function startWorld(options: { docker: Dockerode; image: string; la
     const network = await docker.createNetwork({ Name: name, Driver: 'bridge', Labels: labels });
     const container = await docker.createContainer(containerOptions(name, image, labels));
     await container.putArchive(await filesOf(config), { path: '/' });
-    await startUntilReady(docker, container);
+    await startUntilReady(container);
     const { NetworkSettings } = await container.inspect();
     const control = (...args: string[]) => askControl(docker, container.id, args);
     return {
@@ -135,11 +136,11 @@ async function filesOf(config: WorldConfig): Promise<NodeJS.ReadableStream> {
   return archive as unknown as NodeJS.ReadableStream;
 }
 
-async function startUntilReady(docker: Dockerode, container: Dockerode.Container): Promise<void> {
+async function startUntilReady(container: Dockerode.Container): Promise<void> {
   const stream = await container.attach({ stream: true, stdout: true, stderr: true });
   const output = new PassThrough();
-  docker.modem.demuxStream(stream, output, output);
-  for (const end of ['end', 'close', 'error']) stream.once(end, () => output.end());
+  const end = (): void => void output.end();
+  demultiplex(stream as unknown as Readable, output, output).then(end, end);
   const timer = setTimeout(() => output.end(`not ready after ${START_MS} ms`), START_MS);
   try {
     await container.start();

@@ -1,60 +1,165 @@
-/** `bottle logs`: what the bundle's init and its daemons print. */
-import { createInterface } from 'node:readline';
-import { PassThrough } from 'node:stream';
+/** `bottle logs`: what the bundle's init and its daemons print, or printed when the bottle is gone. */
 import { DAEMON_NAMES, isDaemonName } from '../../core/daemons.ts';
-import { BottleError } from '../../core/errors.ts';
-import { bundleName } from '../../core/names.ts';
+import { BottleError, exitCodeFor } from '../../core/errors.ts';
+import { assertBottleId, bundleName } from '../../core/names.ts';
+import { readPlan } from '../../host/bottle-state.ts';
 import { inspectContainer } from '../../host/container.ts';
-import { assertOurs, type DockerHost, engine } from '../../host/docker.ts';
+import { logLines, type TimedLine } from '../../host/container-log.ts';
+import { assertOurs } from '../../host/docker.ts';
+import { keptLog } from '../../host/kept-log.ts';
+import { writeWhenTaken } from '../../host/machine/write-when-taken.ts';
 import type { Context } from '../context.ts';
 import { dockerHost, localPlan } from '../local-machine.ts';
+import { sinceOf, tailOf } from '../log-range.ts';
 import { clean } from '../render/text.ts';
+import { viewOf } from '../report-error.ts';
+
+export interface LogsOptions {
+  follow?: boolean;
+  tail?: string;
+  since?: string;
+  timestamps?: boolean;
+}
+
+interface Range {
+  follow: boolean;
+  tail: number | undefined;
+  since: string | undefined;
+}
+
+type Batches = AsyncIterable<TimedLine[]>;
 
 export async function run(
   context: Context,
   id: string,
   daemon: string | undefined,
-  options: { follow?: boolean },
+  options: LogsOptions,
 ): Promise<number> {
-  const { output } = context;
-  const follow = options.follow === true;
-  if (follow && output.flags.json) throw new BottleError('USAGE', '--json and -f exclude each other');
   if (daemon !== undefined && !isDaemonName(daemon)) {
     throw new BottleError('USAGE', `there is no daemon ${clean(daemon)}`, {
       hint: `daemons: ${DAEMON_NAMES.join(', ')}`,
     });
   }
-  await localPlan(context, id);
+  const range = {
+    follow: options.follow === true,
+    tail: tailOf(options.tail),
+    since: sinceOf(options.since, Date.now()),
+  };
+  const is = (line: string): boolean => daemon === undefined || line.startsWith(`[${daemon}] `);
+  const read = (await liveLog(context, id)) ?? (await pastLog(context, id));
+  const lines = chosen(read, range, is);
+  const text = ({ at, line }: TimedLine): string => `${options.timestamps === true ? `${at} ` : ''}${line}`;
+  if (!context.output.flags.json) return print(context, lines, (each) => clean(text(each)) || ' ');
+  if (range.follow) return print(context, lines, ({ at, line }) => JSON.stringify({ id, at, line }));
+  return printDocument(context, id, lines, text);
+}
+
+/** Reads one part of a log. */
+type Read = (range: Range) => Batches;
+
+/** The log of the bundle that is there now; undefined when there is none. */
+async function liveLog(context: Context, id: string): Promise<Read | undefined> {
+  assertBottleId(id);
+  // Without a plan of it here there is no bundle; whether there was one, the kept log says without asking anybody.
+  if ((await readPlan(context.settings, id)) === undefined) return undefined;
   const host = await dockerHost(context);
-  const lines: string[] = [];
-  for await (const line of logLines(host, bundleName(id), follow)) {
-    if (daemon !== undefined && !line.startsWith(`[${daemon}] `)) continue;
-    if (output.flags.json) lines.push(line);
-    else output.result(undefined, clean(line) || ' ');
+  const name = bundleName(id);
+  const found = await inspectContainer(host, name);
+  if (found === undefined) return undefined;
+  assertOurs(host, 'container', name, found.Config.Labels);
+  const signal = new AbortController().signal;
+  return ({ follow, tail, since }) =>
+    logLines(host.docker.getContainer(found.Id), {
+      follow,
+      timestamps: true,
+      signal,
+      ...(tail === undefined ? {} : { tail }),
+      ...(since === undefined ? {} : { since }),
+    });
+}
+
+/** What was kept of the bottle's last bundle. */
+async function pastLog(context: Context, id: string): Promise<Read> {
+  const kept = await keptLog(context.settings, id);
+  if (kept === undefined) {
+    await localPlan(context, id);
+    throw new BottleError('MACHINE_NOT_RUNNING', `there is no bundle ${bundleName(id)} now`, {
+      hint: `bottle status ${id} shows why`,
+    });
   }
-  if (output.flags.json) output.result({ id, lines }, '');
+  context.output.note(`note: ${id} has no bundle now; this is what the last one said until ${kept.until}`);
+  return ({ tail, since }) => {
+    const from = since === undefined ? kept.lines() : later(kept.lines(), Date.parse(since));
+    return tail === undefined ? from : lastOf(from, tail);
+  };
+}
+
+async function* later(batches: Batches, since: number): AsyncGenerator<TimedLine[]> {
+  for await (const lines of batches) yield lines.filter(({ at }) => Date.parse(at) >= since);
+}
+
+/** The Engine counts lines of all daemons, a person those of the one that they asked for. */
+async function* chosen(read: Read, range: Range, is: (line: string) => boolean): AsyncGenerator<TimedLine[]> {
+  const { tail, follow } = range;
+  const filtered = async function* (batches: Batches): AsyncGenerator<TimedLine[]> {
+    for await (const lines of batches) yield lines.filter(({ line }) => is(line));
+  };
+  if (tail === undefined || tail === 0) return yield* filtered(read(range));
+  let last = '';
+  const noted = async function* (batches: Batches): AsyncGenerator<TimedLine[]> {
+    for await (const lines of batches) {
+      last = lines.at(-1)?.at ?? last;
+      yield lines;
+    }
+  };
+  yield* lastOf(filtered(noted(read({ ...range, tail: undefined, follow: false }))), tail);
+  if (!follow) return;
+  const after = last;
+  const more = read({ follow, tail: undefined, since: after === '' ? range.since : after });
+  // The Engine takes "since" as "from".
+  for await (const lines of filtered(more)) yield lines.filter(({ at }) => at !== after);
+}
+
+/** Only so many lines are in memory, and twice that for a moment. */
+async function* lastOf(batches: Batches, count: number): AsyncGenerator<TimedLine[]> {
+  let kept: TimedLine[] = [];
+  for await (const lines of batches) {
+    kept.push(...lines);
+    if (kept.length > 2 * count + 1000) kept = kept.slice(-count);
+  }
+  yield count === 0 ? [] : kept.slice(-count);
+}
+
+async function print({ output }: Context, batches: Batches, text: (line: TimedLine) => string): Promise<number> {
+  for await (const lines of batches) {
+    if (lines.length > 0) await writeWhenTaken(output.stdout, lines.map((each) => `${text(each)}\n`).join(''));
+  }
   return 0;
 }
 
-async function* logLines(host: DockerHost, name: string, follow: boolean): AsyncGenerator<string> {
-  const found = await inspectContainer(host, name);
-  if (found === undefined) {
-    throw new BottleError('MACHINE_NOT_RUNNING', `there is no bundle ${name} now`, { hint: 'bottle status shows why' });
+/** One document, written as it comes; a log that breaks off says so within it. */
+async function printDocument(
+  { output }: Context,
+  id: string,
+  batches: Batches,
+  text: (line: TimedLine) => string,
+): Promise<number> {
+  const write = (part: string): Promise<void> => writeWhenTaken(output.stdout, part);
+  let written = 0;
+  const begin = `{"id":${JSON.stringify(id)},"lines":[`;
+  try {
+    for await (const lines of batches) {
+      const parts = lines.map((each) => JSON.stringify(text(each)));
+      if (parts.length === 0) continue;
+      await write(`${written === 0 ? begin : ','}${parts.join(',')}`);
+      written += parts.length;
+    }
+  } catch (error) {
+    if (written === 0) throw error;
+    const view = viewOf(error);
+    await write(`],"error":${JSON.stringify(view)}}\n`);
+    return exitCodeFor(view.code);
   }
-  assertOurs(host, 'container', name, found.Config.Labels);
-  const container = host.docker.getContainer(found.Id);
-  const text = new PassThrough();
-  if (follow) {
-    const raw = await engine('read the log', () => container.logs({ follow: true, stdout: true, stderr: true }));
-    container.modem.demuxStream(raw, text, text);
-    raw.on('end', () => text.end());
-    raw.on('error', (error) => text.destroy(error));
-  } else {
-    const whole = await engine('read the log', () => container.logs({ follow: false, stdout: true, stderr: true }));
-    const raw = new PassThrough();
-    container.modem.demuxStream(raw, text, text);
-    raw.on('end', () => text.end());
-    raw.end(whole);
-  }
-  yield* createInterface({ input: text });
+  await write(`${written === 0 ? begin : ''}]}\n`);
+  return 0;
 }
