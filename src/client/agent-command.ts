@@ -4,14 +4,15 @@ import { caEnvironment } from '../core/ca-environment.ts';
 import { GUEST, type Plan } from '../core/plan.ts';
 import { PROVIDERS } from '../core/providers/providers.ts';
 
-type PlanSlice = Pick<Plan, 'prompt' | 'provider' | 'privateEnv' | 'message'>;
+type PlanSlice = Pick<Plan, 'prompt' | 'provider' | 'privateEnv' | 'message' | 'agentSettings'>;
 
 /** Arguments with which an agent prints its answer and ends: the first message is what it answers. */
 const PRINTS = ['-p', '--print', 'exec', 'e'];
 
 /** The agent with its prompt, when that is not empty, and once with its first message, when the person says nothing else. */
 export function agentCommand(plan: PlanSlice, args: readonly string[]): string[] {
-  const command = PROVIDERS[plan.provider.template].argv({ promptEmpty: plan.prompt.empty }, args);
+  const { agentSettings: settings = {} } = plan;
+  const command = PROVIDERS[plan.provider.template].argv({ promptEmpty: plan.prompt.empty, settings }, args);
   const [first, ...others] = args;
   const isAsked = first === undefined || (others.length === 0 && PRINTS.includes(first));
   if (plan.message === null || !isAsked) return withPrivateEnv(plan, command);

@@ -7,7 +7,7 @@ import type { ProviderContext } from './providers/provider.ts';
 import { PROVIDERS } from './providers/providers.ts';
 import type { NetworkFacts } from './step-io.ts';
 
-type PlanSlice = Pick<Plan, 'env' | 'daemons' | 'bundle' | 'provider' | 'prompt'>;
+type PlanSlice = Pick<Plan, 'env' | 'daemons' | 'bundle' | 'provider' | 'prompt' | 'agentSettings'>;
 
 /**
  * @param network the bottle's addresses
@@ -50,6 +50,7 @@ export function superviseUrl(
 /** What the agent's own configuration is made from. */
 export function providerContext(network: Pick<NetworkFacts, 'bundleIp'>, plan: PlanSlice): ProviderContext {
   const { route } = PROVIDERS[plan.provider.template];
+  const { agentSettings: settings = {} } = plan;
   const routed = plan.bundle.egress?.routes.some(({ id }) => id === route) === true;
   return {
     modelUrl: routed ? `${EGRESS_URL}/${route}` : null,
@@ -57,6 +58,7 @@ export function providerContext(network: Pick<NetworkFacts, 'bundleIp'>, plan: P
     superviseUrl: superviseUrl(network, plan),
     promptEmpty: plan.prompt.empty,
     caBundle: trustsMore(plan.bundle) ? GUEST.caBundle : null,
+    ...(Object.keys(settings).length === 0 ? {} : { settings }),
   };
 }
 

@@ -127,6 +127,8 @@ export function changedKeys(before: Plan, after: Plan): string[] {
     .filter(({ path }) => !FOLLOWING.has(path[0] ?? ''))
     .map(({ path, from, to }) => {
       const whole = path.join('.');
+      // As it is called in an agent file.
+      if (path[0] === 'agentSettings') return path[1] ?? "the keys of the agent's program";
       const named = NAMES.find(([beginning]) => whole === beginning || whole.startsWith(`${beginning}.`));
       if (named !== undefined) return named[0] === 'privateEnv' ? `env.${path[1]}` : named[1];
       return isShort(from) && isShort(to) ? `${whole} (${from} -> ${to})` : whole;

@@ -2,6 +2,7 @@
 import type { BundlePlans, Scanner } from './bundle-plans.ts';
 import type { DaemonName } from './daemons.ts';
 import type { Link } from './machine-link.ts';
+import type { AgentSettings } from './providers/agent-settings.ts';
 import type { Credential, Template } from './providers/provider.ts';
 import type { Driver } from './status.ts';
 
@@ -58,6 +59,8 @@ export interface Plan {
   bundle: BundlePlans;
   /** Whose program the agent is, and how it proves itself to its model: by a placeholder that egress replaces, if at all. */
   provider: { template: Template; credential: Credential | null };
+  /** What the agent file asks of the agent's program. Histories from before it was delivered have none. */
+  agentSettings?: AgentSettings | undefined;
   git: { user: { name?: string; email?: string } };
   /** Literal values only. */
   env: Record<string, string>;

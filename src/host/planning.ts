@@ -6,8 +6,12 @@ import { type BundlePlans, daemonsOf } from '../core/bundle-plans.ts';
 import { BottleError } from '../core/errors.ts';
 import { innerPlans, modelCredential } from '../core/inner-plans.ts';
 import type { LaunchInput } from '../core/launch-input.ts';
+import { agentKeys } from '../core/manifest/agent-settings.ts';
+import { pathText } from '../core/manifest/key-path.ts';
 import { limitsOf, resourcesOf, variables } from '../core/manifest/manifest-plan.ts';
 import { merged, type Origin, placeText } from '../core/manifest/merge.ts';
+import { loginNote } from '../core/manifest/notes.ts';
+import type { Problem } from '../core/manifest/problems.ts';
 import type { Plan } from '../core/plan.ts';
 import { PROVIDERS } from '../core/providers/providers.ts';
 import { smolmachineImage } from '../core/smolmachine.ts';
@@ -64,6 +68,7 @@ export async function planFrom(
   const image = await guestImage(manifest, tags[GUEST_KINDS[template]], driver);
   const scanner = await imageScanner();
   const { prompt } = manifest.agent;
+  const keys = agentKeys(manifest.agent.manifest, template);
   const skills = [...new Set(manifest.agent.manifest.skills ?? [])];
   const plan: Plan = {
     agent: launch.agent,
@@ -78,12 +83,13 @@ export async function planFrom(
     scanner,
     bundle,
     provider: { template, credential: modelCredential(bottle)?.credential ?? null },
+    agentSettings: keys.settings,
     git: { user: { ...bottle['git-gate']?.user } as Plan['git']['user'] },
     ...variables(bottle.env),
     resources: resourcesOf(bottle.resources, config.resources),
     limits: limitsOf(bottle.limits),
     prompt: { empty: prompt === '', digest: digest(prompt) },
-    message: launch.prompt ?? null,
+    message: launch.prompt ?? keys.message,
     workspace:
       launch.copyCwd === undefined || launch.cwd === undefined
         ? null
@@ -96,13 +102,22 @@ export async function planFrom(
         provider.skillsDirectory,
     },
   };
-  return { plan, prompt, manifest };
+  const login = loginNote(manifest.layer, provider);
+  const notes = login === undefined ? [] : [noteOf(login, manifest.agent.file)];
+  return { plan, prompt, manifest: { ...manifest, notes: [...manifest.notes, ...notes] } };
 }
 
 /** What is in `network.ca` is part of the plan: a machine and a bundle that trust the old file have to be told. */
 function withCaDigest(bundle: BundlePlans, settings: Settings): BundlePlans {
   return bundle.ca === null ? bundle : { ...bundle, caDigest: networkCaDigest(bundle.ca, settings) };
 }
+
+const noteOf = (
+  { path: at, origin, message }: NonNullable<ReturnType<typeof loginNote>>,
+  agentFile: string,
+): Problem => {
+  return { severity: 'note', ...(origin ?? { file: agentFile, position: null }), key: pathText(at), message };
+};
 
 interface ChosenDriver {
   name: Driver;

@@ -16,7 +16,7 @@ export const FURTHER_CLAUDE_CODE_KEYS = [
   'initialPrompt',
 ] as const;
 
-/** Of Claude Code's own agent files (`~/.claude/agents/*.md`): accepted and left to it, so that one file can serve both. */
+/** Of Claude Code's own agent files (`~/.claude/agents/*.md`), so that one file can serve both. */
 export const CLAUDE_CODE_KEYS = [
   'name',
   'description',
@@ -26,7 +26,25 @@ export const CLAUDE_CODE_KEYS = [
   ...FURTHER_CLAUDE_CODE_KEYS,
 ] as const;
 
-const left = z.unknown().optional().describe('left to Claude Code');
+/** What becomes of each; agent-settings.ts reads them. */
+const MEANINGS: Record<(typeof CLAUDE_CODE_KEYS)[number], string> = {
+  name: 'of Claude Code; here an agent is called as its file is',
+  description: 'of Claude Code; for people',
+  model: 'the model; codex: one of its own',
+  color: 'of Claude Code; not followed',
+  memory: 'of Claude Code; not followed',
+  tools: 'built-in tools that Claude Code has, with `bottle claude`',
+  disallowedTools: 'tools that Claude Code is refused',
+  permissionMode: 'the mode in which Claude Code starts',
+  maxTurns: 'with `bottle claude ... -p`: the most turns',
+  mcpServers:
+    'MCP servers by name, `{type: http, url, headers}` or `{command, args, env}`; no credentials but `${NAME}` of a variable under `env`',
+  hooks: "Claude Code's hooks, by event; they run in the machine",
+  background: 'of Claude Code; not followed',
+  effort: '`low`, `medium`, `high`, `xhigh` or `max` (not codex)',
+  isolation: 'of Claude Code; not followed',
+  initialPrompt: 'the first message, where `--prompt` gives none',
+};
 
 export const agentSchema = z.strictObject({
   bottle: manifestName.optional().describe('the bottle file it lives in; `bottle up --bottle` names others'),
@@ -45,10 +63,9 @@ export const agentSchema = z.strictObject({
   driver: driver.optional().describe("wins over the bottle's"),
   image: image.optional().describe("wins over the bottle's; not in a repository"),
   resources: resources.optional().describe("each wins over the bottle's"),
-  ...(Object.fromEntries(CLAUDE_CODE_KEYS.map((key) => [key, left])) as Record<
-    (typeof CLAUDE_CODE_KEYS)[number],
-    typeof left
-  >),
+  ...(Object.fromEntries(
+    CLAUDE_CODE_KEYS.map((key) => [key, z.unknown().optional().describe(MEANINGS[key])]),
+  ) as Record<(typeof CLAUDE_CODE_KEYS)[number], z.ZodOptional<z.ZodUnknown>>),
 });
 
 export type AgentManifest = z.output<typeof agentSchema>;

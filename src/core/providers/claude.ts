@@ -1,5 +1,6 @@
 /** Claude Code, as measured with 2.1.330 (facts/chain.md). */
 import { GUEST } from '../plan.ts';
+import type { AgentSettings } from './agent-settings.ts';
 import { mcpServers } from './mcp.ts';
 import type { AgentProvider, ProviderContext } from './provider.ts';
 
@@ -16,7 +17,9 @@ export const claude: AgentProvider = {
   template: 'claude',
   route: 'anthropic',
   modelUrl: 'https://api.anthropic.com',
-  hosts: ['api.anthropic.com'],
+  // The second for the code of a login, and for each renewal of what it gave.
+  hosts: ['api.anthropic.com', 'platform.claude.com'],
+  login: '`bottle claude <id>`, then /login',
   skillsDirectory: `${GUEST.home}/.claude/skills`,
   auth: (credential, secret) =>
     credential === 'auth_token' ? { scheme: 'Bearer', secret } : { scheme: 'header', header: 'x-api-key', secret },
@@ -31,15 +34,49 @@ export const claude: AgentProvider = {
     {
       path: `${GUEST.home}/.claude/settings.json`,
       mode: 0o600,
-      text: json({ skipDangerousModePermissionPrompt: true }),
+      text: json(settingsOf(context)),
     },
   ],
-  argv: ({ promptEmpty }, args) => [
+  argv: ({ promptEmpty, settings = {} }, args) => [
     'claude',
     ...(promptEmpty ? [] : ['--append-system-prompt-file', GUEST.promptFile]),
+    ...limitsOf(settings, args),
     ...args,
   ],
 };
+
+/** What has no setting but an option; what a person says on the command line wins. */
+function limitsOf({ tools, maxTurns }: AgentSettings, args: readonly string[]): string[] {
+  const says = (...options: string[]): boolean =>
+    args.some((arg) => options.some((option) => arg === option || arg.startsWith(`${option}=`)));
+  // Of servers it has all tools: the option knows its own only.
+  const own = tools?.filter((tool) => !tool.startsWith('mcp__'));
+  return [
+    // With a sign of equality, or it would take the words after it as well.
+    ...(own === undefined || own.includes('*') || says('--tools') ? [] : [`--tools=${own.join(',')}`]),
+    ...(maxTurns === undefined || !says('-p', '--print') || says('--max-turns') ? [] : [`--max-turns=${maxTurns}`]),
+  ];
+}
+
+/** Of the person's own settings: what it would ask, and what the agent file says. */
+function settingsOf({ settings = {} }: ProviderContext): object {
+  const { model, effort, permissionMode, disallowedTools, hooks } = settings;
+  const permissions = {
+    ...(permissionMode === undefined ? {} : { defaultMode: permissionMode }),
+    ...(disallowedTools === undefined ? {} : { deny: disallowedTools }),
+  };
+  return {
+    skipDangerousModePermissionPrompt: true,
+    // It asks its maker's server about every host first, which the allow-list refuses; whether the host may be reached is
+    // the allow-list's business anyway.
+    skipWebFetchPreflight: true,
+    ...(model === undefined ? {} : { model }),
+    ...(Object.keys(permissions).length === 0 ? {} : { permissions }),
+    ...(hooks === undefined ? {} : { hooks }),
+    // Its own setting for it (`effortLevel`) yields to the model's default (2.1.330).
+    ...(effort === undefined ? {} : { env: { CLAUDE_CODE_EFFORT_LEVEL: effort } }),
+  };
+}
 
 /** Without a credential of ours the model may need none, but the agent would not start without one. */
 function placeholder(credential: ProviderContext['credential']): Record<string, string> {
@@ -49,7 +86,7 @@ function placeholder(credential: ProviderContext['credential']): Record<string, 
 }
 
 /** No onboarding, no trust dialog, no question about permissions. */
-function seeds({ modelUrl, credential, superviseUrl }: ProviderContext): object {
+function seeds({ modelUrl, credential, superviseUrl, settings }: ProviderContext): object {
   // It asks whether to use a key that it finds in its environment, and knows a key by its last 20 characters.
   const asksForKey = modelUrl !== null && credential !== 'auth_token';
   return {
@@ -60,7 +97,9 @@ function seeds({ modelUrl, credential, superviseUrl }: ProviderContext): object 
       ? { customApiKeyResponses: { approved: [CLAUDE_PLACEHOLDER.api_key.slice(-20)], rejected: [] } }
       : {}),
     projects: { [GUEST.workspace]: { hasTrustDialogAccepted: true } },
-    ...(superviseUrl === null ? {} : mcpServers(superviseUrl)),
+    ...(superviseUrl === null && settings?.mcpServers === undefined
+      ? {}
+      : mcpServers(superviseUrl, settings?.mcpServers)),
   };
 }
 

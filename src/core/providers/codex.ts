@@ -1,6 +1,7 @@
 /** Codex CLI, as measured with 0.169.0: run in its image against a fake of the Responses API. */
 import { stringify } from 'smol-toml';
 import { GUEST } from '../plan.ts';
+import type { McpServer } from './agent-settings.ts';
 import type { AgentProvider, ProviderContext } from './provider.ts';
 
 /** What it holds in place of its credential; egress replaces it on the way. It looks like no key, as the scanner wants. */
@@ -16,6 +17,8 @@ export const codex: AgentProvider = {
   modelUrl: 'https://api.openai.com',
   // With a key, the first, and the last for its list of models; with a ChatGPT login, the other two.
   hosts: ['api.openai.com', 'auth.openai.com', 'chatgpt.com'],
+  // The browser of its plain login would have to reach a port of the machine.
+  login: '`bottle exec -it <id> -- codex login --device-auth`',
   // Where its documentation has a person's own; `~/.codex/skills` is read too, and holds those it comes with.
   skillsDirectory: `${GUEST.home}/.agents/skills`,
   auth: (_credential, secret) => ({ scheme: 'Bearer', secret }),
@@ -35,8 +38,15 @@ export const codex: AgentProvider = {
 };
 
 /** Nothing to be asked, nothing to be reached that an allow-list would only refuse. */
-function config({ modelUrl, superviseUrl }: ProviderContext): Record<string, unknown> {
+function config({ modelUrl, superviseUrl, settings = {} }: ProviderContext): Record<string, unknown> {
+  const { model, effort, mcpServers = {} } = settings;
+  const servers = {
+    ...Object.fromEntries(Object.entries(mcpServers).map(([name, server]) => [name, codexServer(server)])),
+    ...(superviseUrl === null ? {} : { supervise: { url: superviseUrl } }),
+  };
   return {
+    ...(model === undefined ? {} : { model }),
+    ...(effort === undefined ? {} : { model_reasoning_effort: effort }),
     ...(modelUrl === null ? {} : { model_provider: 'egress', model_providers: { egress: modelProvider(modelUrl) } }),
     // The machine is the sandbox.
     approval_policy: 'never',
@@ -52,7 +62,52 @@ function config({ modelUrl, superviseUrl }: ProviderContext): Record<string, unk
     },
     // Asked about even where it may do all.
     projects: { [GUEST.workspace]: { trust_level: 'trusted' } },
-    ...(superviseUrl === null ? {} : { mcp_servers: { supervise: { url: superviseUrl } } }),
+    ...(Object.keys(servers).length === 0 ? {} : { mcp_servers: servers }),
+  };
+}
+
+const VARIABLE = /^\$\{([A-Za-z_][A-Za-z0-9_]*)\}$/;
+const BEARER = /^Bearer \$\{([A-Za-z_][A-Za-z0-9_]*)\}$/;
+
+/** Codex puts no variables into texts, but has keys of their own for headers and variables that are one. */
+function codexServer({ url, headers, command, args, env }: McpServer): Record<string, unknown> {
+  const texts = (values: unknown): [string, string][] =>
+    Object.entries((values ?? {}) as Record<string, unknown>).filter(
+      (entry): entry is [string, string] => typeof entry[1] === 'string',
+    );
+  const some = (key: string, entries: [string, string][]): Record<string, unknown> =>
+    entries.length === 0 ? {} : { [key]: Object.fromEntries(entries) };
+  const variable = (text: string): string | undefined => VARIABLE.exec(text)?.[1];
+  if (typeof command === 'string') {
+    const own = texts(env);
+    const passed = own.filter(([name, value]) => variable(value) === name).map(([name]) => name);
+    return {
+      command,
+      ...(Array.isArray(args) ? { args: args.map(String) } : {}),
+      ...some(
+        'env',
+        own.filter(([name]) => !passed.includes(name)),
+      ),
+      ...(passed.length === 0 ? {} : { env_vars: passed }),
+    };
+  }
+  const all = texts(headers);
+  const bearer = all.find(([name, value]) => name.toLowerCase() === 'authorization' && BEARER.test(value));
+  const rest = all.filter((each) => each !== bearer);
+  return {
+    url,
+    ...(bearer === undefined ? {} : { bearer_token_env_var: BEARER.exec(bearer[1])?.[1] }),
+    ...some(
+      'http_headers',
+      rest.filter(([, value]) => variable(value) === undefined),
+    ),
+    ...some(
+      'env_http_headers',
+      rest.flatMap(([name, value]) => {
+        const from = variable(value);
+        return from === undefined ? [] : [[name, from] as [string, string]];
+      }),
+    ),
   };
 }
 

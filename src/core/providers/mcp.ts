@@ -1,4 +1,14 @@
 /** The way to the operator, as MCP clients that read JSON have it. */
 
-/** @param url of the bottle's supervise daemon */
-export const mcpServers = (url: string) => ({ mcpServers: { supervise: { type: 'http', url } } });
+import type { McpServer } from './agent-settings.ts';
+
+/**
+ * @param url of the bottle's supervise daemon; null where there is none
+ * @param own servers of the agent file
+ */
+export const mcpServers = (
+  url: string | null,
+  own: Readonly<Record<string, McpServer>> = {},
+): { mcpServers: Record<string, McpServer> } => ({
+  mcpServers: { ...own, ...(url === null ? {} : { supervise: { type: 'http', url } }) },
+});

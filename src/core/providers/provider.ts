@@ -1,6 +1,7 @@
 /** What bottle has to know of a coding agent to start it unattended: one small module each, all pure. */
 import type { RouteAuth } from '../bundle-plans.ts';
 import type { SecretRef } from '../secret-ref.ts';
+import type { AgentSettings } from './agent-settings.ts';
 
 export type Template = 'claude' | 'codex';
 
@@ -19,6 +20,8 @@ export interface ProviderContext {
   promptEmpty: boolean;
   /** PEM bundle in the machine with the CA that reads the agent's traffic; null where none does. */
   caBundle: string | null;
+  /** What the agent file asks of the program; absent for nothing. */
+  settings?: AgentSettings;
 }
 
 /** A file of the agent's own, in the machine. */
@@ -36,8 +39,10 @@ export interface AgentProvider {
   readonly route: string;
   /** Where the model is when the manifest does not say: base URL, without a slash at its end. */
   readonly modelUrl: string;
-  /** Hosts an agent that brings its own credential has to reach. */
+  /** Hosts an agent that brings its own credential has to reach: its model, and where it logs in and renews that. */
   readonly hosts: readonly string[];
+  /** How a person logs in to it by hand, in the machine. */
+  readonly login: string;
   /** Absolute path in the machine of the folder its skills are in. */
   readonly skillsDirectory: string;
   /** How a credential is put on a request to the model. */
@@ -52,5 +57,5 @@ export interface AgentProvider {
    * Its command line; a first message can be added at its end.
    * @param args what a person adds
    */
-  argv(context: { promptEmpty: boolean }, args: readonly string[]): string[];
+  argv(context: Pick<ProviderContext, 'promptEmpty' | 'settings'>, args: readonly string[]): string[];
 }

@@ -5,7 +5,9 @@
 import { access, readdir, realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { BottleError } from '../../core/errors.ts';
+import { innerPlans } from '../../core/inner-plans.ts';
 import { type AgentManifest, agentSchema } from '../../core/manifest/agent-schema.ts';
+import { type AgentKeys, type AgentNote, agentKeys, unreachedServers } from '../../core/manifest/agent-settings.ts';
 import { type BottleManifest, bottleSchema } from '../../core/manifest/bottle-schema.ts';
 import { MANIFEST_NAME } from '../../core/manifest/fields.ts';
 import { pathText } from '../../core/manifest/key-path.ts';
@@ -16,10 +18,11 @@ import {
   EMPTY_LAYER,
   type Layer,
   layerOf,
+  merged,
   type Written,
   withAgent,
 } from '../../core/manifest/merge.ts';
-import { notesOn } from '../../core/manifest/notes.ts';
+import { hostsPastRoutes, notesOn } from '../../core/manifest/notes.ts';
 import { didYouMean, inOrder, type Problem, suggestion } from '../../core/manifest/problems.ts';
 import { PROVIDERS } from '../../core/providers/providers.ts';
 import { routeIdOf } from '../../core/route-id.ts';
@@ -86,14 +89,38 @@ export async function inspectManifest(request: ManifestRequest): Promise<Inspect
   const written = { value: undefined, origin: originIn(found.file, found) };
   const from = own === undefined ? null : { written, path: ['bottle'] };
   const bottle = await reader.together(own === undefined ? chosen : [own], from);
-  if (problems.length > 0 || !agent.ok) return { file: found.file, problems: inOrder(problems), manifest: undefined };
+  const keys = agent.ok ? agentKeys(agent.written.value, bottle.provider?.value.template ?? 'claude') : undefined;
+  problems.push(...placed('error', found, keys?.problems ?? []));
+  if (problems.length > 0 || !agent.ok || keys === undefined)
+    return { file: found.file, problems: inOrder(problems), manifest: undefined };
   const manifest: ResolvedManifest = {
     agent: { name: request.agent, file: found.file, manifest: agent.written.value, prompt: found.body },
     bottles: reader.sources,
     layer: withAgent(bottle, agent.written),
-    notes: reader.notes,
+    notes: inOrder([
+      ...reader.notes,
+      ...placed('note', found, [...keys.notes, ...unreached(bottle, keys)]),
+      ...hostsPastRoutes(bottle).map(({ path: at, origin, message }): Problem => {
+        return { severity: 'note', ...origin, key: pathText(at), message };
+      }),
+    ]),
   };
-  return { file: found.file, problems: reader.notes, manifest };
+  return { file: found.file, problems: manifest.notes, manifest };
+}
+
+/** What was found in an agent file, at its place there. */
+const placed = (severity: Problem['severity'], file: ManifestFile, found: readonly AgentNote[]): Problem[] =>
+  found.map(({ path: at, message }) => {
+    return { severity, file: file.file, position: file.position(at, 'key'), key: pathText(at), message };
+  });
+
+/** A server that the plan's way out does not lead to: the agent would only find that it fails. */
+function unreached(bottle: Layer, { settings }: AgentKeys): AgentNote[] {
+  const { pipelock, egress } = innerPlans(merged(bottle), (file) => file);
+  const routes = (egress?.routes ?? []).map(({ id }) => id);
+  return unreachedServers(settings, pipelock.allow, routes).map(({ name, message }) => {
+    return { path: ['mcpServers', name], message };
+  });
 }
 
 /**

@@ -8,7 +8,7 @@ const route = (change: object) => plans({ egress: { routes: [{ host: 'x.test', .
 
 test('a bottle that says nothing lets the agent talk to its model, with a credential of its own', () => {
   expect(plans({})).toEqual({
-    pipelock: { allow: ['api.anthropic.com'], intercept: false },
+    pipelock: { allow: ['api.anthropic.com', 'platform.claude.com'], intercept: false },
     egress: null,
     gitGate: null,
     supervise: null,
@@ -21,6 +21,7 @@ test('an agent of another maker has other hosts, and one of ours is not listed t
   expect(plans({ agent_provider }).pipelock.allow).toEqual(['api.openai.com', 'auth.openai.com', 'chatgpt.com']);
   expect(plans({ allow: ['a.test', 'api.anthropic.com', 'a.test'] }).pipelock.allow).toEqual([
     'api.anthropic.com',
+    'platform.claude.com',
     'a.test',
   ]);
 });

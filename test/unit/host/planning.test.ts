@@ -55,6 +55,7 @@ describe('the plan', () => {
     expect(manifest.agent).toMatchObject({ name: 'demo', file });
     expect(made).toEqual({
       agent: 'demo',
+      agentSettings: {},
       driver: 'docker',
       sources: { agent: file, bottles: [] },
       images: { guest: 'guest:1', bundle: 'bundle:1' },
@@ -64,7 +65,7 @@ describe('the plan', () => {
       daemons: ['pipelock'],
       scanner: 'pipelock',
       bundle: {
-        pipelock: { allow: ['api.anthropic.com'], intercept: false },
+        pipelock: { allow: ['api.anthropic.com', 'platform.claude.com'], intercept: false },
         egress: null,
         gitGate: null,
         supervise: null,
@@ -94,7 +95,10 @@ describe('the plan', () => {
     write('agents/demo.md', '---\nbottle: dev\nenv: {A: agent}\nresources: {cpus: 1}\nskills: [x, y, x]\n---\n');
     expect(await plan()).toMatchObject({
       sources: { bottles: [base, dev] },
-      bundle: { pipelock: { allow: ['api.anthropic.com', 'a.test'] }, supervise: { maxPending: 10 } },
+      bundle: {
+        pipelock: { allow: ['api.anthropic.com', 'platform.claude.com', 'a.test'] },
+        supervise: { maxPending: 10 },
+      },
       daemons: ['pipelock', 'egress', 'supervise'],
       env: { A: 'agent', B: 'bottle' },
       resources: { cpus: 1, memoryMiB: 4096, pids: 99 },
@@ -108,7 +112,7 @@ describe('the plan', () => {
     write('agents/demo.md', '---\nbottle: own\n---\n');
     for (const name of ['own', 'one', 'two']) write(`bottles/${name}.md`, `---\nallow: [${name}.test]\n---\n`);
     expect(await plan({ bottles: ['one', 'two'], prompt: 'Begin.' })).toMatchObject({
-      bundle: { pipelock: { allow: ['api.anthropic.com', 'one.test', 'two.test'] } },
+      bundle: { pipelock: { allow: ['api.anthropic.com', 'platform.claude.com', 'one.test', 'two.test'] } },
       message: 'Begin.',
       workspace: null,
     });

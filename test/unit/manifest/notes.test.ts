@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
 import { bottleSchema } from '../../../src/core/manifest/bottle-schema.ts';
 import { pathText } from '../../../src/core/manifest/key-path.ts';
-import { notesOn } from '../../../src/core/manifest/notes.ts';
+import { layerOf } from '../../../src/core/manifest/merge.ts';
+import { hostsPastRoutes, loginNote, notesOn } from '../../../src/core/manifest/notes.ts';
+import { PROVIDERS } from '../../../src/core/providers/providers.ts';
 
 const notes = (bottle: object) =>
   notesOn(bottleSchema.parse(bottle)).map(({ path, message }) => `${pathText(path)}: ${message}`);
@@ -29,4 +31,32 @@ test('what is read but not followed is named with its place, route by route', ()
     expect.stringMatching(/^egress\.routes\[3\]\.pipelock\.tls_passthrough: read, not needed: /),
     expect.stringMatching(/^egress\.log: read, not followed: /),
   ]);
+});
+
+const layer = (bottle: object) =>
+  layerOf({ value: bottleSchema.parse(bottle), origin: () => ({ file: 'b.md', position: null }) });
+
+test('a host that has a route with auth and is open as well is reached past the credential', () => {
+  const auth = { scheme: 'Bearer', token_ref: 'env:T' };
+  const said = (allow: string[], host = 'ghe.test') =>
+    hostsPastRoutes(layer({ allow, egress: { routes: [{ host, auth }, { host: 'plain.test' }] } })).map(
+      ({ path, message }) => `${pathText(path)}: ${message}`,
+    );
+  expect(said(['plain.test', 'ghe.test private'])).toEqual([
+    'allow[1]: ghe.test has a route with auth too: what goes to https://ghe.test itself gets no credential, only http://egress:9099/ghe.test/ does',
+  ]);
+  expect(said(['*.test'])).toHaveLength(1);
+  expect(said(['other.test', 'ghe.test:8443'])).toEqual([]);
+  expect(said(['ghe.test:8443'], 'ghe.test:8443')).toHaveLength(1);
+});
+
+test('an agent that nobody pays for is to log in by itself', () => {
+  for (const provider of Object.values(PROVIDERS)) {
+    const note = loginNote(layer({}), provider);
+    expect(note?.message).toContain('log in by itself');
+    for (const host of provider.hosts) expect(note?.message).toContain(host);
+    for (const paid of [{ api_key: 'K' }, { base_url: 'https://m.test' }]) {
+      expect(loginNote(layer({ agent_provider: paid }), provider)).toBeUndefined();
+    }
+  }
 });
