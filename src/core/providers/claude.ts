@@ -49,20 +49,23 @@ export const claude: AgentProvider = {
 function limitsOf({ tools, maxTurns }: AgentSettings, args: readonly string[]): string[] {
   const says = (...options: string[]): boolean =>
     args.some((arg) => options.some((option) => arg === option || arg.startsWith(`${option}=`)));
-  // Of servers it has all tools: the option knows its own only.
-  const own = tools?.filter((tool) => !tool.startsWith('mcp__'));
+  // Of servers it has all tools: the option knows its own only, and those by name alone.
+  const own = tools?.filter((tool) => !tool.startsWith('mcp__')).map((tool) => tool.replace(/\(.*/s, ''));
   return [
     // With a sign of equality, or it would take the words after it as well.
-    ...(own === undefined || own.includes('*') || says('--tools') ? [] : [`--tools=${own.join(',')}`]),
+    ...(own === undefined || own.includes('*') || says('--tools') ? [] : [`--tools=${[...new Set(own)].join(',')}`]),
     ...(maxTurns === undefined || !says('-p', '--print') || says('--max-turns') ? [] : [`--max-turns=${maxTurns}`]),
   ];
 }
 
 /** Of the person's own settings: what it would ask, and what the agent file says. */
 function settingsOf({ settings = {} }: ProviderContext): object {
-  const { model, effort, permissionMode, disallowedTools, hooks } = settings;
+  const { model, effort, permissionMode, tools = [], disallowedTools, hooks } = settings;
+  // `Bash(git log:*)`: the tool, and what of it needs no question.
+  const allow = tools.filter((tool) => tool.includes('('));
   const permissions = {
     ...(permissionMode === undefined ? {} : { defaultMode: permissionMode }),
+    ...(allow.length === 0 ? {} : { allow }),
     ...(disallowedTools === undefined ? {} : { deny: disallowedTools }),
   };
   return {

@@ -30,7 +30,7 @@ const WHOLE = {
   model: 'opus',
   color: 'red',
   memory: 'user',
-  tools: 'Read, Bash(git log:*, git diff:*), mcp__echo__ping',
+  tools: 'Read, Bash(git log:*), Bash(git diff:*), mcp__echo__ping',
   disallowedTools: ['WebSearch'],
   permissionMode: 'plan',
   maxTurns: 7,
@@ -62,7 +62,7 @@ describe('Claude Code', () => {
       skipDangerousModePermissionPrompt: true,
       skipWebFetchPreflight: true,
       model: 'opus',
-      permissions: { defaultMode: 'plan', deny: ['WebSearch'] },
+      permissions: { defaultMode: 'plan', allow: ['Bash(git log:*)', 'Bash(git diff:*)'], deny: ['WebSearch'] },
       hooks: WHOLE.hooks,
       env: { CLAUDE_CODE_EFFORT_LEVEL: 'max' },
     });
@@ -70,7 +70,7 @@ describe('Claude Code', () => {
   });
 
   test('is told the rest as options, unless a person says otherwise', () => {
-    const tools = '--tools=Read,Bash(git log:*, git diff:*)';
+    const tools = '--tools=Read,Bash';
     expect(claude.argv({ promptEmpty: true, settings }, [])).toEqual(['claude', tools]);
     expect(claude.argv({ promptEmpty: true, settings }, ['-p', 'hi'])).toEqual([
       'claude',
