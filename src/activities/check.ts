@@ -44,10 +44,11 @@ const BELONGINGS = '--belongings--';
 
 /**
  * All probes at once, one line each: `name<TAB>what was seen`. curl's `-v` tells a refusal by somebody
- * ("Connection refused": that host can be reached) from nobody being there.
+ * ("Connection refused": that host can be reached) from nobody being there. An empty `--noproxy` has it use the proxy for
+ * egress too, which NO_PROXY names.
  */
 const PROBES = `
-bundle=$1 listed=$2 gateway=$3 daemons=" $4 " program=$5 driver=$6 proxy=$1:${PIPELOCK_PORT}
+bundle=$1 listed=$2 gateway=$3 daemons=" $4 " program=$5 driver=$6 scanner=$7 proxy=$1:${PIPELOCK_PORT}
 see() { printf '%s\\t%s\\n' "$1" "$2"; }
 status() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@"; }
 dial() { curl -sv --noproxy '*' -o /dev/null --connect-timeout 2 --max-time 3 "$1" 2>&1 | grep -Ei 'connected to|refused|no route|unreachable|timed out|timeout' | head -n 1; }
@@ -65,9 +66,14 @@ fi
 (see agent "$("$program" --version 2>&1 | head -n 1)") &
 if [ -n "$listed" ]; then (see listed "$(curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed")") & fi
 if has egress; then
-  (see egress "$(status -x "http://$proxy" ${EGRESS_URL}/)") &
+  (see egress "$(status --noproxy '' -x "http://$proxy" ${EGRESS_URL}/)") &
+  (see egress-name "$(status --noproxy '*' ${EGRESS_URL}/)") &
   (see egress-direct "$(status --noproxy '*' "http://$bundle:${EGRESS_PORT}/")") &
-  (see egress-tunnel "$(status -p -x "http://$proxy" ${EGRESS_URL}/)") &
+  (see egress-tunnel "$(status --noproxy '' -p -x "http://$proxy" ${EGRESS_URL}/)") &
+  (see egress-front-tunnel "$(curl -s -o /dev/null -w '%{http_connect}' --max-time 5 --noproxy '' -p -x "http://$bundle:${EGRESS_PORT}" ${EGRESS_URL}/)") &
+  if [ "$scanner" = pipelock ]; then (see egress-scanned "$(status --noproxy '*' "${EGRESS_URL}/?check=sk-ant-$(printf api03)-0123456789-0123456789")") &
+  else (see egress-scanned "$(status --noproxy '*' -X GET -H 'Transfer-Encoding: chunked' -d check ${EGRESS_URL}/)") &
+  fi
 fi
 if has git-gate; then (see git-gate "$(status --noproxy '*' "http://$bundle:${GIT_GATE_PORT}/")") & fi
 if has supervise; then (see supervise "$(status --noproxy '*' "http://$bundle:${SUPERVISE_PORT}/mcp")") & fi
@@ -80,7 +86,19 @@ function probeArgv({ driver, network, daemons, scanner, template, allow }: Check
   const [first] = allow;
   // Only the allow-list proxy can be asked; of pipelock, egress behind it shows that it lets through what it should.
   const listed = scanner === 'allow-list' && first !== undefined ? verdictQuery(first) : '';
-  return ['sh', '-c', PROBES, 'sh', network.bundleIp, listed, network.gateway, daemons.join(' '), template, driver];
+  return [
+    'sh',
+    '-c',
+    PROBES,
+    'sh',
+    network.bundleIp,
+    listed,
+    network.gateway,
+    daemons.join(' '),
+    template,
+    driver,
+    scanner,
+  ];
 }
 
 /** An allow-list entry as the proxy's `/verdict` takes it. */
@@ -134,8 +152,17 @@ export function expectations({
     ...of(
       daemons.includes('egress'),
       ['egress', /^200$/, 'egress cannot be reached through the scanner'],
-      ['egress-direct', /^000$/, 'egress can be reached without the scanner'],
+      ['egress-name', /^200$/, 'egress cannot be reached by its name without a proxy'],
+      // Who stands there answers to the name alone; egress itself would answer to any.
+      ['egress-direct', /^421$/, 'egress can be reached without the scanner'],
+      // Something that only the scanner refuses, in these words: egress would say 200 or 400.
+      [
+        'egress-scanned',
+        scanner === 'pipelock' ? /^403$/ : /^411$/,
+        'what is asked of egress by its name is not scanned',
+      ],
       ['egress-tunnel', /^(000|4\d\d|5\d\d)$/, 'egress can be reached by a tunnel past the scanner'],
+      ['egress-front-tunnel', /^405$/, 'whoever answers to the name of egress makes tunnels'],
     ),
     ...of(daemons.includes('git-gate'), ['git-gate', /^404$/, 'the push gate does not answer']),
     ...of(daemons.includes('supervise'), ['supervise', /^405$/, 'supervise does not answer']),

@@ -1,5 +1,13 @@
 /** From the container's environment to the processes to run: each with its own user, and only the variables it needs. */
-import { ConfigError, DAEMON_USERS, type DaemonName, PIPELOCK_FILES, parseDaemons } from '../core/daemons.ts';
+import {
+  ConfigError,
+  DAEMON_USERS,
+  type DaemonName,
+  FRONT_NAME,
+  FRONT_USER,
+  PIPELOCK_FILES,
+  parseDaemons,
+} from '../core/daemons.ts';
 import { byMessage } from './feed.ts';
 import { PIPELOCK_ARGV, pipelockFeed } from './pipelock.ts';
 import type { DaemonSpec } from './supervisor.ts';
@@ -19,8 +27,9 @@ export function planDaemons(env: Environment): DaemonSpec[] {
     throw new ConfigError(`BOTTLE_SCANNER is ${JSON.stringify(scanner)} (known: pipelock, allow-list)`);
   }
   const names = parseDaemons(env['BOTTLE_DAEMONS'] ?? '');
-  return names.map((name) => {
-    const user = env['BOTTLE_SEPARATE_USERS'] === '1' ? { uid: DAEMON_USERS[name] } : {};
+  const userOf = (uid: number): { uid?: number } => (env['BOTTLE_SEPARATE_USERS'] === '1' ? { uid } : {});
+  const daemons = names.map((name) => {
+    const user = userOf(DAEMON_USERS[name]);
     return {
       name,
       ...(name === 'pipelock' && scanner === 'pipelock' ? realPipelock(env, user) : ownProgram(name, env)),
@@ -29,11 +38,14 @@ export function planDaemons(env: Environment): DaemonSpec[] {
       ...(name === 'pipelock' && names.includes('egress') ? { after: ['egress'] } : {}),
     };
   });
+  const hasFront = names.includes('pipelock') && names.includes('egress');
+  const front = { name: FRONT_NAME, partOf: 'pipelock', ...ownProgram(FRONT_NAME, env), ...userOf(FRONT_USER) };
+  return hasFront ? [...daemons, front] : daemons;
 }
 
 type Program = Pick<DaemonSpec, 'command' | 'args' | 'env' | 'feed'>;
 
-function ownProgram(name: DaemonName, env: Environment): Program {
+function ownProgram(name: DaemonName | typeof FRONT_NAME, env: Environment): Program {
   return {
     command: process.execPath,
     args: [...process.execArgv, ...SMALL, process.argv[1] ?? '', '--daemon', name],

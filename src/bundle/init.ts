@@ -97,6 +97,7 @@ function deliveryOf(line: string, daemons: readonly DaemonSpec[]): Delivery {
 /** Loaded only in the process that needs it: init itself never pays for a daemon. */
 async function runDaemon(name: string | undefined): Promise<void> {
   if (name === 'pipelock') (await import('./allow-list.ts')).runAllowList();
+  if (name === 'front') (await import('./front.ts')).runFront();
   if (name === 'egress') (await import('./egress.ts')).runEgress();
   if (name === 'git-gate') (await import('./git-gate.ts')).runGitGate();
   if (name === 'supervise') (await import('./supervise.ts')).runSupervise();

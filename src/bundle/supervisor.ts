@@ -21,6 +21,8 @@ export interface DaemonSpec {
   uid?: number;
   /** Daemons that must be ready, or have failed, before this one is started for the first time. */
   after?: readonly string[];
+  /** The daemon whose helper it is: nobody is told of it by itself, and that daemon is not ready without it. */
+  partOf?: string;
   feed: Feed;
 }
 
@@ -71,7 +73,7 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
   let stopping = false;
 
   function publish(): void {
-    onChange(Object.fromEntries(daemons.map(({ spec, status }) => [spec.name, status])));
+    onChange(statusesOf(daemons));
     for (const each of waiting.filter(({ until }) => until())) each.resolve();
     waiting = waiting.filter(({ until }) => !until());
   }
@@ -250,6 +252,18 @@ export function startSupervisor(options: SupervisorOptions): Supervisor {
       clearTimeout(killTimer);
     },
   };
+}
+
+function statusesOf(daemons: readonly Daemon[]): Statuses {
+  const shown = daemons.filter(({ spec }) => spec.partOf === undefined);
+  return Object.fromEntries(
+    shown.map(({ spec: { name }, status }) => {
+      const helper = daemons.find(({ spec, status: { state } }) => spec.partOf === name && state !== 'ready');
+      if (status.state !== 'ready' || helper === undefined) return [name, status];
+      const { state, since } = helper.status;
+      return [name, { ...status, state, since }];
+    }),
+  );
 }
 
 function newDaemon(spec: DaemonSpec): Daemon {

@@ -1,10 +1,12 @@
 /** The environment every process of a machine starts with: the way out through the bundle, and what the agent needs. */
 import { trustsMore } from './bundle-plans.ts';
 import { caEnvironment } from './ca-environment.ts';
-import { EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from './daemons.ts';
+import { EGRESS_URL, GIT_GATE_PORT, SUPERVISE_PORT } from './daemons.ts';
+import { npmSettings } from './npm-settings.ts';
 import { GUEST, type Plan } from './plan.ts';
 import type { ProviderContext } from './providers/provider.ts';
 import { PROVIDERS } from './providers/providers.ts';
+import { type MachineNetwork, proxyEnvironment, proxySettings } from './proxy-environment.ts';
 import type { NetworkFacts } from './step-io.ts';
 
 type PlanSlice = Pick<Plan, 'env' | 'daemons' | 'bundle' | 'provider' | 'prompt' | 'agentSettings'>;
@@ -13,11 +15,9 @@ type PlanSlice = Pick<Plan, 'env' | 'daemons' | 'bundle' | 'provider' | 'prompt'
  * @param network the bottle's addresses
  * @param plan its own variables win over ours, except for the ways out: those are the only ones
  */
-export function agentEnvironment(network: Pick<NetworkFacts, 'bundleIp'>, plan: PlanSlice): Record<string, string> {
+export function agentEnvironment(network: MachineNetwork, plan: PlanSlice): Record<string, string> {
   const { env, daemons, bundle } = plan;
   const provider = PROVIDERS[plan.provider.template];
-  const proxy = at(network, PIPELOCK_PORT);
-  const direct = `${network.bundleIp},localhost,127.0.0.1`;
   const supervise = superviseUrl(network, plan);
   return {
     ...provider.defaults,
@@ -25,17 +25,17 @@ export function agentEnvironment(network: Pick<NetworkFacts, 'bundleIp'>, plan: 
     // Read before the agent's own ~/.gitconfig, which it may write.
     GIT_CONFIG_SYSTEM: GUEST.gitConfigFile,
     ...(trustsMore(bundle) ? caEnvironment() : {}),
+    ...proxySettings(network),
+    ...npmSettings(
+      (bundle.egress?.routes ?? []).filter(({ id }) => id !== provider.route),
+      env,
+    ),
     ...env,
     ...provider.environment(providerContext(network, plan)),
     ...(daemons.includes('egress') ? { EGRESS_URL } : {}),
     ...(daemons.includes('git-gate') ? { GIT_GATE_URL: at(network, GIT_GATE_PORT) } : {}),
     ...(supervise === null ? {} : { MCP_SUPERVISE_URL: supervise }),
-    HTTP_PROXY: proxy,
-    HTTPS_PROXY: proxy,
-    http_proxy: proxy,
-    https_proxy: proxy,
-    NO_PROXY: direct,
-    no_proxy: direct,
+    ...proxyEnvironment(network),
   };
 }
 

@@ -126,9 +126,16 @@ export type PipelockConfig =
       egress: string | null;
     };
 
+/** Where egress is found by its name; what is asked there goes to the scanner. */
+export interface FrontConfig {
+  listen: Listen;
+  scanner: Listen;
+}
+
 /** A daemon that is absent is not started. */
 export interface BundleConfig {
   pipelock?: PipelockConfig;
+  front?: FrontConfig;
   egress?: EgressConfig;
   'git-gate'?: GitGateConfig;
   supervise?: SuperviseConfig;

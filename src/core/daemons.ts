@@ -14,6 +14,10 @@ export const DAEMON_USERS: Readonly<Record<DaemonName, number>> = {
   supervise: 8004,
 };
 
+/** Beside the scanner wherever there is egress (front.ts), with nothing that anybody would want to read. */
+export const FRONT_NAME = 'front';
+export const FRONT_USER = 8005;
+
 /**
  * `starting` until its readiness signal; `backoff` while it waits to be started again; `failed` once it keeps dying
  * (it is still tried, at the longest delay, and stays `failed` until it is ready); `stopped` after SIGTERM.
@@ -26,9 +30,11 @@ export const PIPELOCK_PORT = 8888;
 export const GIT_GATE_PORT = 9418;
 export const SUPERVISE_PORT = 9100;
 
-/** The name by which egress is asked for; only the scanner, inside the bundle, can resolve it. */
+/**
+ * The name by which egress is asked for. In the bundle it leads to egress itself, on an address of its own
+ * (egress-address.ts); in the machine to the bundle's address, where the front passes on to the scanner what is asked.
+ */
 export const EGRESS_NAME = 'egress';
-/** On an address of its own (egress-address.ts). */
 export const EGRESS_PORT = 9099;
 export const EGRESS_URL = `http://${EGRESS_NAME}:${EGRESS_PORT}`;
 

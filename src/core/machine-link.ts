@@ -2,14 +2,14 @@
  * How a machine reaches its bundle. By its `address`, where packets go from one to the other; or by `sockets`, where the
  * machine has no network device at all: what it dials on its own loopback is carried to the bundle over sockets of the host.
  */
-import { GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from './daemons.ts';
+import { EGRESS_PORT, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from './daemons.ts';
 import type { NetworkFacts } from './step-io.ts';
 
 export const LINKS = ['address', 'sockets'] as const;
 export type Link = (typeof LINKS)[number];
 
 /** What of a bundle a machine may dial. */
-export const BUNDLE_PORTS = [PIPELOCK_PORT, GIT_GATE_PORT, SUPERVISE_PORT] as const;
+export const BUNDLE_PORTS = [PIPELOCK_PORT, EGRESS_PORT, GIT_GATE_PORT, SUPERVISE_PORT] as const;
 
 /** Where a machine without a network finds what is the bundle's. */
 export const LOOPBACK = '127.0.0.1';

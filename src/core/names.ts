@@ -34,6 +34,12 @@ export const networkName = bottleName;
 export const bundleName = (id: string): string => `bottle-${id}-bundle`;
 export const machineName = (id: string): string => `bottle-${id}-machine`;
 
+/** What a machine on that network calls itself: a container by its bottle's id, a microVM by the machine's name. */
+export function ownNames(network: string): string[] {
+  const id = network.slice(networkName('').length);
+  return [id, machineName(id)];
+}
+
 /** The task queue of a host: workflow and activities share it, so activities can be dispatched eagerly. */
 export const taskQueueOf = (host: string): string => `bottle@${host}`;
 
@@ -43,4 +49,6 @@ export const LABEL = {
   owner: 'bottleworks.owner',
   step: 'bottleworks.step',
   spec: 'bottleworks.spec',
+  /** On microVMs: where their bundle is, as they see it. */
+  bundle: 'bottleworks.bundle',
 } as const;

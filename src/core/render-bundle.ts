@@ -3,6 +3,7 @@ import { exampleOf, parseAllowEntry } from './allow-list.ts';
 import type {
   BundleConfig,
   EgressRouteConfig,
+  FrontConfig,
   GitAuth,
   GitRepoConfig,
   PipelockConfig,
@@ -53,7 +54,7 @@ export function renderBundle(rendering: BundleRendering): BundleConfig {
   const maxAnswerBytes = rendering.scanner === 'pipelock' ? SCANNER_LIMITS.responseMiB * 1024 ** 2 : null;
   return {
     pipelock: pipelockConfig(rendering, needed.has('egress'), grants),
-    ...(needed.has('egress') ? { egress: { listen, maxAnswerBytes, routes } } : {}),
+    ...(needed.has('egress') ? { egress: { listen, maxAnswerBytes, routes }, front: front(rendering.bundleIp) } : {}),
     ...(plans.gitGate === null
       ? {}
       : {
@@ -113,6 +114,11 @@ function pipelockConfig(rendering: BundleRendering, egress: boolean, grants: rea
     upstreamCa: intercept ? certificate(plans.ca, rendering.certificates) : null,
   };
 }
+
+const front = (host: string): FrontConfig => ({
+  listen: { host, port: EGRESS_PORT },
+  scanner: { host, port: PIPELOCK_PORT },
+});
 
 function ownCa({ ca }: BundleRendering): { cert: string; key: string } {
   if (ca === null) throw new Error('nothing can be intercepted without a CA');

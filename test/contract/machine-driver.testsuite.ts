@@ -7,6 +7,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, type RunnerTestSuite, test } from 'vitest';
+import { seenFromMachine } from '../../src/core/machine-link.ts';
 import { GUEST } from '../../src/core/plan.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
 import type { GuestFile, MachineDriver, MachineSpec, TerminalSize } from '../../src/host/machine/driver.ts';
@@ -319,6 +320,16 @@ export function testMachineDriver(
         expect(here.stdout).toBe(`${GUEST.user}\n${GUEST.uid}\n${GUEST.workspace}\n${GUEST.home}\n`);
         const there = await sh(driver, id, 'id -u; pwd', { user: 'root', workdir: '/tmp' });
         expect(there).toEqual({ exitCode: 0, stdout: '0\n/tmp\n', stderr: '' });
+      });
+
+      test('finds egress by its name where its bundle is, also after it was started again', async () => {
+        const { bundleIp } = seenFromMachine(shared.spec.network, shared.spec.link);
+        const known = async () => (await sh(driver, id, "getent ahosts egress | awk '{ print $1 }' | sort -u")).stdout;
+        expect(await known()).toBe(`${bundleIp}\n`);
+        await driver.stop(id);
+        await driver.start(shared.bottle);
+        expect(await known()).toBe(`${bundleIp}\n`);
+        expect((await sh(driver, id, 'grep -c egress /etc/hosts')).stdout).toBe('1\n');
       });
 
       test("has the machine's environment, and its own above it", async () => {

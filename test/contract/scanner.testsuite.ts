@@ -6,7 +6,14 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { BundlePlans, Scanner } from '../../src/core/bundle-plans.ts';
-import { EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SCANNER_LIMITS, SUPERVISE_PORT } from '../../src/core/daemons.ts';
+import {
+  EGRESS_PORT,
+  EGRESS_URL,
+  GIT_GATE_PORT,
+  PIPELOCK_PORT,
+  SCANNER_LIMITS,
+  SUPERVISE_PORT,
+} from '../../src/core/daemons.ts';
 import { egressListenHost } from '../../src/core/egress-address.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
 import type { BundleInput, NetworkFacts } from '../../src/core/step-io.ts';
@@ -24,6 +31,13 @@ export interface ScannerSubject {
 }
 
 const MIB = 1024 ** 2;
+
+/** Both ways to ask egress, with what has curl take them. */
+type Way = 'by its name' | 'in absolute form';
+const WAYS: [Way, string[]][] = [
+  ['by its name', []],
+  ['in absolute form', ['--noproxy', '']],
+];
 
 export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>): void {
   describe(`scanner ${kind}`, () => {
@@ -98,7 +112,11 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
     const raw = async (...requests: string[]): Promise<string[]> =>
       JSON.parse((await node(RAW, proxy(), JSON.stringify(requests))).stdout) as string[];
     const proxy = (): string => `${network.bundleIp}:${PIPELOCK_PORT}`;
+    /** By its name, as NO_PROXY says. */
     const viaEgress = (path: string, ...argv: string[]) => curl(...argv, `${EGRESS_URL}/echo.test${path}`);
+    /** Where a client finds egress, and how it asks there. */
+    const asks = (way: Way): [place: string, address: string] =>
+      way === 'by its name' ? [`${network.bundleIp}:${EGRESS_PORT}`, ''] : [proxy(), EGRESS_URL];
     const echoed = async (marker: string): Promise<Recorded[]> =>
       (await world.requests()).filter(({ path, headers, body }) =>
         (path + JSON.stringify(headers) + body).includes(marker),
@@ -253,23 +271,83 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
     });
 
     describe('egress', () => {
-      test('is reached in absolute form, where the credential is put in the place of whatever the agent sends', async () => {
+      test.each(WAYS)(
+        'is reached %s, where the credential is put in the place of whatever the agent sends',
+        async (_way, argv) => {
+          const marker = `/${randomUUID()}`;
+          const own = ['-H', 'Authorization: Bearer mine', '-d', '{"a":1}'];
+          const { exitCode, stdout } = await viaEgress(marker, ...argv, ...own);
+          expect([exitCode, JSON.parse(stdout)]).toMatchObject([0, { method: 'POST', path: marker, bodyLength: 7 }]);
+          expect((await echoed(marker)).map(({ headers }) => headers['authorization'])).toEqual([
+            `Bearer ${credential}`,
+          ]);
+          expect(stdout).not.toContain(credential);
+        },
+      );
+
+      test.each(WAYS)(
+        '%s passes server-sent events as they come: the first of a stream that lasts for hours',
+        async (way) => {
+          const [place, address] = asks(way);
+          const read = await node(FIRST_EVENTS, place, `${address}/echo.test/slow-sse?n=5000&ms=1000`, '2');
+          expect(read.stdout).toBe('event: tick\ndata: 0\n\nevent: tick\ndata: 1\n\n');
+        },
+      );
+
+      test('is asked by clients that know no proxy: plain fetch, also with what an SDK puts together', async () => {
         const marker = `/${randomUUID()}`;
-        const { exitCode, stdout } = await viaEgress(marker, '-H', 'Authorization: Bearer mine', '-d', '{"a":1}');
-        expect([exitCode, JSON.parse(stdout)]).toMatchObject([0, { method: 'POST', path: marker, bodyLength: 7 }]);
+        const script = `(async () => {
+          const answer = await fetch(process.argv[1], { method: 'POST', body: 'x' });
+          console.log(answer.status, (await answer.json()).bodyLength);
+        })();`;
+        const bare = ['env', '-i', 'PATH=/usr/local/bin:/usr/bin:/bin', 'node', '-e', script];
+        const { stdout } = await runIn(site, machine, [...bare, `${EGRESS_URL}/echo.test${marker}`], 'agent');
+        expect(stdout).toBe('200 1\n');
         expect((await echoed(marker)).map(({ headers }) => headers['authorization'])).toEqual([`Bearer ${credential}`]);
-        expect(stdout).not.toContain(credential);
       });
 
-      test('passes server-sent events as they come: the first of a stream that lasts for hours', async () => {
-        const read = await node(FIRST_EVENTS, proxy(), `${EGRESS_URL}/echo.test/slow-sse?n=5000&ms=1000`, '2');
-        expect(read.stdout).toBe('event: tick\ndata: 0\n\nevent: tick\ndata: 1\n\n');
-      });
-
-      test('is not reached directly: its port is closed, on the bundle and in the machine', async () => {
-        for (const host of [network.bundleIp, '127.0.0.1', egress]) {
+      test('is not reached directly: its port is closed in the machine and on its own address', async () => {
+        for (const host of ['127.0.0.1', egress]) {
           expect(await curl('--noproxy', '*', `http://${host}:9099/`)).toMatchObject({ exitCode: 7, stdout: '' });
         }
+      });
+
+      test("what stands at its port of the bundle's address passes on what is for egress, and nothing else", async () => {
+        const marker = `/${randomUUID()}`;
+        const before = (await plain.asked()).length;
+        const front = `${network.bundleIp}:${EGRESS_PORT}`;
+        const requests = [
+          `GET /echo.test${marker} HTTP/1.1\r\nHost: ${front}\r\nConnection: close\r\n\r\n`,
+          `GET http://plain.test${marker} HTTP/1.1\r\nHost: egress:9099\r\nConnection: close\r\n\r\n`,
+          `GET ${marker} HTTP/1.1\r\nHost: plain.test\r\nConnection: close\r\n\r\n`,
+          `GET /echo.test${marker} HTTP/1.1\r\nHost: egress:9099@plain.test\r\nConnection: close\r\n\r\n`,
+          'CONNECT plain.test:80 HTTP/1.1\r\nHost: plain.test:80\r\n\r\n',
+          'CONNECT egress:9099 HTTP/1.1\r\nHost: egress:9099\r\n\r\n',
+        ];
+        const { stdout } = await node(RAW, front, JSON.stringify(requests));
+        const answers = JSON.parse(stdout) as string[];
+        expect(answers.map((each) => each.slice(9, 12))).toEqual(['421', '421', '421', '421', '405', '405']);
+        for (const script of [TUNNEL, TLS_TUNNEL]) {
+          const tunnel = await node(script, front, 'egress:9099', getOf(`/echo.test${marker}`));
+          expect(tunnel.stdout).not.toContain('bodyLength');
+        }
+        expect((await plain.asked()).length).toBe(before);
+        expect(await echoed(marker)).toEqual([]);
+      });
+
+      test('what the scanner refuses is refused by its name too, in its words', async () => {
+        const marker = `/${randomUUID()}`;
+        const [, anthropic] = secretsOfAgent();
+        const refused = isPipelock
+          ? [`${marker}?key=${anthropic}`]
+          : [marker, '-X', 'GET', '-H', 'Transfer-Encoding: chunked', '-d', 'unframed'];
+        const [path = '', ...argv] = refused;
+        const answers = await Promise.all(
+          WAYS.map(async ([, how]) => (await viaEgress(path, ...how, ...argv, '-w', ' %{http_code}')).stdout),
+        );
+        expect(answers[0]).toBe(answers[1]);
+        expect(answers[0]).toMatch(isPipelock ? / 403$/ : / 411$/);
+        expect(await echoed(marker)).toEqual([]);
       });
 
       test.each(['egress:9099', 'EGRESS:9099', 'egress.:9099', 'egress:80', 'egress:443'])(
@@ -305,9 +383,10 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
       test.each([80, 443, 22, 9000, PIPELOCK_PORT, SUPERVISE_PORT, GIT_GATE_PORT])(
         'is all that its name leads to: nothing at http://egress:%i/',
         async (port) => {
-          const { stdout } = await curl('-w', ' %{http_code}', `http://egress:${port}/health`);
+          const proxied = ['--noproxy', ''];
+          const { stdout } = await curl(...proxied, '-w', ' %{http_code}', `http://egress:${port}/health`);
           expect(stdout.slice(-3)).toMatch(/^(403|502)$/);
-          expect(await statusOf(`http://egress:${port}/app.git/info/refs?service=git-upload-pack`)).toMatch(
+          expect(await statusOf(...proxied, `http://egress:${port}/app.git/info/refs?service=git-upload-pack`)).toMatch(
             /^(403|502)$/,
           );
         },
@@ -320,10 +399,10 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         for (const { headers } of await echoed(marker)) expect(headers['upgrade']).toBeUndefined();
       });
 
-      test('takes a long upload up to the limit, and what is longer is refused, not cut', async () => {
-        const [fits, exceeds] = [2 * MIB, SCANNER_LIMITS.requestMiB * MIB + 1];
-        const upload = (bytes: number) =>
-          node(UPLOAD, proxy(), `${EGRESS_URL}/echo.test/upload-${bytes}`, String(bytes));
+      test.each(WAYS)('%s takes a long upload up to the limit, and what is longer is refused, not cut', async (way) => {
+        const [place, address] = asks(way);
+        const [fits, exceeds] = [2 * MIB, SCANNER_LIMITS.requestMiB * MIB + (way === 'by its name' ? 1 : 2)];
+        const upload = (bytes: number) => node(UPLOAD, place, `${address}/echo.test/upload-${bytes}`, String(bytes));
         expect(JSON.parse((await upload(fits)).stdout)).toEqual({ status: 200, bodyLength: fits });
         const long = JSON.parse((await upload(exceeds)).stdout) as { status: number; bodyLength?: number };
         // The allow-list proxy looks at none of it.
@@ -332,23 +411,27 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         expect(seen.map(({ bodyBytes }) => bodyBytes)).toEqual(isPipelock ? [] : [exceeds]);
       });
 
-      test('gives a long answer whole, and what is longer than the limit not at all', async () => {
-        const download = async (bytes: number): Promise<{ status: string; size: number; code: number }> => {
-          const { exitCode, stdout } = await viaEgress(
-            `/bytes?n=${bytes}`,
-            '-o',
-            '/tmp/download',
-            '-w',
-            '%{http_code}',
-          );
-          const { stdout: size } = await runIn(site, machine, ['stat', '-c', '%s', '/tmp/download']);
-          return { status: stdout, size: Number(size), code: exitCode };
-        };
-        expect(await download(MIB)).toEqual({ status: '200', size: MIB, code: 0 });
-        const long = await download(SCANNER_LIMITS.responseMiB * MIB + 1);
-        if (isPipelock) expect(long).toMatchObject({ status: '502' });
-        else expect(long).toEqual({ status: '200', size: SCANNER_LIMITS.responseMiB * MIB + 1, code: 0 });
-      });
+      test.each(WAYS)(
+        '%s gives a long answer whole, and what is longer than the limit not at all',
+        async (_way, argv) => {
+          const download = async (bytes: number): Promise<{ status: string; size: number; code: number }> => {
+            const { exitCode, stdout } = await viaEgress(
+              `/bytes?n=${bytes}`,
+              ...argv,
+              '-o',
+              '/tmp/download',
+              '-w',
+              '%{http_code}',
+            );
+            const { stdout: size } = await runIn(site, machine, ['stat', '-c', '%s', '/tmp/download']);
+            return { status: stdout, size: Number(size), code: exitCode };
+          };
+          expect(await download(MIB)).toEqual({ status: '200', size: MIB, code: 0 });
+          const long = await download(SCANNER_LIMITS.responseMiB * MIB + 1);
+          if (isPipelock) expect(long).toMatchObject({ status: '502' });
+          else expect(long).toEqual({ status: '200', size: SCANNER_LIMITS.responseMiB * MIB + 1, code: 0 });
+        },
+      );
     });
 
     test('a tunnel carries more than any limit, both ways, unchanged', async () => {
@@ -415,7 +498,7 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         if (!isPipelock) expect(await statusOf('http://private-metadata.test/')).toBe('403');
       });
 
-      test('a secret of the agent in a header, a form or an address', async () => {
+      test.each(WAYS)('a secret of the agent in a header, a form or an address, sent %s', async (_way, how) => {
         const [aws, anthropic] = secretsOfAgent();
         const tries: [string, string[]][] = [
           [aws, ['-H', `X-Token: ${aws}`]],
@@ -429,14 +512,15 @@ export function testScanner(kind: Scanner, setUp: () => Promise<ScannerSubject>)
         ];
         for (const [secret, argv] of tries) {
           const marker = `/${randomUUID()}`;
-          const { stdout } = await viaEgress(marker, '-o', '/dev/null', '-w', '%{http_code}', ...argv);
+          const { stdout } = await viaEgress(marker, ...how, '-o', '/dev/null', '-w', '%{http_code}', ...argv);
           expect({ argv, status: stdout }).toEqual({ argv, status: isPipelock ? '403' : '200' });
           const leaked = (await echoed(marker)).filter((request) => JSON.stringify(request).includes(secret));
           // The api key's header is not the agent's to send, scanned or not.
           const expected = isPipelock || argv.join().includes('X-Api-Key') ? 0 : 1;
           expect({ argv, leaked: leaked.length }).toEqual({ argv, leaked: expected });
         }
-        const inAddress = await viaEgress(`/${randomUUID()}?key=${anthropic}`, '-o', '/dev/null', '-w', '%{http_code}');
+        const status = ['-o', '/dev/null', '-w', '%{http_code}'];
+        const inAddress = await viaEgress(`/${randomUUID()}?key=${anthropic}`, ...how, ...status);
         expect(inAddress.stdout).toBe(isPipelock ? '403' : '200');
         expect((await echoed(`key=${anthropic}`)).length).toBe(isPipelock ? 0 : 1);
       });

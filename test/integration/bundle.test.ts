@@ -423,7 +423,7 @@ describe('the container', () => {
     expect(listeners(listening.stdout).sort()).toEqual(
       [
         `${egressListenHost(shared.bottle.runId)}:${EGRESS_PORT}`,
-        ...[PIPELOCK_PORT, GIT_GATE_PORT, SUPERVISE_PORT].map((port) => `${shared.network.bundleIp}:${port}`),
+        ...ports.map((port) => `${shared.network.bundleIp}:${port}`),
       ].sort(),
     );
   });

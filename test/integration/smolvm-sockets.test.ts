@@ -8,7 +8,7 @@ import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { PIPELOCK_PORT, SUPERVISE_PORT } from '../../src/core/daemons.ts';
+import { EGRESS_URL, PIPELOCK_PORT, SUPERVISE_PORT } from '../../src/core/daemons.ts';
 import { seenFromMachine } from '../../src/core/machine-link.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
 import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
@@ -158,6 +158,10 @@ describe.skipIf(trouble !== undefined)('a machine that is linked by sockets', ()
     expect((await status(`http://127.0.0.1:${PIPELOCK_PORT}/health`, "--noproxy '*'")).stdout).toBe('200');
     expect((await status(`http://127.0.0.1:${SUPERVISE_PORT}/mcp`, "--noproxy '*'")).stdout).toBe('405');
     expect((await status('http://unlisted.bottle.invalid/')).stdout).toBe('403');
+    // By its name, and by the proxy that would be used otherwise.
+    for (const how of ["--noproxy '*'", "--noproxy ''"]) {
+      expect([how, (await status(`${EGRESS_URL}/`, how)).stdout]).toEqual([how, '200']);
+    }
   });
 
   test('has no network device, no way to the host or the bridge, and no names', async () => {

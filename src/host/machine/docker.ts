@@ -1,5 +1,6 @@
 /** Machines as hardened containers. */
 import type Dockerode from 'dockerode';
+import { EGRESS_NAME } from '../../core/daemons.ts';
 import { BottleError } from '../../core/errors.ts';
 import { LABEL, machineName } from '../../core/names.ts';
 import { GUEST } from '../../core/plan.ts';
@@ -92,6 +93,7 @@ function containerSpec(id: string, { network, image, env, resources }: MachineSp
       // answers them there (measured: 20 s until a lookup fails), so what asks gives up after a second.
       Dns: [network.bundleIp],
       DnsOptions: ['timeout:1', 'attempts:1'],
+      ExtraHosts: [`${EGRESS_NAME}:${network.bundleIp}`],
       CapDrop: ['ALL'],
       SecurityOpt: ['no-new-privileges'],
       // Nothing answers at the gateway: a stray direct connection fails in about 0.1 s instead of 3 s.

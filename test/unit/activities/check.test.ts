@@ -102,21 +102,29 @@ describe('of all four daemons', () => {
   const full = {
     ...good,
     egress: '200',
-    'egress-direct': '000',
+    'egress-name': '200',
+    'egress-direct': '421',
+    'egress-scanned': '403',
     'egress-tunnel': '000',
+    'egress-front-tunnel': '405',
     'git-gate': '404',
     supervise: '405',
   };
 
   test('each must answer, and egress only through the scanner', () => {
     expect(judge(full, FULL)).toEqual([]);
-    expect(judge(good, FULL)).toHaveLength(5);
+    expect(judge(good, FULL)).toHaveLength(8);
   });
 
   test.each([
     ['egress', '403', 'egress cannot be reached through the scanner'],
+    ['egress-name', '000', 'egress cannot be reached by its name without a proxy'],
     ['egress-direct', '200', 'egress can be reached without the scanner'],
-    ['egress-direct', '404', 'egress can be reached without the scanner'],
+    ['egress-direct', '000', 'egress can be reached without the scanner'],
+    // What egress itself would answer, and what the other scanner would.
+    ['egress-scanned', '200', 'what is asked of egress by its name is not scanned'],
+    ['egress-scanned', '411', 'what is asked of egress by its name is not scanned'],
+    ['egress-front-tunnel', '200', 'whoever answers to the name of egress makes tunnels'],
     ['egress-tunnel', '200', 'egress can be reached by a tunnel past the scanner'],
     ['git-gate', '000', 'the push gate does not answer'],
     ['supervise', '000', 'supervise does not answer'],

@@ -83,6 +83,22 @@ test('a daemon is starting until it says that it is ready', async () => {
   expect(statesOf('b')).toEqual(['starting']);
 });
 
+test('a helper is told of as part of its daemon alone, which is not ready without it', async () => {
+  const daemons = { a: ['ready', 'stay'], help: ['stay'], later: ['ready', 'stay'] };
+  supervise(daemons, { change: { help: { partOf: 'a' }, later: { after: ['a'] } } });
+  await until(() => now('later')?.state === 'ready');
+  expect(statesOf('a')).toEqual(['starting']);
+  expect(Object.keys(pictures.at(-1) ?? {})).toEqual(['a', 'later']);
+});
+
+test('a helper that keeps dying shows in the state of its daemon, which goes on as it was', async () => {
+  supervise({ a: ['ready', 'stay'], help: ['ready-crash'] }, { change: { help: { partOf: 'a' } } });
+  await until(() => now('a')?.state === 'failed');
+  const others = new Set(pictures.flatMap(({ a }) => (a?.state === 'starting' ? [] : [`${a?.pid} ${a?.restarts}`])));
+  expect([...others]).toEqual([`${now('a')?.pid} 0`]);
+  expect(log).toContain('[init] help ended (exit code 3)');
+});
+
 test('a daemon without a configuration is started, and waits for one', async () => {
   supervise({ a: ['ready', 'tell', 'stay'] }, { config: undefined });
   expect(now('a')).toMatchObject({ state: 'starting', pid: expect.any(Number) });

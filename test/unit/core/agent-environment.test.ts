@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { agentEnvironment, providerContext } from '../../../src/core/agent-environment.ts';
 import { networkFacts } from '../../../src/core/subnet.ts';
 
@@ -23,11 +23,12 @@ const model = {
 };
 const withModel = { ...plan().bundle, egress: { routes: [model] } };
 const proxy = 'http://10.214.3.18:8888';
+const direct = '10.214.3.18,egress,localhost,127.0.0.1,::1,[::1],0.0.0.0,demo,bottle-demo-machine,10.214.3.19';
 
 test("every program's spelling of the proxy names the bundle", () => {
   const env = agentEnvironment(network, plan());
   for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']) expect(env[name]).toBe(proxy);
-  for (const name of ['NO_PROXY', 'no_proxy']) expect(env[name]).toBe('10.214.3.18,localhost,127.0.0.1');
+  for (const name of ['NO_PROXY', 'no_proxy']) expect(env[name]).toBe(direct);
 });
 
 test("the manifest's variables win over ours, but not over the only way out", () => {
@@ -44,7 +45,42 @@ test("the manifest's variables win over ours, but not over the only way out", ()
     }),
   );
   expect(env).toMatchObject({ LANG: 'de_DE.UTF-8', DISABLE_AUTOUPDATER: '0', MINE: 'x', HTTPS_PROXY: proxy });
-  expect(env['no_proxy']).toBe('10.214.3.18,localhost,127.0.0.1');
+  expect(env['no_proxy']).toBe(direct);
+});
+
+test('programs that do not read those are told in their own way, and a manifest may tell them otherwise', () => {
+  const env = agentEnvironment(network, plan());
+  expect(env).toMatchObject({ NODE_USE_ENV_PROXY: '1', YARN_HTTP_PROXY: proxy, YARN_HTTPS_PROXY: proxy });
+  expect(env['JAVA_TOOL_OPTIONS']).toBe(
+    '-Dhttp.proxyHost=10.214.3.18 -Dhttp.proxyPort=8888 -Dhttps.proxyHost=10.214.3.18 -Dhttps.proxyPort=8888 ' +
+      '-Dhttp.nonProxyHosts=localhost|127.*|[::1]|10.214.3.18|egress|0.0.0.0|demo|bottle-demo-machine|10.214.3.19',
+  );
+  const own = { NODE_USE_ENV_PROXY: '0', JAVA_TOOL_OPTIONS: '-Xmx1g' };
+  expect(agentEnvironment(network, plan({ env: own }))).toMatchObject(own);
+});
+
+describe('npm puts the registry that it was told of in the place of one host', () => {
+  const route = (id: string) => ({ ...model, id, upstream: `https://${id}` });
+  const hostFor = (routes: string[], env: Record<string, string> = {}) => {
+    const bundle = { ...plan().bundle, egress: { routes: [model, ...routes.map(route)] } };
+    return agentEnvironment(network, plan({ bundle, daemons: ['pipelock', 'egress'], env }))[
+      'npm_config_replace_registry_host'
+    ];
+  };
+  test.each([
+    ['where no route could be one', [], {}, undefined],
+    ['of the one route that could be', ['pkg.test'], {}, 'pkg.test'],
+    ['where there are several, and nobody says which', ['pkg.test', 'api.test'], {}, undefined],
+    [
+      'where a variable says which',
+      ['api.test', 'pkg.test:8443'],
+      { NPM_CONFIG_REGISTRY: 'http://egress:9099/pkg.test:8443/' },
+      'pkg.test',
+    ],
+    ['whatever the variable says otherwise', ['pkg.test'], { npm_config_replace_registry_host: 'never' }, 'never'],
+  ])('%s', (_what, routes, env, host) => {
+    expect(hostFor(routes, env)).toBe(host);
+  });
 });
 
 test('the given variables are left as they are', () => {

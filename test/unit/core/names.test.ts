@@ -115,7 +115,7 @@ describe('names made from an id', () => {
     expect(machineName('demo')).toBe('bottle-demo-machine');
     expect(taskQueueOf('mac-1')).toBe('bottle@mac-1');
     expect(Object.values(LABEL)).toEqual(
-      ['bottle', 'run', 'owner', 'step', 'spec'].map((label) => `bottleworks.${label}`),
+      ['bottle', 'run', 'owner', 'step', 'spec', 'bundle'].map((label) => `bottleworks.${label}`),
     );
   });
 });

@@ -81,8 +81,11 @@ describe('the daemons', () => {
     expect(daemonsOf(NONE)).toEqual(['pipelock']);
     expect(daemonsOf({ ...NONE, supervise: { maxPending: 1 } })).toEqual(['pipelock', 'egress', 'supervise']);
     expect(daemonsOf(FULL)).toEqual(['pipelock', 'egress', 'git-gate', 'supervise']);
-    for (const plans of [NONE, FULL])
-      expect(Object.keys(render({ plans })).sort()).toEqual(daemonsOf(plans).toSorted());
+    for (const [plans, helpers] of [
+      [NONE, []],
+      [FULL, ['front']],
+    ] as const)
+      expect(Object.keys(render({ plans })).sort()).toEqual([...daemonsOf(plans), ...helpers].toSorted());
   });
 
   test('listen where they must, egress where nobody but the scanner gets', () => {
@@ -98,6 +101,13 @@ describe('the daemons', () => {
       { host: '10.0.0.2', port: 9418 },
       { host: '10.0.0.2', port: 9100 },
     ]);
+  });
+
+  test('egress is found by its name at the bundle, and what is asked there goes to the scanner', () => {
+    expect(render().front).toEqual({
+      listen: { host: '10.0.0.2', port: 9099 },
+      scanner: { host: '10.0.0.2', port: 8888 },
+    });
   });
 
   test('the allow-list proxy knows where egress is, where there is one', () => {

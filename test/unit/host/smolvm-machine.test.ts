@@ -35,6 +35,7 @@ describe('a machine is asked for', () => {
     const args = asked({ link: 'sockets' });
     expect(valuesOf(args, '--mount-socket')).toEqual([
       '/s/links/1/8888:/run/bottle/8888',
+      '/s/links/1/9099:/run/bottle/9099',
       '/s/links/1/9418:/run/bottle/9418',
       '/s/links/1/9100:/run/bottle/9100',
     ]);

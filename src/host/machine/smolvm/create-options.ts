@@ -6,7 +6,7 @@ import { LISTEN_IN_MACHINE, socketOptions } from './relay.ts';
 /** GiB, and no more than is written: what the image and the agent fill. */
 const STORAGE_GIB = 20;
 /** Made the same by every version that makes the same; in the hash of what a machine is made from. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 
 /** What another of makes another machine. */
 export function madeFrom({ network, link, env, resources }: MachineSpec, { option, id }: ImageSource): unknown {

@@ -3,7 +3,9 @@ import { existsSync, writeFileSync } from 'node:fs';
 import process from 'node:process';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { EGRESS_NAME } from '../../../core/daemons.ts';
 import { BottleError } from '../../../core/errors.ts';
+import { seenFromMachine } from '../../../core/machine-link.ts';
 import { isBottleId, LABEL, machineName } from '../../../core/names.ts';
 import type { BottleRef } from '../../../core/step-io.ts';
 import { assertOurs, type DockerHost, isWanted, objectLabels } from '../../docker.ts';
@@ -119,6 +121,17 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     });
   }
 
+  /** Nobody but its own file tells a guest what a name leads to. @throws BottleError `MACHINE_START_FAILED` */
+  async function nameBundle(vm: Smolvm, id: string, address: string | undefined): Promise<void> {
+    if (address === undefined) return; // made before there was anything to name
+    const [stdout, stderr] = [new PassThrough().resume(), new PassThrough().resume()];
+    const argv = ['sh', '-c', NAME_BUNDLE, 'sh', address, EGRESS_NAME];
+    const request = { argv, user: 'root', workdir: '/', stdout, stderr };
+    const { exitCode } = await smolvmExec(vm, machineName(id), request, () => assertRunning(vm, id));
+    if (exitCode === 0) return;
+    throw new BottleError('MACHINE_START_FAILED', `/etc/hosts of ${machineName(id)} cannot be written`);
+  }
+
   /** Alone with a machine, and with no call on it under way. */
   const alone = <T>(vm: Smolvm, id: string, act: (name: string) => Promise<T>, signal?: AbortSignal): Promise<T> => {
     const name = machineName(id);
@@ -131,7 +144,8 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
 
   async function create(vm: Smolvm, bottle: BottleRef, spec: MachineSpec, signal?: AbortSignal): Promise<void> {
     const source = await imageSource(host, spec.image, signal);
-    const labels = objectLabels(host, bottle, STEP, madeFrom(spec, source));
+    const address = seenFromMachine(spec.network, spec.link).bundleIp;
+    const labels = { ...objectLabels(host, bottle, STEP, madeFrom(spec, source)), [LABEL.bundle]: address };
     const ensure = async (name: string): Promise<void> => {
       const found = await readRecord(vm, name);
       if (found !== undefined) assertOurs(host, 'machine', name, found.labels);
@@ -196,11 +210,12 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
           vm,
           id,
           async (name) => {
-            const { state } = await existing(vm, id);
+            const { state, labels } = await existing(vm, id);
             const linked = hasLink(settings, name);
             if (linked) await ensureRelay(settings, id);
             if (state !== 'running') await start(vm, name, signal);
             if (linked) await untilListening(vm, id, signal);
+            await nameBundle(vm, id, labels[LABEL.bundle]);
           },
           signal,
         );
@@ -254,6 +269,9 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     },
   };
 }
+
+/** In place, since the file may be mounted; once, however often the machine is started. */
+const NAME_BUNDLE = `others=$(grep -v "\\s$2$" /etc/hosts); printf '%s\\n%s\\t%s\\n' "$others" "$1" "$2" >/etc/hosts`;
 
 /** Owners and modes as they are in the archive, whatever is there already. */
 const UNPACK = ['tar', '-xpf', '-', '-C', '/'];
