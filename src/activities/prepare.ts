@@ -4,6 +4,7 @@ import { smolmachineOf } from '../core/smolmachine.ts';
 import type { PrepareInput, PrepareResult } from '../core/step-io.ts';
 import { removeBottleState, takeAnswers, writeBottleState } from '../host/bottle-state.ts';
 import { ensureCustomImage } from '../host/custom-image.ts';
+import { assertSupported } from '../host/engine-support.ts';
 import { GUEST_KINDS, imageTag } from '../host/image-tags.ts';
 import { assertGitleaks, assertImages } from '../host/images.ts';
 import { assertDriver } from '../host/machine/drivers.ts';
@@ -22,8 +23,9 @@ export async function prepare(host: ActivityHost, { bottle, ...launch }: Prepare
   return { plan, uiUrl: host.uiUrl(bottle.id, bottle.runId) };
 }
 
-/** Found out now rather than half-way: no driver and no image is nothing another step can mend. */
+/** Found out now rather than half-way: no such Engine, no driver and no image is nothing another step can mend. */
 export async function assertPossible(host: ActivityHost, plan: Plan): Promise<void> {
+  await assertSupported(host.docker);
   await assertDriver(plan.driver, host);
   if (plan.workspace !== null) await assertWorkspaceFolder(plan.workspace.folder);
   if (plan.dockerfile !== null) {

@@ -6,6 +6,8 @@ import { type BundleProgram, findProgram, PROGRAM_HINTS } from '../host/bundle-p
 import { readConfig } from '../host/config-file.ts';
 import { connectDocker, engine } from '../host/docker.ts';
 import { dockerEndpoint, endpointText } from '../host/docker-endpoint.ts';
+import { engineFacts } from '../host/engine-facts.ts';
+import { engineName, triedText, unsupported, wasTried } from '../host/engine-support.ts';
 import { imageTags, listImages } from '../host/images.ts';
 import { agentFiles, inspectManifest } from '../host/manifest/library.ts';
 import type { Settings } from '../host/settings.ts';
@@ -59,8 +61,16 @@ function asFinding(error: unknown): Finding {
 }
 
 async function dockerEngine(): Promise<Finding> {
-  const { Version, ApiVersion, Os, Arch } = await engine('ask for its version', () => connectDocker().version());
-  return { state: 'ok', found: `${Version} (API ${ApiVersion}, ${Os}/${Arch}) at ${endpointText(dockerEndpoint())}` };
+  const facts = await engine('ask for its version', () => engineFacts(connectDocker()));
+  const { apiVersion, platform, cgroupVersion, limits } = facts;
+  const found = `${engineName(facts)}, API ${apiVersion}, ${platform}, cgroup v${cgroupVersion}, at ${endpointText(dockerEndpoint())}`;
+  const against = unsupported(facts);
+  if (against !== undefined) return { state: 'fail', found: `${found}: ${against.why}`, hint: against.hint };
+  if (!wasTried(facts))
+    return { state: 'warn', found: `${found}; never tried`, hint: `Docker Engine ${triedText()} were, with root` };
+  if (limits.cpus) return { state: 'ok', found };
+  const hint = 'delegate the cgroup controller cpu to the Engine; until then a machine may use all processors';
+  return { state: 'warn', found: `${found}; it cannot limit processors`, hint };
 }
 
 async function images(): Promise<Finding> {

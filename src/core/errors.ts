@@ -30,6 +30,7 @@ export const ERROR_CODES = {
     exit: 2,
     meaning: 'DOCKER_HOST or the current Docker context names no Engine',
   },
+  ENGINE_UNSUPPORTED: { retryable: false, exit: 1, meaning: 'a bottle cannot be kept closed on that Engine' },
   DOCKER_ERROR: { retryable: true, exit: 1, meaning: 'the Docker Engine refused a call' },
   IMAGE_MISSING: { retryable: false, exit: 1, meaning: 'an image the plan needs has not been built' },
   IMAGE_BUILD_FAILED: { retryable: false, exit: 1, meaning: 'building an image failed' },

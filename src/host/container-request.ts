@@ -11,6 +11,26 @@ const OF_FIRST_INTERFACE = /^(net\.[^.]+\.[^.]+\.)eth0(\..+)$/;
  * was upgraded must find the machine again that it had.
  */
 export function asEngineTakes(
+  facts: Pick<EngineFacts, 'apiVersion' | 'limits'>,
+  spec: Dockerode.ContainerCreateOptions,
+): Dockerode.ContainerCreateOptions {
+  return interfaceSettings(facts, processors(facts, spec));
+}
+
+/**
+ * A rootless Engine is given memory and processes to limit by systemd, and no processors unless somebody has asked for
+ * that; it then refuses the whole container. `bottle doctor` tells.
+ */
+function processors(
+  { limits }: Pick<EngineFacts, 'limits'>,
+  spec: Dockerode.ContainerCreateOptions,
+): Dockerode.ContainerCreateOptions {
+  if (limits.cpus || spec.HostConfig?.NanoCpus === undefined) return spec;
+  const { NanoCpus: _none, ...HostConfig } = spec.HostConfig;
+  return { ...spec, HostConfig };
+}
+
+function interfaceSettings(
   facts: Pick<EngineFacts, 'apiVersion'>,
   spec: Dockerode.ContainerCreateOptions,
 ): Dockerode.ContainerCreateOptions {

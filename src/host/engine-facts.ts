@@ -12,6 +12,8 @@ export interface EngineFacts {
   /** Whether it runs as an ordinary user, who can give a container no more than is theirs. */
   readonly rootless: boolean;
   readonly cgroupVersion: 1 | 2;
+  /** Which limits of a container it can hold. The others it drops with a warning that nobody sees, or refuses. */
+  readonly limits: { readonly memory: boolean; readonly pids: boolean; readonly cpus: boolean };
 }
 
 const kept = new WeakMap<Dockerode, Promise<EngineFacts>>();
@@ -49,6 +51,9 @@ export function compareVersions(one: string, other: string): number {
 interface Info {
   SecurityOptions?: string[] | null;
   CgroupVersion?: string;
+  MemoryLimit?: boolean;
+  PidsLimit?: boolean;
+  CpuCfsQuota?: boolean;
 }
 
 async function ask(docker: Dockerode): Promise<EngineFacts> {
@@ -60,5 +65,11 @@ async function ask(docker: Dockerode): Promise<EngineFacts> {
     platform: `${version.Os}/${version.Arch}`,
     rootless: (info.SecurityOptions ?? []).some((option) => /^name=rootless\b/.test(option)),
     cgroupVersion: info.CgroupVersion === '2' ? 2 : 1,
+    // What is not told is there: an Engine says so when it lacks one.
+    limits: {
+      memory: info.MemoryLimit !== false,
+      pids: info.PidsLimit !== false,
+      cpus: info.CpuCfsQuota !== false,
+    },
   };
 }

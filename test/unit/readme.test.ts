@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { ERROR_CODES } from '../../src/core/errors.ts';
 import { referenceTable } from '../../src/core/manifest/reference.ts';
+import { triedText } from '../../src/host/engine-support.ts';
 
 const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8');
 
@@ -11,6 +12,10 @@ describe('README', () => {
       ([, code, meaning, retryable, exit]) => [code, { retryable: retryable === 'yes', exit: Number(exit), meaning }],
     );
     expect(Object.fromEntries(rows)).toEqual(ERROR_CODES);
+  });
+
+  test('names the Engines that were tried, as the table in the code has them', () => {
+    expect(/Tried with Docker Engine (.+?),? run as root/.exec(readme)?.[1]).toBe(triedText());
   });
 
   test('has the table of all that may be written as the schemas have it: node scripts/readme.mjs', () => {

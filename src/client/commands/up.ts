@@ -32,6 +32,7 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
     throw new BottleError('USAGE', `--cwd copies a folder of this host, and cannot to ${host}`);
   const local = host === settings.host ? await planHere(settings, asked) : assertAgentName(asked);
   if (options.dryRun === true) return dryRun(context, local, host);
+  if (local !== undefined) await assertEngine();
 
   const [{ temporalTarget }, { readyEngine }, { startLaunch }] = await Promise.all([
     import('../../host/temporal-target.ts'),
@@ -85,6 +86,21 @@ function launchInput(agent: string, options: UpOptions): LaunchInput {
 function driverOf(text: string | undefined): Driver | undefined {
   if (text === undefined || text === 'docker' || text === 'smolvm') return text;
   throw new BottleError('USAGE', `--driver is "${text.slice(0, 40)}", expected docker or smolvm`);
+}
+
+/**
+ * An Engine that cannot keep a bottle closed is refused before anything is started. One that does not answer is the
+ * worker's to tell: it may be up by then.
+ * @throws BottleError `ENGINE_UNSUPPORTED`
+ */
+async function assertEngine(): Promise<void> {
+  const [{ connectDocker }, { assertSupported }] = await Promise.all([
+    import('../../host/docker.ts'),
+    import('../../host/engine-support.ts'),
+  ]);
+  await assertSupported(connectDocker()).catch((error: unknown) => {
+    if (!BottleError.is(error) || error.code === 'ENGINE_UNSUPPORTED') throw error;
+  });
 }
 
 /** Another host's files are looked at by its worker only. */

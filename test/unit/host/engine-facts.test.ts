@@ -33,6 +33,7 @@ describe('what an Engine is', () => {
       platform: 'linux/amd64',
       rootless: false,
       cgroupVersion: 1,
+      limits: { memory: true, pids: true, cpus: true },
     });
   });
 
