@@ -65,7 +65,7 @@ async function pump(exec: Dockerode.Exec, stream: Duplex, request: ExecRequest):
     // The command may end between a resize and its call.
     terminal.onResize?.(({ columns, rows }) => void exec.resize({ w: columns, h: rows }).catch(() => undefined));
   }
-  const stopTyping = feed(stream, request);
+  const stopTyping = feed(exec, stream, request);
   try {
     // An abort destroys the stream; that it ended early is then no error of its own.
     await output(stream, request).catch((error: unknown) => {
@@ -85,16 +85,30 @@ async function output(stream: Duplex, { terminal, stdout, stderr }: ExecRequest)
 }
 
 /** Gives the command its input. @returns what to call once the command has ended */
-function feed(stream: Duplex, { stdin, terminal }: ExecRequest): () => void {
+function feed(exec: Dockerode.Exec, stream: Duplex, { stdin, terminal }: ExecRequest): () => void {
   // A command may end while its input goes on: what is written then has no reader, and that is no error.
   stream.on('error', () => undefined);
   if (stdin === undefined) return () => undefined;
   // The Engine closes a terminal's output with its input, so there the end is typed, as a person would.
-  stdin.pipe(stream, { end: terminal === undefined });
-  if (terminal === undefined) return () => undefined;
-  const end = (): void => void stream.write(END_OF_INPUT);
+  stdin.pipe(stream, { end: false });
+  const end = (): void => {
+    if (terminal === undefined) void hasBegun(exec, stream).then(() => stream.end());
+    else stream.write(END_OF_INPUT);
+  };
   stdin.once('end', end);
   return () => stdin.off('end', end);
+}
+
+/**
+ * Waits until the command runs. An Engine that is told before of the end of its input may forget it, and the command waits
+ * for ever (Engines 26 and 28, about one in a thousand on a busy computer).
+ */
+async function hasBegun(exec: Dockerode.Exec, stream: Duplex): Promise<void> {
+  while (!stream.destroyed) {
+    const { Pid, Running, ExitCode } = await exec.inspect().catch(() => ({ Pid: 1, Running: true, ExitCode: null }));
+    if (Pid > 0 || (!Running && ExitCode !== null)) return;
+    await sleep(10);
+  }
 }
 
 /** The Engine reports the code a moment after the stream has ended. */
