@@ -13,7 +13,8 @@ import { createActivities } from './activities/index.ts';
 import { BottleError, errorView } from './core/errors.ts';
 import { isBottleId, taskQueueOf } from './core/names.ts';
 import { dockerAt } from './host/docker-connection.ts';
-import { dockerEndpoint, endpointEnvironment } from './host/docker-endpoint.ts';
+import { endpointEnvironment } from './host/docker-endpoint.ts';
+import { pinHost } from './host/host-pin.ts';
 import { writePidFile } from './host/process-file.ts';
 import { reap } from './host/reap.ts';
 import { scrub } from './host/scrub.ts';
@@ -27,6 +28,7 @@ import {
   temporalTarget,
 } from './host/temporal-connection.ts';
 import { takeWorkerLock } from './host/worker-lock.ts';
+import { workerPlace } from './host/worker-place.ts';
 
 const SHUTDOWN_SIGNALS: NodeJS.Signals[] = ['SIGTERM', 'SIGINT', 'SIGHUP'];
 const REAP_MS = 10 * 60_000;
@@ -49,6 +51,10 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
   writePidFile(files.pid, process.pid);
   rmSync(files.record, { force: true });
   try {
+    pinHost(settings);
+    const place = workerPlace(settings);
+    // Whatever context is chosen later: what is asked again and what is started here stay with this Engine.
+    Object.assign(process.env, endpointEnvironment(place.engine));
     installRuntime(log);
     const target = await temporalTarget(settings);
     const [client, connection] = await Promise.all([connectClient(target), connectWorker(target)]);
@@ -57,10 +63,7 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
     const identity = `bottle@${settings.host}/${process.pid}/${randomUUID()}`;
     const stopping = new AbortController();
     for (const name of SHUTDOWN_SIGNALS) process.once(name, () => stopping.abort());
-    const engine = dockerEndpoint();
-    // Whatever context is chosen later: what is asked again and what is started here stay with this Engine.
-    Object.assign(process.env, endpointEnvironment(engine));
-    const host = { docker: dockerAt(engine), owner, settings, stopping: stopping.signal, uiUrl: target.uiUrl };
+    const host = { docker: dockerAt(place.engine), owner, settings, stopping: stopping.signal, uiUrl: target.uiUrl };
     // At once, while the worker is being made: when it polls, what its predecessor left is there to be taken.
     takeOver(client, settings.host, identity, bottlesWithState(settings)).then(
       ({ attempts }) => attempts.length > 0 && log.info({ attempts }, 'took over the attempts of a dead worker'),
@@ -87,7 +90,7 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
     const running = worker.run();
     const readyAt = new Date().toISOString();
     const { address, namespace } = target;
-    const record = { pid: process.pid, identity, host: settings.host, address, namespace, owner, readyAt };
+    const record = { pid: process.pid, identity, address, namespace, owner, readyAt, ...place };
     writeFileSync(files.record, `${JSON.stringify(record)}\n`, { mode: 0o600 });
     log.info({ address, namespace, identity }, 'polling');
     const reaping = reapNowAndThen({ host, client }, log);

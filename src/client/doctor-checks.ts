@@ -1,5 +1,6 @@
 /** What `bottle doctor` looks at: each check reads, and changes nothing. */
 import { readdirSync, statSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { type BundleProgram, findProgram, PROGRAM_HINTS } from '../host/bundle-programs.ts';
@@ -8,6 +9,7 @@ import { connectDocker, engine } from '../host/docker.ts';
 import { dockerEndpoint, endpointText } from '../host/docker-endpoint.ts';
 import { engineFacts } from '../host/engine-facts.ts';
 import { engineName, triedText, unsupported, wasTried } from '../host/engine-support.ts';
+import { strandedHost } from '../host/host-pin.ts';
 import { imageTags, listImages } from '../host/images.ts';
 import { agentFiles, inspectManifest } from '../host/manifest/library.ts';
 import type { Settings } from '../host/settings.ts';
@@ -18,6 +20,7 @@ import { smolvm, smolvmBoot } from './doctor-smolvm.ts';
 import { NO_PIPELOCK } from './render/scanner.ts';
 import { viewOf } from './report-error.ts';
 import { openSession } from './session.ts';
+import { differenceText, RESTART_HINT } from './worker-match.ts';
 import { localWorkerServes, readWorkerRecord } from './worker-presence.ts';
 
 export interface Check {
@@ -46,6 +49,7 @@ export async function checks(settings: Settings, boot?: AbortSignal): Promise<Ch
     ['smolvm', () => smolvm(settings)],
     ['Temporal CLI', () => temporalCli(settings)],
     ['Temporal server', () => temporalServer(settings)],
+    ['host', async () => hostName(settings)],
     ['worker', () => worker(settings)],
     ['BOTTLE_HOME', () => bottleHome(settings)],
     ['BOTTLE_STATE', async () => bottleState(settings)],
@@ -157,11 +161,27 @@ async function temporalServer(settings: Settings): Promise<Finding> {
   }
 }
 
+/** A computer's own name may change; what counts is the one that is kept. */
+function hostName(settings: Settings): Finding {
+  const stranded = strandedHost(settings);
+  if (stranded !== undefined)
+    return {
+      state: 'warn',
+      found: `${settings.host}, and the bottles that are here belong to ${stranded}`,
+      hint: `unset BOTTLE_HOST (or hosts.name in config.yaml), or: BOTTLE_HOST=${stranded} bottle serve --restart`,
+    };
+  const now = os.hostname();
+  const own = now === settings.host ? '' : `; the computer is called ${now} now`;
+  return { state: 'ok', found: `${settings.host}${own}` };
+}
+
 async function worker(settings: Settings): Promise<Finding> {
   const target = await temporalTarget(settings);
   if (await localWorkerServes(settings, target)) {
     const record = await readWorkerRecord(settings);
     const detail = record === undefined ? 'starting' : `process ${record.pid}, since ${record.readyAt}`;
+    const differs = await differenceText(settings);
+    if (differs !== undefined) return { state: 'warn', found: `${detail}; ${differs}`, hint: RESTART_HINT };
     return { state: 'ok', found: `serves ${settings.host}, ${detail}` };
   }
   const hint = target.kind === 'embedded' ? 'bottle up starts it, or: bottle serve --detach' : 'bottle serve --detach';

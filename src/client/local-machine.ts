@@ -4,6 +4,7 @@ import { assertBottleId } from '../core/names.ts';
 import type { Plan } from '../core/plan.ts';
 import { readPlan } from '../host/bottle-state.ts';
 import { connectDocker, type DockerHost } from '../host/docker.ts';
+import { dockerAt } from '../host/docker-connection.ts';
 import type { MachineDriver } from '../host/machine/driver.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { temporalTarget } from '../host/temporal-target.ts';
@@ -40,10 +41,12 @@ export async function dockerHost(context: Context): Promise<DockerHost> {
   const target = await temporalTarget(context.settings);
   const record = await readWorkerRecord(context.settings);
   const same = record?.address === target.address && record.namespace === target.namespace;
-  if (same && record.owner !== undefined) return { docker: connectDocker(), owner: record.owner };
+  // Where the worker makes machines they are, whatever Engine this shell would choose.
+  const docker = same && record.engine !== undefined ? dockerAt(record.engine) : connectDocker();
+  if (same && record.owner !== undefined) return { docker, owner: record.owner };
   const { clusterOwner } = await import('../host/temporal-connection.ts');
   const owner = await withSession(context, ({ client }) => clusterOwner(client));
-  return { docker: connectDocker(), owner };
+  return { docker, owner };
 }
 
 async function whyNotHere(context: Context, id: string): Promise<never> {

@@ -12,8 +12,12 @@ export async function openLaunch(session: Session, id: string): Promise<BottleRu
 }
 
 /** One that a worker will answer for. @throws BottleError as {@link openLaunch}, and what assertWorker throws */
-export async function servedLaunch(session: Session, { settings }: Context, id: string): Promise<BottleRun> {
+export async function servedLaunch(
+  session: Session,
+  { settings }: Context,
+  id: string,
+): Promise<BottleRun & { host: string }> {
   const { runId, host } = await openLaunch(session, id);
-  await assertWorker(session, settings, host);
-  return { id, runId };
+  await assertWorker(session, settings, host, id);
+  return { id, runId, host };
 }

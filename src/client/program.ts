@@ -148,6 +148,10 @@ export function buildProgram(runner: Runner): Program {
   acts(
     add('serve', "the embedded Temporal server and this host's worker")
       .option('--detach', 'in the background; returns when the worker is ready')
+      .option(
+        '--restart',
+        'start the worker anew in the background, with the Engine, files and environment of this shell',
+      )
       .option('--stop', 'stop what --detach started; bottles stay as they are'),
     async (context, options: import('./commands/serve.ts').ServeOptions) =>
       (await import('./commands/serve.ts')).run(context, options),

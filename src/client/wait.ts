@@ -4,6 +4,7 @@ import { conclude } from './conclude.ts';
 import { stoppable } from './interrupt.ts';
 import type { Output } from './output.ts';
 import { progressFor } from './render/progress.ts';
+import { SLOW_WORKER, sayIfSlow } from './say-if-slow.ts';
 import type { Session } from './session.ts';
 import { type Goal, untilSettled } from './settle.ts';
 
@@ -26,7 +27,7 @@ export async function waitFor(
 /** The status as it is this moment, without waiting for anything. */
 export async function showOnce(session: Session, run: BottleRun, output: Output): Promise<number> {
   // The first answer comes once the worker has taken the launch up; a client need not wait for that.
-  const answer = await queryStatus(session, run).catch(() => undefined);
+  const answer = await sayIfSlow(output, SLOW_WORKER, () => queryStatus(session, run).catch(() => undefined));
   const status = mergeStatus(answer, await describeBottle(session, run.id, run.runId), session);
   output.result(status, `${run.id} is ${status.phase}; follow it with: bottle status ${run.id} --watch`);
   return 0;

@@ -7,6 +7,7 @@ import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { BottleError } from '../core/errors.ts';
 import type { StatusDocument } from '../core/status.ts';
 import { type BottleRun, describeBottle, grpcCode, isOpen, mergeStatus, queryStatus, within } from './bottle-status.ts';
+import { MOMENT_MS } from './say-if-slow.ts';
 import { isBroken, type Session } from './session.ts';
 
 export type WatchEvent =
@@ -104,7 +105,12 @@ async function* statuses(
     if (news.fresh || workerIsSilent) {
       news.fresh = false;
       askedAt = Date.now();
-      [asked, answer] = await ask(session, run, answer, signal);
+      const asking = ask(session, run, answer, signal);
+      if (!workerIsSilent && (await takesLong(asking))) {
+        workerIsSilent = true;
+        yield { kind: 'silent', who: 'worker' };
+      }
+      [asked, answer] = await asking;
       if (asked === 'silent' && !workerIsSilent) yield { kind: 'silent', who: 'worker' };
       if (asked === 'answered' && workerIsSilent) yield { kind: 'recovered', who: 'worker' };
       if (asked === 'answered' || asked === 'silent') workerIsSilent = asked === 'silent';
@@ -126,6 +132,17 @@ async function* statuses(
     const rest = MIN_INTERVAL_MS - (Date.now() - askedAt);
     if (rest > 0) await sleep(rest);
   }
+}
+
+/** Whoever watches is told long before the query is given up. */
+async function takesLong(asking: Promise<unknown>): Promise<boolean> {
+  const timer = new AbortController();
+  const settled = asking.then(
+    () => false,
+    () => false,
+  );
+  const moment = sleep(MOMENT_MS, true, { signal: timer.signal }).catch(() => false);
+  return Promise.race([settled, moment]).finally(() => timer.abort());
 }
 
 function waitMs(

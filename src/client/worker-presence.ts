@@ -5,12 +5,15 @@ import path from 'node:path';
 import type { Client } from '@temporalio/client';
 import { BottleError } from '../core/errors.ts';
 import { taskQueueOf } from '../core/names.ts';
+import { bottlesHere } from '../host/host-pin.ts';
 import type { Settings } from '../host/settings.ts';
 import type { TemporalTarget } from '../host/temporal-target.ts';
+import type { WorkerPlace } from '../host/worker-place.ts';
 import type { Session } from './session.ts';
 
 /** What a polling worker says of itself in `$BOTTLE_STATE/run/worker.json`. */
-export interface WorkerRecord {
+/** One of an earlier version does not say all of what it works with. */
+export interface WorkerRecord extends Partial<WorkerPlace> {
   pid: number;
   identity: string;
   host: string;
@@ -60,9 +63,19 @@ export async function pollersOf(client: Client, host: string): Promise<Poller[]>
 export const isRecent = (poller: Poller | undefined, now: number = Date.now()): boolean =>
   poller !== undefined && now - poller.lastSeen.getTime() < RECENT_MS;
 
-/** @throws BottleError `WORKER_UNREACHABLE` */
-export async function assertWorker(session: Session, settings: Settings, host: string): Promise<void> {
+/**
+ * @param bottle whose host it is
+ * @throws BottleError `WORKER_UNREACHABLE`
+ */
+export async function assertWorker(session: Session, settings: Settings, host: string, bottle?: string): Promise<void> {
   if (host !== settings.host) {
+    // Another name need not be another computer; and what the server remembers of pollers is then older than what we know.
+    const launchedHere = bottle !== undefined && bottlesHere(settings).includes(bottle);
+    if (launchedHere && (await readWorkerRecord(settings))?.host !== host)
+      throw noWorker(
+        host,
+        `${bottle} was launched here, when this host was called ${host}: BOTTLE_HOST=${host} bottle serve --restart`,
+      );
     const [newest] = await pollersOf(session.client, host);
     if (!isRecent(newest)) throw noWorker(host, 'on that host: bottle serve --detach');
     return;
@@ -84,7 +97,7 @@ export async function localWorkerServes(settings: Settings, target: TemporalTarg
   throw new BottleError(
     'WORKER_UNREACHABLE',
     `this host's worker serves ${record.address}, namespace ${record.namespace}, not ${target.address}, namespace ${target.namespace}`,
-    { hint: 'bottle serve --stop, then start it again with the settings you want' },
+    { hint: 'with the settings you want: bottle serve --restart' },
   );
 }
 

@@ -60,6 +60,11 @@ export const ERROR_CODES = {
   WORKER_UNREACHABLE: { retryable: true, exit: 5, meaning: "no worker serves the host's queue" },
   SERVER_FAILED: { retryable: false, exit: 5, meaning: 'the embedded Temporal server did not start' },
   WORKER_FAILED: { retryable: false, exit: 5, meaning: 'the worker did not start' },
+  WORKER_DIFFERS: {
+    retryable: false,
+    exit: 5,
+    meaning: "this host's worker works with another Engine, other files or another environment than yours",
+  },
   WORKER_LOCKED: { retryable: false, exit: 1, meaning: 'another worker already serves this host' },
   WORKER_LOST: { retryable: true, exit: 1, meaning: 'the worker died while it ran the step' },
   TIMEOUT: { retryable: true, exit: 1, meaning: 'a step took longer than it may' },

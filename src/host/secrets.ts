@@ -83,11 +83,11 @@ async function read(reference: ParsedSecretRef | undefined, sources: Sources): P
 
 /** The worker reads the variables it was started with. */
 export const WORKER_ENV_HINT =
-  'export it where the worker starts (bottle serve --stop, then bottle serve --detach), then retry';
+  'export it, then retry from the same shell (bottle serve --restart gives a worker its environment)';
 const FILE_HINT = 'put the secret there, readable by you alone, then retry';
 const COMMAND_HINT = 'run it yourself: it must print the secret and nothing else, and ask nothing; then retry';
 const PATH_HINT =
-  'install it, or name it by its absolute path; the worker has the PATH it was started with (bottle serve --stop, then bottle serve --detach)';
+  'install it, or name it by its absolute path; the worker has the PATH it was started with, and bottle serve --restart gives it that of your shell';
 
 async function fromFile({ path, key }: { path: string; key?: string }, { signal }: Sources): Promise<Outcome> {
   const missing = (why: string): Outcome => ({ why, hint: FILE_HINT });

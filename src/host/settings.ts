@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { BottleError } from '../core/errors.ts';
+import { configuredHost, isHostName, pinnedHost } from './host-name.ts';
 
 export interface Settings {
   /** What a person writes: `agents/`, `bottles/`, `skills/`, `config.yaml` (BOTTLE_HOME). */
@@ -11,7 +12,7 @@ export interface Settings {
   readonly state: string;
   /** What can be made again: tools, built images' contexts (BOTTLE_CACHE). */
   readonly cache: string;
-  /** This host's name; its task queue is `bottle@<host>` (BOTTLE_HOST). */
+  /** This host's name; its task queue is `bottle@<host>` (BOTTLE_HOST, else config.yaml's, else the one kept in the state). */
   readonly host: string;
   /** Port of the embedded server on 127.0.0.1 (BOTTLE_PORT). */
   readonly port: number;
@@ -22,7 +23,6 @@ export interface Settings {
 export const DEFAULT_PORT = 7233;
 const UI_PORT_OFFSET = 1000;
 const HIGHEST_PORT = 65_535 - UI_PORT_OFFSET;
-const HOST_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,252})$/;
 
 /** The facts of the machine that {@link settings} falls back to; a parameter so that it stays a pure function. */
 export interface MachineFacts {
@@ -47,11 +47,13 @@ export function settings(env: NodeJS.ProcessEnv = process.env, machine: MachineF
     const value = env[variable];
     return value && path.isAbsolute(value) ? value : path.join(machine.homedir, fallback);
   };
+  const home = own('BOTTLE_HOME', path.join(machine.homedir, '.bottle'));
+  const state = own('BOTTLE_STATE', path.join(xdg('XDG_STATE_HOME', '.local/state'), 'bottle'));
   return {
-    home: own('BOTTLE_HOME', path.join(machine.homedir, '.bottle')),
-    state: own('BOTTLE_STATE', path.join(xdg('XDG_STATE_HOME', '.local/state'), 'bottle')),
+    home,
+    state,
     cache: own('BOTTLE_CACHE', path.join(xdg('XDG_CACHE_HOME', '.cache'), 'bottle')),
-    host: hostOf(env['BOTTLE_HOST']) ?? machine.hostname,
+    host: hostOf(env['BOTTLE_HOST']) ?? configuredHost(home) ?? pinnedHost(state) ?? machine.hostname,
     port,
     uiPort: uiPortOf(port),
   };
@@ -91,7 +93,7 @@ function portOf(value: string | undefined): number {
 
 function hostOf(value: string | undefined): string | undefined {
   if (!value) return undefined;
-  if (HOST_NAME.test(value)) return value;
+  if (isHostName(value)) return value;
   throw new BottleError('USAGE', `BOTTLE_HOST is "${value.slice(0, 40)}", expected a host name`, {
     hint: 'letters, digits, dots, dashes and underscores, a letter or digit first',
   });

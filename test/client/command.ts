@@ -18,16 +18,20 @@ export interface RunOptions {
   env?: NodeJS.ProcessEnv;
   /** Default: this process's own. */
   cwd?: string;
+  /** A program and arguments that run the command in their turn, such as `unshare`. */
+  within?: readonly string[];
   /** What to do when stderr says something; in this order, each once. */
   reactions?: [says: RegExp, act: (child: ChildProcess) => unknown][];
 }
 
 export interface CommandLine {
+  readonly directory: string;
+  readonly home: string;
   readonly state: string;
   readonly port: number;
   bottle(args: string[], options?: RunOptions): Promise<Outcome>;
   /** The one JSON document on stdout; fails when there is anything else. */
-  json(args: string[]): Promise<{ code: number | null; document: unknown }>;
+  json(args: string[], options?: RunOptions): Promise<{ code: number | null; document: unknown }>;
   write(file: string, text: string): void;
   dispose(): Promise<void>;
 }
@@ -48,9 +52,10 @@ export async function commandLine(host: string): Promise<CommandLine> {
   };
   const run = (
     args: string[],
-    { input = '', env: more = {}, cwd, reactions = [] }: RunOptions = {},
+    { input = '', env: more = {}, cwd, within = [], reactions = [] }: RunOptions = {},
   ): Promise<Outcome> => {
-    const child = spawn(process.execPath, [path.join(root, 'dist/client/main.js'), ...args], {
+    const [program = '', ...all] = [...within, process.execPath, path.join(root, 'dist/client/main.js'), ...args];
+    const child = spawn(program, all, {
       env: { ...env, ...more },
       ...(cwd === undefined ? {} : { cwd }),
     });
@@ -70,11 +75,13 @@ export async function commandLine(host: string): Promise<CommandLine> {
     });
   };
   return {
+    directory,
+    home,
     state,
     port,
     bottle: run,
-    json: async (args) => {
-      const { code, stdout } = await run([...args, '--json']);
+    json: async (args, options) => {
+      const { code, stdout } = await run([...args, '--json'], options);
       return { code, document: JSON.parse(stdout) };
     },
     write: (file, text) => {

@@ -6,6 +6,7 @@ import type { Context } from '../context.ts';
 import { stoppable } from '../interrupt.ts';
 import { servedLaunch } from '../open-launch.ts';
 import { requestLines } from '../render/requests-text.ts';
+import { SLOW_WORKER, sayIfSlow } from '../say-if-slow.ts';
 import { withSession } from '../session.ts';
 import { untilSettled } from '../settle.ts';
 import { sendUpdate } from '../update.ts';
@@ -32,7 +33,9 @@ export async function run(
   }
   return withSession(context, async (session) => {
     const launch = await servedLaunch(session, context, id);
-    await sendUpdate(session, launch, decideUpdate, [{ request, decision, ...options }]);
+    await sayIfSlow(output, SLOW_WORKER, () =>
+      sendUpdate(session, launch, decideUpdate, [{ request, decision, ...options }]),
+    );
     const comeBack = `stopped waiting; the answer is given, and takes effect as soon as ${id} can take it`;
     return stoppable(output, comeBack, async (signal) => {
       const { kind, status } = await untilSettled(session, launch, 'ready', signal, () => undefined);

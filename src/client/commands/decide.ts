@@ -5,9 +5,11 @@ import type { Settings } from '../../host/settings.ts';
 import { abortUpdate, retryUpdate, skipUpdate } from '../../workflows/messages.ts';
 import { queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
+import { matchLaunch } from '../match-launch.ts';
 import { servedLaunch } from '../open-launch.ts';
 import { askOperator } from '../questions.ts';
 import { clean } from '../render/text.ts';
+import { SLOW_WORKER, sayIfSlow } from '../say-if-slow.ts';
 import { withSession } from '../session.ts';
 import { isGoingDown } from '../settle.ts';
 import { sendUpdate } from '../update.ts';
@@ -25,8 +27,13 @@ export async function run(context: Context, decision: Decision, id: string, step
   const { output, settings } = context;
   return withSession(context, async (session) => {
     const launch = await servedLaunch(session, context, id);
-    if (decision === 'retry') await answerOpenQuestions(settings, id);
-    const answer = await sendUpdate(session, launch, UPDATES[decision], step === undefined ? [] : [step]);
+    if (decision === 'retry') {
+      await matchLaunch(session, context, launch);
+      await answerOpenQuestions(settings, id);
+    }
+    const answer = await sayIfSlow(output, SLOW_WORKER, () =>
+      sendUpdate(session, launch, UPDATES[decision], step === undefined ? [] : [step]),
+    );
     output.note(clean(answer));
     const now = await queryStatus(session, launch).catch(() => undefined);
     const goal = decision === 'abort' || (now !== undefined && isGoingDown(now)) ? 'gone' : 'ready';

@@ -1,5 +1,6 @@
 /** `bottle down`: undo everything of one or more bottles, and return when it is gone. */
 import { BottleError, exitCodeFor } from '../../core/errors.ts';
+import { bottlesHere } from '../../host/host-pin.ts';
 import { stopUpdate } from '../../workflows/messages.ts';
 import { exitCodeOf, resultLine, tellTrouble } from '../conclude.ts';
 import type { Context } from '../context.ts';
@@ -7,7 +8,9 @@ import { stoppable } from '../interrupt.ts';
 import { listBottles } from '../list-bottles.ts';
 import { servedLaunch } from '../open-launch.ts';
 import { type Progress, plainProgress, progressFor } from '../render/progress.ts';
+import { clean } from '../render/text.ts';
 import { reportError, viewOf } from '../report-error.ts';
+import { SLOW_WORKER, sayIfSlow } from '../say-if-slow.ts';
 import { type Session, withSession } from '../session.ts';
 import { type Settled, untilSettled } from '../settle.ts';
 import { sendUpdate } from '../update.ts';
@@ -20,7 +23,7 @@ interface Outcome {
 }
 
 export async function run(context: Context, ids: string[], options: { all?: boolean }): Promise<number> {
-  const { output, settings } = context;
+  const { output } = context;
   const all = options.all === true;
   if (all === ids.length > 0) {
     throw new BottleError(
@@ -29,7 +32,7 @@ export async function run(context: Context, ids: string[], options: { all?: bool
     );
   }
   return withSession(context, async (session) => {
-    const wanted = all ? await openIdsOf(session, settings.host) : [...new Set(ids)];
+    const wanted = all ? await openIdsHere(session, context) : [...new Set(ids)];
     if (wanted.length === 0) output.note('no open bottles on this host');
     const comeBack = `stopped watching; the undo goes on. See: bottle ls`;
     return stoppable(output, comeBack, async (signal) => {
@@ -40,8 +43,16 @@ export async function run(context: Context, ids: string[], options: { all?: bool
   });
 }
 
-async function openIdsOf(session: Session, host: string): Promise<string[]> {
-  return (await listBottles(session, { all: false, host })).map(({ id }) => id);
+/** Of this host's name, and those that were launched here under another one. The others are told of. */
+async function openIdsHere(session: Session, { output, settings }: Context): Promise<string[]> {
+  const here = new Set(bottlesHere(settings));
+  const open = await listBottles(session, { all: false });
+  const elsewhere = open.filter(({ id, host }) => host !== settings.host && !here.has(id));
+  if (elsewhere.length > 0) {
+    const names = elsewhere.slice(0, 5).map(({ id, host }) => `${clean(id)} (${clean(host)})`);
+    output.note(`left alone, as they are on other hosts: ${names.join(', ')}${elsewhere.length > 5 ? ', ...' : ''}`);
+  }
+  return open.flatMap(({ id, host }) => (host === settings.host || here.has(id) ? [id] : []));
 }
 
 async function takeDown(
@@ -58,7 +69,7 @@ async function takeDown(
   try {
     const launch = await servedLaunch(session, context, id);
     // One that is stopping already answers the same way.
-    await sendUpdate(session, launch, stopUpdate);
+    await sayIfSlow(context.output, SLOW_WORKER, () => sendUpdate(session, launch, stopUpdate));
     return { id, settled: await untilSettled(session, launch, 'gone', signal, progress.show) };
   } catch (error) {
     signal.throwIfAborted();

@@ -1,14 +1,18 @@
 /** `bottle serve`: the embedded Temporal server (unless another one is configured) and this host's worker. */
 import { BottleError } from '../../core/errors.ts';
 import { startServer, stopServer } from '../../host/embedded-server.ts';
+import { strandedHost } from '../../host/host-pin.ts';
 import type { Settings } from '../../host/settings.ts';
 import { type TemporalTarget, temporalTarget } from '../../host/temporal-target.ts';
 import type { Context } from '../context.ts';
+import { strandedText } from '../engine.ts';
+import { assertTakenOver, differenceText, RESTART_HINT, variablesOfBottles } from '../worker-match.ts';
 import { startWorker, stopWorker } from '../worker-process.ts';
 
 export interface ServeOptions {
   detach?: boolean;
   stop?: boolean;
+  restart?: boolean;
 }
 
 /** One part of what is served, as told to people and in --json. */
@@ -22,25 +26,46 @@ export async function run(context: Context, options: ServeOptions): Promise<numb
   if (options.detach === true && options.stop === true) {
     throw new BottleError('USAGE', '--detach and --stop exclude each other');
   }
+  if (options.restart === true && options.stop === true)
+    throw new BottleError('USAGE', '--restart and --stop exclude each other');
   if (options.stop === true) return stop(context);
   const target = await temporalTarget(context.settings);
+  if (options.restart === true) return restart(context, target);
   if (options.detach === true) return detach(context, target);
-  if (context.output.flags.json) throw new BottleError('USAGE', '--json needs --detach or --stop');
+  if (context.output.flags.json) throw new BottleError('USAGE', '--json needs --detach, --restart or --stop');
   const { serveInForeground } = await import('../foreground.ts');
   return serveInForeground(context, target);
 }
 
+/** The worker alone: the server has nothing of the environment that matters, and every launch rides this out. */
+async function restart(context: Context, target: TemporalTarget): Promise<number> {
+  const { settings } = context;
+  await stopWorker(settings);
+  const code = await detach(context, target);
+  await assertTakenOver(settings, await variablesOfBottles(settings));
+  return code;
+}
+
 async function detach({ output, settings }: Context, target: TemporalTarget): Promise<number> {
+  const stranded = strandedHost(settings);
+  if (stranded !== undefined) output.say(strandedText(settings, stranded));
   const server = target.kind === 'embedded' ? await detachedServer(settings, target, output.say) : null;
   const worker: Part = await startWorker(settings, { detached: true });
+  const differs = worker.alreadyRunning ? await differenceText(settings) : undefined;
   const document = {
     address: target.address,
     namespace: target.namespace,
     uiUrl: target.uiBase,
     host: settings.host,
     server,
-    worker: { pid: worker.pid, alreadyRunning: worker.alreadyRunning, log: worker.log },
+    worker: {
+      pid: worker.pid,
+      alreadyRunning: worker.alreadyRunning,
+      log: worker.log,
+      ...(differs === undefined ? {} : { differs }),
+    },
   };
+  if (differs !== undefined) output.say(`note: the worker that runs is not as you are: ${differs}; ${RESTART_HINT}`);
   output.result(document, () =>
     [
       server === null

@@ -5,6 +5,7 @@ import type { Context } from '../context.ts';
 import { stoppable } from '../interrupt.ts';
 import { progressFor } from '../render/progress.ts';
 import { statusText } from '../render/status-text.ts';
+import { SLOW_WORKER, sayIfSlow } from '../say-if-slow.ts';
 import { withSession } from '../session.ts';
 import { untilSettled } from '../settle.ts';
 import { assertWorker } from '../worker-presence.ts';
@@ -29,7 +30,8 @@ export async function run(context: Context, id: string, options: { watch?: boole
         return show(settled.status);
       });
     }
-    await assertWorker(session, settings, description.taskQueue.replace(/^bottle@/, ''));
-    return show(mergeStatus(await queryStatus(session, launch), description, session));
+    await assertWorker(session, settings, description.taskQueue.replace(/^bottle@/, ''), id);
+    const answer = await sayIfSlow(output, SLOW_WORKER, () => queryStatus(session, launch));
+    return show(mergeStatus(answer, description, session));
   });
 }

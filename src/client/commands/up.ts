@@ -3,6 +3,7 @@ import process from 'node:process';
 import { BottleError } from '../../core/errors.ts';
 import { type LaunchInput, validateLaunch } from '../../core/launch-input.ts';
 import { assertBottleId, candidateId, taskQueueOf } from '../../core/names.ts';
+import { planVariables } from '../../core/plan-variables.ts';
 import type { Driver } from '../../core/status.ts';
 import type { Answers } from '../../host/bottle-state.ts';
 import type { Planned } from '../../host/planning.ts';
@@ -41,7 +42,8 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
   ]);
   const answers = local === undefined ? {} : await (await import('../questions.ts')).askOperator(local.planned.plan);
   const target = await temporalTarget(settings);
-  const session = await readyEngine(settings, target, host, output);
+  const variables = local === undefined ? [] : planVariables(local.planned.plan);
+  const session = await readyEngine(settings, target, host, output, variables);
   try {
     const name = options.name ?? (options.replace === true ? candidateId(agent, 1) : undefined);
     if (options.replace === true && name !== undefined) {

@@ -1,6 +1,7 @@
 /** Shows watch events as they come: a live tree on a terminal, plain lines elsewhere, nothing with --json or --quiet. */
 import type { StatusDocument } from '../../core/status.ts';
 import type { Output } from '../output.ts';
+import { SLOW_WORKER } from '../say-if-slow.ts';
 import type { WatchEvent } from '../watch.ts';
 import { plainLines } from './plain.ts';
 import { renderTree } from './tree.ts';
@@ -12,8 +13,8 @@ export interface Progress {
 }
 
 const SILENT = {
-  temporal: 'the Temporal server does not answer',
-  worker: "the host's worker does not answer",
+  temporal: 'the Temporal server does not answer; waiting for it (bottle doctor says more)',
+  worker: SLOW_WORKER,
 } as const;
 const BACK = { temporal: 'the Temporal server is back', worker: "the host's worker is back" } as const;
 
@@ -42,7 +43,7 @@ export function plainProgress(
 }
 
 function sentence(event: Exclude<WatchEvent, { kind: 'status' }>): string {
-  return event.kind === 'silent' ? `${SILENT[event.who]}; waiting for it` : BACK[event.who];
+  return event.kind === 'silent' ? SILENT[event.who] : BACK[event.who];
 }
 
 async function liveTree(output: Output): Promise<Progress> {

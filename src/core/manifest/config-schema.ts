@@ -42,6 +42,17 @@ export const configSchema = z.strictObject({
         ),
     })
     .default({ pool: DEFAULT_POOL, uplink: DEFAULT_UPLINK }),
+  hosts: z
+    .strictObject({
+      name: z
+        .string({ error: 'expected a host name' })
+        .regex(/^[A-Za-z0-9]([A-Za-z0-9._-]{0,252})$/, {
+          error: 'expected a host name: letters, digits, dots, dashes and underscores',
+        })
+        .optional()
+        .describe('what this host is called (the name it had when it was first used, whatever it is called later)'),
+    })
+    .default({}),
   temporal: z
     .strictObject({ ui: ui.optional().describe('address of the UI of a server that is not the embedded one') })
     .default({}),

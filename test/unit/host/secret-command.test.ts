@@ -140,7 +140,7 @@ describe('a command that gives nothing is told with why,', () => {
     const references = [sh('exit 1'), sh('exit 2'), 'env:NONE', sh('echo fine')];
     await expect(resolveSecrets(references, { env: { PATH: process.env['PATH'] } })).rejects.toMatchObject({
       message: `no secret at ${references[0]} (exit code 1), ${references[1]} (exit code 2), env:NONE (the variable is not set)`,
-      hint: `${hint}; export it where the worker starts (bottle serve --stop, then bottle serve --detach), then retry; or refer to a file`,
+      hint: `${hint}; export it, then retry from the same shell (bottle serve --restart gives a worker its environment); or refer to a file`,
     });
   });
 });

@@ -83,7 +83,7 @@ describe('resolving', () => {
       code: 'SECRET_MISSING',
       retryable: false,
       message: `no secret at env:NO (the variable is not set), env:EMPTY (the variable is not set), file:${at('none')} (ENOENT), file:${at('empty')} (the file is empty), file:${at('huge')} (longer than 64 KiB)`,
-      hint: 'export it where the worker starts (bottle serve --stop, then bottle serve --detach), then retry; or refer to a file; put the secret there, readable by you alone, then retry',
+      hint: 'export it, then retry from the same shell (bottle serve --restart gives a worker its environment); or refer to a file; put the secret there, readable by you alone, then retry',
     });
     expect(JSON.stringify(error)).not.toContain('value-of-ok');
   });

@@ -1,0 +1,105 @@
+/**
+ * A worker that works with another Engine, other files or another environment than this command's is never used in silence:
+ * it is started anew with this one's where nothing can be lost by that, else it is said what to do.
+ */
+import { BottleError } from '../core/errors.ts';
+import { planVariables } from '../core/plan-variables.ts';
+import { readPlan } from '../host/bottle-state.ts';
+import { bottlesHere } from '../host/host-pin.ts';
+import type { Settings } from '../host/settings.ts';
+import { type Difference, differences } from '../host/worker-place.ts';
+import type { Output } from './output.ts';
+import { readWorkerRecord, type WorkerRecord } from './worker-presence.ts';
+
+const RESTART = 'bottle serve --restart';
+
+/**
+ * Makes sure that this host's worker works with what this command has.
+ * @param variables names of those that matter to what is to be done
+ * @throws BottleError `WORKER_DIFFERS` when a restart would take something from bottles that are there
+ */
+export async function matchWorker(settings: Settings, output: Output, variables: readonly string[]): Promise<void> {
+  const record = await readWorkerRecord(settings);
+  if (record === undefined) return;
+  const found = differences(record, settings, variables);
+  if (found.length === 0) return;
+  const objection = await whyNotRestart(settings, record, found);
+  if (objection !== undefined) throw objection;
+  const { startWorker, stopWorker } = await import('./worker-process.ts');
+  await stopWorker(settings);
+  const { pid } = await startWorker(settings, { detached: true });
+  output.note(`restarted the worker of ${settings.host} (process ${pid}): it had ${listed(found)}`);
+  await assertTakenOver(settings, variables);
+}
+
+/** @throws BottleError `WORKER_DIFFERS` when it is somebody else who starts it, with what they have */
+export async function assertTakenOver(settings: Settings, variables: readonly string[]): Promise<void> {
+  const record = await readWorkerRecord(settings);
+  const left = record === undefined ? [] : differences(record, settings, variables);
+  if (left.length === 0) return;
+  throw new BottleError('WORKER_DIFFERS', `the worker was started anew by somebody else, with ${listed(left)}`, {
+    hint: 'end the bottle serve (or the service) that starts it, and start that with what you have here',
+  });
+}
+
+/** What this host's worker has otherwise, in one line, for whoever only looks; undefined when it has the same, or none runs. */
+export async function differenceText(settings: Settings): Promise<string | undefined> {
+  const record = await readWorkerRecord(settings);
+  if (record === undefined) return undefined;
+  const found = differences(record, settings, await variablesOfBottles(settings));
+  return found.length === 0 ? undefined : `it works with ${listed(found)}`;
+}
+
+export const RESTART_HINT = `${RESTART} has it work with what is here`;
+
+async function whyNotRestart(
+  settings: Settings,
+  record: WorkerRecord,
+  found: readonly Difference[],
+): Promise<BottleError | undefined> {
+  const bottles = bottlesHere(settings);
+  if (bottles.length === 0) return undefined;
+  const whose = `${bottles.slice(0, 3).join(', ')}${bottles.length > 3 ? ` and ${bottles.length - 3} more` : ''}`;
+  const says = `this host's worker (process ${record.pid}) works with ${listed(found)}`;
+  // A bottle is where it is: on that Engine, from those files, on the queue of that name.
+  const places = found.filter(({ kind }) => kind !== 'variable');
+  if (places.length > 0)
+    return new BottleError(
+      'WORKER_DIFFERS',
+      `${says}; ${whose} ${bottles.length === 1 ? 'depends' : 'depend'} on that`,
+      {
+        hint: `${undoing(places, record)}; or, when those bottles are down: ${RESTART}; or give this one a BOTTLE_STATE and BOTTLE_PORT of its own`,
+      },
+    );
+  const lost = (await variablesOfBottles(settings)).filter(
+    (name) => !process.env[name] && record.environment?.[name] !== undefined,
+  );
+  if (lost.length === 0) return undefined;
+  return new BottleError(
+    'WORKER_DIFFERS',
+    `${says}; a restart would take ${lost.join(', ')} from it, which ${whose} may need`,
+    {
+      hint: `export ${lost.join(', ')} here too, then try again; or go without: ${RESTART}`,
+    },
+  );
+}
+
+/** How this command comes to have what the worker has. */
+function undoing(places: readonly Difference[], record: WorkerRecord): string {
+  const settings = places.flatMap(({ kind }) => {
+    if (kind === 'home') return [`BOTTLE_HOME=${record.home}`];
+    if (kind === 'cache') return [`BOTTLE_CACHE=${record.cache}`];
+    if (kind === 'host') return [`BOTTLE_HOST=${record.host}`];
+    const { address = '', chosenBy } = record.engine ?? {};
+    return [chosenBy?.kind === 'context' ? `DOCKER_CONTEXT=${chosenBy.name}` : `DOCKER_HOST=${address}`];
+  });
+  return `to go on with that: export ${settings.join(' ')}`;
+}
+
+/** What the plans of the bottles that are here take from the environment. */
+export async function variablesOfBottles(settings: Settings): Promise<string[]> {
+  const plans = await Promise.all(bottlesHere(settings).map((id) => readPlan(settings, id).catch(() => undefined)));
+  return [...new Set(plans.flatMap((plan) => (plan === undefined ? [] : planVariables(plan))))].sort();
+}
+
+const listed = (found: readonly Difference[]): string => found.map(({ text }) => text).join('; ');
