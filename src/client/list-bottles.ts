@@ -39,6 +39,7 @@ export function rowOf(info: WorkflowExecutionInfo): BottleRow {
     // While the step runs again, the memo still names it: it changes with what matters only, to spare the history.
     heldSteps: phase === 'held' ? (memo.heldSteps ?? []) : [],
     startedAt: info.startTime.toISOString(),
+    ...(memo.stoppedBy === undefined ? {} : { stoppedBy: memo.stoppedBy }),
   };
 }
 

@@ -15,7 +15,8 @@ export function reportError(thrown: unknown, output: Output): number {
 /** `error[CODE]: message`, then `hint: ...` where there is one. */
 export function errorLines({ code, message, hint, problems = [] }: ErrorView): string[] {
   const several = problems.length > 1;
-  const error = `error[${clean(code)}]: ${several ? `${problems.length} problems, listed above` : clean(message)}`;
+  // What a builder said leads to the error; problems are the error.
+  const error = `error[${clean(code)}]: ${several && code !== 'IMAGE_BUILD_FAILED' ? `${problems.length} problems, listed above` : clean(message)}`;
   const lines = [...(several ? problems.map(clean) : []), error];
   return hint === undefined ? lines : [...lines, `hint: ${clean(hint)}`];
 }

@@ -43,12 +43,20 @@ export function statusDocument(
     startedAt: launch.startedAt.toISOString(),
     readyAt: runner.readyAt === undefined ? null : new Date(runner.readyAt).toISOString(),
     stoppedBy: observed.stoppedBy,
+    ...limitsStatus(runner, prepared?.plan.limits),
     network: networkStatus(runner),
     bundle: bundleStatus(launch.id, runner, prepared?.plan, observed),
     machine: machineStatus(launch.id, steps),
     steps,
     requests: observed.book.view(),
   };
+}
+
+function limitsStatus({ readyAt }: GraphRunner, limits: Plan['limits'] | undefined): Pick<StatusDocument, 'limits'> {
+  const { lifetimeMs = null, idleMs = null } = limits ?? {};
+  if (lifetimeMs === null && idleMs === null) return {};
+  const endsAt = readyAt === undefined || lifetimeMs === null ? null : new Date(readyAt + lifetimeMs).toISOString();
+  return { limits: { lifetimeMs, idleMs, endsAt } };
 }
 
 function networkStatus(runner: GraphRunner): NetworkStatus | null {

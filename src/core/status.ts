@@ -56,6 +56,14 @@ export interface MachineStatus {
 /** The limit of its manifest that ends a bottle. */
 export type StopReason = 'lifetime' | 'idle';
 
+export interface LimitsStatus {
+  /** Since it was ready, and without any process beyond those it began with; null for never. */
+  lifetimeMs: number | null;
+  idleMs: number | null;
+  /** ISO 8601: the end of its lifetime; null while it is not ready, or without one. */
+  endsAt: string | null;
+}
+
 export interface StatusDocument {
   id: string;
   agent: string;
@@ -69,6 +77,8 @@ export interface StatusDocument {
   readyAt: string | null;
   /** Why it ends by itself; null while it does not. */
   stoppedBy: StopReason | null;
+  /** When it is stopped by itself; absent where it never is, or is not known yet. */
+  limits?: LimitsStatus;
   network: NetworkStatus | null;
   bundle: BundleStatus | null;
   machine: MachineStatus | null;
@@ -86,6 +96,8 @@ export interface BottleRow {
   driver: Driver | null;
   heldSteps: string[];
   startedAt: string;
+  /** The limit that ended it; absent where none did. */
+  stoppedBy?: StopReason;
 }
 
 /** What a launch keeps in its memo, so that `bottle ls` needs no worker: small, durable, no secrets. */
@@ -98,4 +110,6 @@ export interface LaunchMemo {
   error?: ErrorView;
   /** How many requests wait for the operator; absent while none does. */
   pendingRequests?: number;
+  /** The limit that ends it; absent while none does. */
+  stoppedBy?: StopReason;
 }

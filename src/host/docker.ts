@@ -63,7 +63,7 @@ export function assertOurs(
   const whose =
     labels?.[LABEL.owner] === undefined ? 'was not made by bottle' : 'belongs to another bottle installation';
   throw new BottleError('NAME_TAKEN', `the ${kind} ${name} ${whose}`, {
-    hint: 'start the bottle under another name with --name, or remove that object yourself',
+    hint: 'all installations on one Engine share its names: bottle abort this one and launch it under another with --name, or remove that object yourself',
   });
 }
 

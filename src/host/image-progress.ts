@@ -46,7 +46,31 @@ export async function followLog(docker: Dockerode, log: NodeJS.ReadableStream): 
   return messages;
 }
 
-function failure(error: string, messages: LogMessage[] = []): BottleError {
-  const said = messages.map((message) => message.stream ?? '').join('');
-  return new BottleError('IMAGE_BUILD_FAILED', `${error} ${said.slice(-400)}`);
+/** Its last lines are kept whole: what a program says last names the end, and what it said before that the cause. */
+const LAST_LINES = 30;
+const LONGEST_LINE = 300;
+
+/** @param messages undefined where the connection broke off before any */
+export function failure(error: string, messages: LogMessage[] = []): BottleError {
+  const said = messages
+    .map((message) => message.stream ?? '')
+    .join('')
+    .split(/[\r\n]+/)
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== '');
+  const last = said
+    .slice(-LAST_LINES)
+    .map((line) => (line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE)}…` : line));
+  const message = last.length > 1 ? error : [error, ...last].join(': ');
+  return new BottleError('IMAGE_BUILD_FAILED', message, { problems: last, hint: hintFor(said.join('\n')) });
+}
+
+/** What people meet most, by what the builder says of it. */
+function hintFor(said: string): string | undefined {
+  if (/update-alternatives: error|man1\/.*No such file|\/usr\/share\/man\/man\d/.test(said))
+    return 'the package wants a folder that slim images lack; put before it: RUN mkdir -p /usr/share/man/man1';
+  if (/Temporary failure (in name )?resol|Could not resolve|getaddrinfo/.test(said))
+    return 'a build uses the network and proxy variables of this computer: a name could not be resolved';
+  if (/No space left on device/.test(said)) return 'the Engine has no space left: docker system df';
+  return undefined;
 }

@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import type Dockerode from 'dockerode';
 import type { Scanner } from '../core/bundle-plans.ts';
 import { BottleError } from '../core/errors.ts';
+import { LABEL } from '../core/names.ts';
 import { buildBase } from './base-image.ts';
 import { BUNDLE_PROGRAMS, findProgram, obtainProgram, PROGRAM_HINTS } from './bundle-programs.ts';
 import { buildImage, type ContextFile } from './image-build.ts';
@@ -20,8 +21,10 @@ export interface ImageView {
   size: number;
   /** ISO 8601. */
   createdAt: string;
-  /** Whether this version of bottleworks uses it; what is not current may go. */
+  /** Whether this version of bottleworks makes new bottles from it. */
   current: boolean;
+  /** Bottles that were made from it and are there, of whatever installation; neither of both may go. */
+  usedBy: string[];
 }
 
 /**
@@ -55,7 +58,13 @@ export async function imageScanner(): Promise<Scanner> {
 /** Our images on this Engine, old ones too, newest first. */
 export async function listImages(docker: Dockerode): Promise<ImageView[]> {
   const wanted = new Set<string>(Object.values(await imageTags()));
-  const images = await docker.listImages({ filters: { label: [IMAGE_LABEL] } });
+  const [images, containers] = await Promise.all([
+    docker.listImages({ filters: { label: [IMAGE_LABEL] } }),
+    docker.listContainers({ all: true, filters: { label: [LABEL.bottle] } }),
+  ]);
+  // By what they are, not by what they were called: a tag may have gone to another since.
+  const users = (id: string): string[] =>
+    containers.filter(({ ImageID }) => ImageID === id).map(({ Labels }) => Labels[LABEL.bottle] ?? '');
   const views = images.flatMap((image) =>
     (image.RepoTags ?? [])
       .filter((tag) => tag.startsWith('bottleworks/'))
@@ -65,6 +74,7 @@ export async function listImages(docker: Dockerode): Promise<ImageView[]> {
         size: image.Size,
         createdAt: new Date(image.Created * 1000).toISOString(),
         current: wanted.has(tag),
+        usedBy: [...new Set(users(image.Id))].sort(),
       })),
   );
   return views.sort((a, b) => b.createdAt.localeCompare(a.createdAt));

@@ -1,8 +1,10 @@
 /** Keeps what the Temporal UI and visibility show in step with the launch, with as few history events as it can. */
-import { setCurrentDetails, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import { patched, setCurrentDetails, upsertMemo, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
 import { detailsMarkdown, type LaunchIdentity } from '../core/launch-view.ts';
 import type { Driver, LaunchMemo, StatusDocument } from '../core/status.ts';
 import { agentAttribute, hostAttribute, phaseAttribute, stepAttribute } from './messages.ts';
+
+const STOPPED_BY = 'memo-stopped-by';
 
 export class VisibleState {
   readonly #launch: LaunchIdentity;
@@ -45,6 +47,8 @@ export class VisibleState {
       heldSteps: held.map((step) => step.id),
       ...(held[0]?.error === undefined ? {} : { error: held[0].error }),
       ...(pending === 0 ? {} : { pendingRequests: pending }),
+      // Histories from before it was kept go without.
+      ...(status.stoppedBy !== null && patched(STOPPED_BY) ? { stoppedBy: status.stoppedBy } : {}),
     };
     const text = JSON.stringify(memo);
     // While steps run, a memo that only learned the driver can wait for the next change that matters.

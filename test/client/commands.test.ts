@@ -136,8 +136,12 @@ describe('in a ready bottle', () => {
   test('the id is taken: up takes the next, --name refuses', async () => {
     const named = await it.json(['up', agent, '--name', agent]);
     expect(named).toMatchObject({ code: 1, document: { error: { code: 'BOTTLE_EXISTS' } } });
-    const next = await it.json(['up', agent]);
-    expect(next).toMatchObject({ code: 0, document: { id: `${agent}-2`, phase: 'ready' } });
+    const { code, stdout, stderr } = await it.bottle(['up', agent, '--json']);
+    expect({ code, document: JSON.parse(stdout) }).toMatchObject({
+      code: 0,
+      document: { id: `${agent}-2`, phase: 'ready' },
+    });
+    expect(stderr).toContain(`note: there is an open bottle ${agent}, so this one is ${agent}-2 (`);
   });
 
   test('Ctrl-C in up stops the watching, not the launch', async () => {
@@ -242,6 +246,10 @@ describe('the end', () => {
   test('a closed bottle can still be asked', async () => {
     expect(await it.json(['status', agent])).toMatchObject({ code: 0, document: { phase: 'stopped' } });
     expect(await it.json(['down', agent])).toMatchObject({ code: 4, document: { error: { code: 'NO_SUCH_BOTTLE' } } });
+    expect(await it.json(['requests', agent, '--all'])).toEqual({ code: 0, document: [] });
+    const { code, stdout, stderr } = await it.bottle(['logs', agent, 'pipelock', '--tail', '1']);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\[pipelock\] .*\n$/) });
+    expect(stderr).toContain(`note: ${agent} has no bundle now; this is what the last one said until `);
   });
 
   test('an abort undoes everything, and is what was asked for', async () => {

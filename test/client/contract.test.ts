@@ -126,6 +126,7 @@ test('requests: an array of what agents ask; an answer is the request as it is t
   expect(json(await bottle('requests', '--json'))).toEqual([]);
   expect(requestRowSchema.array().parse(json(await bottle('requests', '--all', '--json')))).toHaveLength(2);
   expect((await bottle('down', 'asker')).code).toBe(0);
+  expect(requestRowSchema.array().parse(json(await bottle('requests', 'asker', '--all', '--json')))).toHaveLength(2);
 });
 
 test('errors are one document with code, message and hint, and the exit codes tell the kinds apart', async () => {

@@ -221,7 +221,12 @@ describe('limits', () => {
     const agent = written('limits: {lifetime: 2s}');
     const id = await launched(agent.name, isReady);
     await it.closed(id);
-    expect(await it.status(id)).toMatchObject({ phase: 'stopped', stoppedBy: 'lifetime' });
+    const status = await it.status(id);
+    const endsAt = new Date(Date.parse(status.readyAt ?? '') + 2000).toISOString();
+    const limits = { lifetimeMs: 2000, idleMs: null, endsAt };
+    expect(status).toMatchObject({ phase: 'stopped', stoppedBy: 'lifetime', limits });
+    // Where `ls --all` reads it, without a worker.
+    expect((await it.client.workflow.getHandle(id).describe()).memo).toMatchObject({ stoppedBy: 'lifetime' });
     expect((await it.client.workflow.getHandle(id).describe()).status.name).toBe('COMPLETED');
     expect(await it.leftovers(id)).toEqual([]);
   });

@@ -70,6 +70,9 @@ export const statusSchema = z.strictObject({
   startedAt: timestamp,
   readyAt: timestamp.nullable(),
   stoppedBy: z.enum(['lifetime', 'idle']).nullable(),
+  limits: z
+    .strictObject({ lifetimeMs: z.number().nullable(), idleMs: z.number().nullable(), endsAt: timestamp.nullable() })
+    .optional(),
   network: z
     .strictObject({ name: z.string(), subnet: z.cidrv4().endsWith('/28'), gateway: ipv4, bundleIp: ipv4 })
     .nullable(),
@@ -93,6 +96,7 @@ export const rowSchema = z.strictObject({
   host: z.string(),
   driver: driver.nullable(),
   heldSteps: z.array(z.enum(stepIds)),
+  stoppedBy: z.enum(['lifetime', 'idle']).optional(),
   startedAt: timestamp,
 });
 

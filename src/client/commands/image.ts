@@ -5,7 +5,7 @@ import { smolmachineOf } from '../../core/smolmachine.ts';
 import { ensureCustomImage } from '../../host/custom-image.ts';
 import { connectDocker, engine } from '../../host/docker.ts';
 import { GUEST_KINDS, imageTag } from '../../host/image-tags.ts';
-import { ensureImages, imageTags, listImages } from '../../host/images.ts';
+import { ensureImages, type ImageView, imageTags, listImages } from '../../host/images.ts';
 import { makePlan } from '../../host/planning.ts';
 import type { Context } from '../context.ts';
 import { trimLines } from '../render/status-text.ts';
@@ -43,14 +43,17 @@ export async function build(
 export async function ls({ output }: Context): Promise<number> {
   const images = await engine('list images', () => listImages(connectDocker()));
   if (images.length === 0 && !output.flags.json) output.note('no images yet; build them with: bottle image build');
-  output.result(images, () => {
-    if (images.length === 0) return '';
-    const table = new Table({ ...BORDERLESS, head: ['IMAGE', 'SIZE', 'BUILT', 'IN USE'] });
-    for (const { tag, size, createdAt, current } of images) {
-      const age = `${duration(Date.now() - Date.parse(createdAt))} ago`;
-      table.push([clean(tag), `${Math.round(size / 1024 ** 2)} MiB`, age, current ? 'yes' : 'no']);
-    }
-    return trimLines(table.toString());
-  });
+  output.result(images, () => (images.length === 0 ? '' : imagesText(images, Date.now())));
   return 0;
+}
+
+/** @param now milliseconds since the epoch */
+export function imagesText(images: readonly ImageView[], now: number): string {
+  const table = new Table({ ...BORDERLESS, head: ['IMAGE', 'SIZE', 'BUILT', 'NEW BOTTLES', 'USED BY'] });
+  for (const { tag, size, createdAt, current, usedBy } of images) {
+    const age = `${duration(now - Date.parse(createdAt))} ago`;
+    const users = usedBy.length === 0 ? '-' : usedBy.join(', ');
+    table.push([clean(tag), `${Math.round(size / 1024 ** 2)} MiB`, age, current ? 'use it' : 'no', clean(users)]);
+  }
+  return trimLines(table.toString());
 }

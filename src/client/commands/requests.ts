@@ -16,7 +16,7 @@ export async function run(context: Context, id: string | undefined, options: { a
   const { output } = context;
   const all = options.all === true;
   const rows = await withSession(context, async (session) => {
-    const bottles = id === undefined ? await openBottles(session) : [await openLaunch(session, id)];
+    const bottles = id === undefined ? await openBottles(session) : [await (all ? anyLaunch : openLaunch)(session, id)];
     const each = await Promise.all(bottles.map((bottle) => requestsOf(session, bottle)));
     return each.flat().filter(({ state }) => all || state === 'pending');
   });
@@ -34,6 +34,11 @@ export async function run(context: Context, id: string | undefined, options: { a
 interface OpenBottle {
   id: string;
   runId?: string;
+}
+
+/** What was asked and answered can be read of a closed one too, as long as Temporal keeps it. */
+async function anyLaunch(session: Session, id: string): Promise<OpenBottle> {
+  return { id, runId: (await describeBottle(session, id)).runId };
 }
 
 const openBottles = async (session: Session): Promise<OpenBottle[]> =>

@@ -56,6 +56,8 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
     );
     // Only now: what is refused says why, and nothing beside it.
     if (local !== undefined) await tellNotes(context, local.planned);
+    if (options.name === undefined && launched.id !== candidateId(agent, 1))
+      output.note(`note: ${otherName(agent, launched.id)}`);
     output.note(`launching ${launched.id} on ${host}${urlText(target.uiUrl(launched.id, launched.runId))}`);
     const { showOnce, waitFor } = await import('../wait.ts');
     return options.wait ? await waitFor(session, launched, 'ready', output) : await showOnce(session, launched, output);
@@ -63,6 +65,10 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
     await session.close();
   }
 };
+
+/** Whoever goes on with the agent's name would talk to the other one. */
+const otherName = (agent: string, id: string): string =>
+  `there is an open bottle ${candidateId(agent, 1)}, so this one is ${id} (--name chooses, --replace takes the other down)`;
 
 const urlText = (url: string | null): string => (url === null ? '' : ` (${url})`);
 
@@ -147,8 +153,13 @@ async function withAnswers<T>(
   });
 }
 
-async function tellNotes({ output }: Context, { plan, manifest }: Planned): Promise<void> {
-  if (plan.scanner === 'allow-list') output.note(`note: ${NO_PIPELOCK} (bottle doctor says why)`);
+async function tellNotes({ output, settings }: Context, { plan, manifest }: Planned): Promise<void> {
+  const { scannerChanged } = await import('../../host/last-scanner.ts');
+  const changed = await scannerChanged(settings, plan.scanner);
+  if (plan.scanner === 'allow-list')
+    output.note(`note: ${changed ? 'pipelock is found no more: ' : ''}${NO_PIPELOCK} (bottle doctor says why)`);
+  else if (changed)
+    output.note('note: pipelock is found now: what goes out of new bottles is scanned (bottle doctor says where)');
   const { problemText } = await import('../../core/manifest/problems.ts');
   for (const note of manifest.notes) output.note(`note: ${problemText(note)}`);
 }

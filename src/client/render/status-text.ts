@@ -1,6 +1,6 @@
 /** One bottle's status as text: a table of its steps, what went wrong, and what it is made of. */
 import Table from 'cli-table3';
-import type { StatusDocument, StepStatus } from '../../core/status.ts';
+import type { LimitsStatus, StatusDocument, StepStatus } from '../../core/status.ts';
 import { errorLines } from '../report-error.ts';
 import { type Colours, PLAIN } from './colours.ts';
 import { commands, heldSteps } from './held.ts';
@@ -26,6 +26,7 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
       'ready',
       status.readyAt === null ? null : `after ${duration(Date.parse(status.readyAt) - Date.parse(status.startedAt))}`,
     ],
+    ['limits', status.limits === undefined ? null : limitsText(status.limits, now)],
     ['ended', failure ?? null],
     ['network', network === null ? null : `${network.name}  ${network.subnet}  bundle ${network.bundleIp}`],
     ['bundle', bundle === null ? null : `${bundle.container}  ${daemonText(bundle.daemons)}`],
@@ -35,7 +36,7 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
   ];
   const held = heldSteps(status);
   return [
-    colours.bold(`${clean(status.id)}  ${status.phase}`),
+    colours.bold(`${clean(status.id)}  ${status.phase}${status.stoppedBy === null ? '' : ` (${status.stoppedBy})`}`),
     ...facts.flatMap(([name, value]) => (value === null ? [] : [`${name.padEnd(12)} ${clean(value)}`])),
     ...(status.steps.length === 0 ? [] : ['', stepTable(status.steps)]),
     ...status.steps.flatMap((step) => stepErrors(step, colours)),
@@ -47,6 +48,15 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
       .flatMap((request) => ['', ...requestLines(status.id, request, now, colours)]),
     ...(held.length === 0 ? [] : ['', 'decide with', ...commands(status.id, held).map((command) => `  ${command}`)]),
   ].join('\n');
+}
+
+function limitsText({ lifetimeMs, idleMs, endsAt }: LimitsStatus, now: number): string {
+  const left = endsAt === null ? 0 : Date.parse(endsAt) - now;
+  const when = endsAt === null ? '' : `, at ${endsAt}${left > 0 ? ` (in ${duration(left)})` : ''}`;
+  return [
+    ...(lifetimeMs === null ? [] : [`stopped when ready for ${duration(lifetimeMs)}${when}`]),
+    ...(idleMs === null ? [] : [`stopped when nothing has run in it for ${duration(idleMs)}`]),
+  ].join('; ');
 }
 
 const daemonText = (daemons: Record<string, string>): string =>

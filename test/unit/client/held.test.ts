@@ -3,6 +3,7 @@ import { PLAIN } from '../../../src/client/render/colours.ts';
 import { heldLines } from '../../../src/client/render/held.ts';
 import { rowsText } from '../../../src/client/render/rows-text.ts';
 import { statusText } from '../../../src/client/render/status-text.ts';
+import type { StatusDocument } from '../../../src/core/status.ts';
 import { held, missingSkill, STARTED, status, step, undoHeld } from './status-fixture.ts';
 
 test('a hold tells step, error, hint, the commands that decide it, and where to look', () => {
@@ -82,10 +83,31 @@ test('a list of bottles is a table, and says where they are held', () => {
   const rows = [
     { ...row, id: 'demo-2', phase: 'held' as const, driver: null, heldSteps: ['provision.skills', 'check'] },
     { ...row, id: 'demo', phase: 'ready' as const, driver: 'docker' as const, heldSteps: [] },
+    {
+      ...row,
+      id: 'old',
+      phase: 'stopped' as const,
+      driver: 'docker' as const,
+      heldSteps: [],
+      stoppedBy: 'idle' as const,
+    },
   ];
   expect(rowsText(rows, STARTED + 2000)).toMatchInlineSnapshot(`
-    "BOTTLE  AGENT  PHASE  HOST   DRIVER  STARTED    HELD AT
-    demo-2  demo   held   mac-1  -       2.0 s ago  provision.skills, check
-    demo    demo   ready  mac-1  docker  2.0 s ago"
+    "BOTTLE  AGENT  PHASE           HOST   DRIVER  STARTED    HELD AT
+    demo-2  demo   held            mac-1  -       2.0 s ago  provision.skills, check
+    demo    demo   ready           mac-1  docker  2.0 s ago
+    old     demo   stopped (idle)  mac-1  docker  2.0 s ago"
   `);
+});
+
+test('a status says when the bottle ends by itself, and by what it did', () => {
+  const ready = { readyAt: new Date(STARTED + 1000).toISOString(), phase: 'ready' as const };
+  const limits = { lifetimeMs: 7_200_000, idleMs: 20_000, endsAt: new Date(STARTED + 7_201_000).toISOString() };
+  const lines = (over: Partial<StatusDocument>): string[] =>
+    statusText(status([], over), { now: STARTED + 61_000 }).split('\n');
+  expect(lines({ ...ready, limits })).toContain(
+    'limits       stopped when ready for 2 h 0 min, at 2026-11-23T12:00:01.000Z (in 1 h 59 min); stopped when nothing has run in it for 20.0 s',
+  );
+  expect(lines(ready).join('\n')).not.toContain('limits');
+  expect(lines({ phase: 'stopped', stoppedBy: 'lifetime' })[0]).toBe('demo  stopped (lifetime)');
 });
