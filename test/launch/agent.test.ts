@@ -50,7 +50,9 @@ egress:
   routes:
     - host: echo.test
       auth: {scheme: Bearer, token_ref: "${secretFile('echo-token', ECHO_TOKEN)}"}
-      matches: [{methods: [GET], paths: [{type: prefix, value: /open}, {type: exact, value: /401}]}]
+      matches:
+        - {methods: [GET], paths: [{type: prefix, value: /open}, {type: exact, value: /401}]}
+        - {paths: [{type: exact, value: /mcp}]}
       private: true
 git-gate:
   user: {name: Agent, email: agent@example.com}
@@ -64,7 +66,7 @@ git-gate:
 supervise: true
 `,
   );
-  it.writeAgent('worker', 'bottle: work\nskills: [greeting]', 'PROMPT-MARKER: you are careful.');
+  it.writeAgent('worker', `bottle: work\nskills: [greeting]\n${CLAUDE_KEYS}`, 'PROMPT-MARKER: you are careful.');
   it.writeSkill('greeting', '---\nname: greeting\ndescription: SKILL-MARKER how to greet\n---\nSay hello.\n');
   await it.startWorker();
   await it.launch(id, { agent: 'worker' });
@@ -76,6 +78,16 @@ afterAll(async () => {
   await world?.dispose();
 });
 
+/** As in an agent file of Claude Code's own. */
+const CLAUDE_KEYS = `
+model: opus
+effort: high
+disallowedTools: WebSearch
+mcpServers:
+  - far: {type: http, url: "http://egress:9099/echo.test/mcp"}
+hooks:
+  Stop: [{hooks: [{type: command, command: "echo stopped >>/tmp/hooks"}]}]
+`;
 const ECHO_TOKEN = 'echo-credential-0123456789';
 
 const inMachine = (...argv: string[]) => runIn({ docker }, machineName(id), argv, 'agent');
@@ -123,6 +135,28 @@ describe('a conversation', () => {
       expect(headers['x-api-key']).toBe(world.modelKey);
       expect(headers['authorization']).toBeUndefined();
     }
+  });
+
+  test('is one of the model, effort, servers and hooks that the agent file names', async () => {
+    const { stdout, stderr } = await claude(world.script({ call: 'mcp__far__ping', input: {} }));
+    expect(stdout, stderr).toContain('The tool said: pong from far away');
+    const turn = (await world.requests()).findLast(({ model }) => model?.tools.includes('mcp__far__ping'));
+    expect(turn?.model?.model).toContain('opus');
+    expect(JSON.parse(turn?.body ?? '{}')).toMatchObject({ output_config: { effort: 'high' } });
+    expect(turn?.model?.tools).not.toContain('WebSearch');
+    expect((await inMachine('cat', '/tmp/hooks')).stdout).toContain('stopped\n');
+    const asked = (await world.requests()).filter(({ host, path: at }) => host === 'echo.test' && at === '/mcp');
+    expect(new Set(asked.map(({ headers }) => headers['authorization']))).toEqual(new Set([`Bearer ${ECHO_TOKEN}`]));
+  });
+
+  test('fetches pages of hosts that are allowed, and of no other', async () => {
+    const fetched = (url: string) => claude(world.script({ call: 'WebFetch', input: { url, prompt: 'what is it' } }));
+    expect((await fetched('https://pkg.test/tiny')).stdout).toContain('"name":"tiny"');
+    const refused = (await fetched('https://git.test/')).stdout;
+    expect(refused).toContain('The tool said: ');
+    expect(refused).not.toContain('Unable to verify');
+    const asked = await world.requests();
+    expect(asked.filter(({ host, path: at }) => host === 'git.test' && at === '/')).toEqual([]);
   });
 
   test('goes on after a secret was read, which never leaves', async () => {
