@@ -3,8 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { createInterface } from 'node:readline';
-import { Readable } from 'node:stream';
+import { pipeline as pipelineOf, Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip, createGzip } from 'node:zlib';
 import type Dockerode from 'dockerode';
@@ -68,11 +67,19 @@ export async function keptLog(settings: Settings, id: string): Promise<KeptLog |
 }
 
 async function* linesOf(file: string): AsyncGenerator<TimedLine[]> {
-  const input = createReadStream(file).pipe(createGunzip());
-  for await (const text of createInterface({ input })) {
-    const space = text.indexOf(' ');
-    yield [{ at: text.slice(0, space), line: text.slice(space + 1) }];
+  // Not readline: what goes wrong with its input would be nobody's to catch.
+  const input = pipelineOf(createReadStream(file), createGunzip(), () => undefined).setEncoding('utf8');
+  let rest = '';
+  for await (const text of input as AsyncIterable<string>) {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    if (lines.length > 0) yield lines.map(timed);
   }
+}
+
+function timed(text: string): TimedLine {
+  const space = text.indexOf(' ');
+  return { at: text.slice(0, space), line: text.slice(space + 1) };
 }
 
 async function dropOld(directory: string): Promise<void> {

@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bundleName, LABEL } from '../../src/core/names.ts';
 import { removeBundle } from '../../src/host/bundle.ts';
@@ -183,5 +184,20 @@ describe('a short log', () => {
     });
     const kept = path.join(settings.state, 'log', 'bottles', `${id}.log.gz`);
     expect(readFileSync(kept).subarray(0, 2)).toEqual(Buffer.from([0x1f, 0x8b]));
+  });
+
+  test('that breaks off says so within its one document', async () => {
+    const broken = 'broken-log';
+    const kept = path.join(settings.state, 'log', 'bottles', `${broken}.log.gz`);
+    const lines = Array.from(
+      { length: 20_000 },
+      (_, index) => `2026-11-23T10:00:00Z [egress] ${index} ${randomUUID()}\n`,
+    );
+    const whole = gzipSync(lines.join(''));
+    writeFileSync(kept, whole.subarray(0, whole.length / 2));
+    const { code, stdout } = await logs([broken, '--json']);
+    const document = JSON.parse(stdout) as { lines: string[] };
+    expect({ code, document }).toMatchObject({ code: 1, document: { id: broken, error: { code: 'INTERNAL' } } });
+    expect(document.lines[0]).toMatch(/^\[egress\] 0 /);
   });
 });

@@ -140,7 +140,7 @@ describe('a conversation', () => {
   test('is one of the model, effort, servers and hooks that the agent file names', async () => {
     const { stdout, stderr } = await claude(world.script({ call: 'mcp__far__ping', input: {} }));
     expect(stdout, stderr).toContain('The tool said: pong from far away');
-    const turn = (await world.requests()).findLast(({ model }) => model?.tools.includes('mcp__far__ping'));
+    const turn = (await world.requests()).findLast(({ model }) => model?.lastUserText.includes('mcp__far__ping'));
     expect(turn?.model?.model).toContain('opus');
     expect(JSON.parse(turn?.body ?? '{}')).toMatchObject({ output_config: { effort: 'high' } });
     expect(turn?.model?.tools).not.toContain('WebSearch');

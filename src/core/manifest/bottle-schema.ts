@@ -48,7 +48,9 @@ const agentProvider = z
 const limits = z
   .strictObject({
     lifetime: duration.describe('the bottle is stopped when it has been ready for so long'),
-    idle: duration.describe('the bottle is stopped when no process has run in it for so long, but those it began with: a server that was left running keeps it'),
+    idle: duration.describe(
+      'the bottle is stopped when no process has run in it for so long, but those it began with: a server that was left running keeps it',
+    ),
   })
   .partial();
 
