@@ -70,7 +70,11 @@ describe('labels', () => {
     [{ [LABEL.owner]: '' }, 'belongs to another bottle installation'],
   ])('%j are not ours', (theirs, message) => {
     expect(() => assertOurs(host, 'network', 'bottle-demo', theirs)).toThrow(
-      expect.objectContaining({ code: 'NAME_TAKEN', message: `the network bottle-demo ${message}` }),
+      expect.objectContaining({
+        code: 'NAME_TAKEN',
+        message: `the network bottle-demo ${message}`,
+        hint: expect.stringContaining('with --name'),
+      }),
     );
     expect(() => assertOurs(host, 'network', 'bottle-demo', labels)).not.toThrow();
   });
