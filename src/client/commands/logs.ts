@@ -45,7 +45,7 @@ export async function run(
     tail: tailOf(options.tail),
     since: sinceOf(options.since, Date.now()),
   };
-  const is = (line: string): boolean => daemon === undefined || line.startsWith(`[${daemon}] `);
+  const is = daemon === undefined ? undefined : (line: string): boolean => line.startsWith(`[${daemon}] `);
   const read = (await liveLog(context, id)) ?? (await pastLog(context, id));
   const lines = chosen(read, range, is);
   const text = ({ at, line }: TimedLine): string => `${options.timestamps === true ? `${at} ` : ''}${line}`;
@@ -99,7 +99,12 @@ async function* later(batches: Batches, since: number): AsyncGenerator<TimedLine
 }
 
 /** The Engine counts lines of all daemons, a person those of the one that they asked for. */
-async function* chosen(read: Read, range: Range, is: (line: string) => boolean): AsyncGenerator<TimedLine[]> {
+async function* chosen(
+  read: Read,
+  range: Range,
+  is: ((line: string) => boolean) | undefined,
+): AsyncGenerator<TimedLine[]> {
+  if (is === undefined) return yield* read(range);
   const { tail, follow } = range;
   const filtered = async function* (batches: Batches): AsyncGenerator<TimedLine[]> {
     for await (const lines of batches) yield lines.filter(({ line }) => is(line));
@@ -120,14 +125,17 @@ async function* chosen(read: Read, range: Range, is: (line: string) => boolean):
   for await (const lines of filtered(more)) yield lines.filter(({ at }) => at !== after);
 }
 
-/** Only so many lines are in memory, and twice that for a moment. */
+/** Only so many lines are in memory, each in the place of the one that is as many before it. */
 async function* lastOf(batches: Batches, count: number): AsyncGenerator<TimedLine[]> {
-  let kept: TimedLine[] = [];
+  const ring: TimedLine[] = [];
+  let next = 0;
   for await (const lines of batches) {
-    kept.push(...lines);
-    if (kept.length > 2 * count + 1000) kept = kept.slice(-count);
+    for (const line of lines) {
+      ring[next] = line;
+      next = (next + 1) % Math.max(1, count);
+    }
   }
-  yield count === 0 ? [] : kept.slice(-count);
+  yield count === 0 ? [] : [...ring.slice(next), ...ring.slice(0, next)].slice(-count);
 }
 
 async function print({ output }: Context, batches: Batches, text: (line: TimedLine) => string): Promise<number> {
