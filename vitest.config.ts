@@ -1,23 +1,30 @@
+import os from 'node:os';
 import { defineConfig } from 'vitest/config';
 
 const minutes = (count: number): number => count * 60_000;
 
+/** Vitest leaves one core idle, which of two is half. */
+const CORES = Math.max(2, os.availableParallelism());
+/** Files at once of those that wait for one Docker Engine most of the time, however many cores there are. */
+const ON_ONE_ENGINE = 3;
+
 /**
- * One project for each folder of test/, in the order in which they run: what is quick and pure first and side by side,
- * then what shares the one Docker Engine and the one set of ports of this computer, a file at a time.
+ * One project for each folder of test/, in the order in which they run: what is quick and pure first, then what shares the
+ * one Docker Engine of this computer. Files run side by side, also with those of another run: each has ids, owners, ports
+ * and subnets of its own. A time-out is no measure: it is there for what would never end, on a computer however busy.
  */
-const project = (name: string, groupOrder: number, timeout: number, fileParallelism: boolean) => ({
+const project = (name: string, groupOrder: number, timeout: number) => ({
   extends: true as const,
   test: {
     name,
     include: [`test/${name}/**/*.test.ts`],
     testTimeout: timeout,
     // A hook starts and removes what the tests share: servers, workers, Docker objects.
-    hookTimeout: Math.max(timeout, minutes(1)),
-    fileParallelism,
+    hookTimeout: timeout,
+    maxWorkers: groupOrder === 0 ? CORES : ON_ONE_ENGINE,
     sequence: { groupOrder },
-    // What shares the computer also runs the build and the images, so both are made anew where sources changed.
-    ...(fileParallelism ? {} : { globalSetup: 'test/support/global-setup.ts' }),
+    // What shares the Engine also runs the build and the images, so both are made anew where sources changed.
+    ...(groupOrder === 0 ? {} : { globalSetup: 'test/support/global-setup.ts' }),
   },
 });
 
@@ -25,13 +32,15 @@ export default defineConfig({
   test: {
     // Temporal's native core and process exit codes want processes of their own, not threads.
     pool: 'forks',
+    // A second, which is Vitest's own, is little on a busy computer.
+    expect: { poll: { timeout: minutes(1) } },
     projects: [
       // Long enough for a failing property to shrink and tell its seed on a busy computer.
-      project('unit', 0, minutes(1), true),
-      project('replay', 0, minutes(1), true),
-      project('client', 1, minutes(1), false),
-      project('integration', 2, minutes(2), false),
-      project('launch', 3, minutes(5), false),
+      project('unit', 0, minutes(3)),
+      project('replay', 0, minutes(3)),
+      project('client', 1, minutes(5)),
+      project('integration', 1, minutes(5)),
+      project('launch', 1, minutes(10)),
     ],
   },
 });

@@ -1,4 +1,4 @@
-/** The smolvm driver, on the real program and on the stand-in whose guests are containers. */
+/** The smolvm driver on the real program. On the stand-in: smolvm-standin-driver.test.ts. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
@@ -21,9 +21,6 @@ import { machineNames, readRecord } from '../../src/host/machine/smolvm/records.
 import { machineDirectory } from '../../src/host/machine/smolvm/state-directory.ts';
 import { obtainSmolvm } from '../../src/host/smolvm-package.ts';
 import { testMachineDriver } from '../contract/machine-driver.testsuite.ts';
-import { injectionFile } from '../fixtures/smolvm/injection.ts';
-import { sh } from '../support/docker-site.ts';
-import { standIn, standInTrouble } from '../support/smolvm.ts';
 import { NOBODYS, type SmolvmMachines, smolvmMachines } from '../support/smolvm-machines.ts';
 import { importTiny } from '../support/tiny-image.ts';
 
@@ -34,75 +31,6 @@ const real = await obtainSmolvm((line) => console.error(line));
 const trial = await tryToBoot(real, new AbortController().signal);
 
 testMachineDriver(`smolvm ${real.version}`, () => smolvmMachines(real), trial.boots ? {} : { noneBoots: trial.found });
-
-const trouble = standInTrouble();
-testMachineDriver(
-  'smolvm (stand-in)',
-  () => smolvmMachines({ path: standIn }),
-  trouble === undefined ? {} : { noneBoots: `the stand-in ${trouble}` },
-);
-
-describe.skipIf(trouble !== undefined)('the stand-in', () => {
-  let machines: SmolvmMachines;
-  beforeAll(async () => {
-    machines = await smolvmMachines({ path: standIn });
-  });
-  afterAll(() => machines.dispose());
-
-  test('a command that goes down with its machine fails with MACHINE_NOT_RUNNING, not with an exit code', async () => {
-    const { bottle, spec } = await machines.prepare();
-    await machines.driver.create(bottle, spec);
-    await machines.driver.start(bottle);
-    const ended = sh(machines.driver, bottle.id, 'sleep 600');
-    ended.catch(() => undefined);
-    await sleep(1500);
-    await machines.crash(bottle.id);
-    await expect(ended).rejects.toMatchObject({ code: 'MACHINE_NOT_RUNNING' });
-  });
-
-  test('a command that cannot even begin is told with the reason of smolvm', async () => {
-    const { bottle, spec } = await machines.prepare();
-    await machines.driver.create(bottle, spec);
-    await machines.driver.start(bottle);
-    const ran = sh(machines.driver, bottle.id, 'true', { user: 'nobody-of-that-name' });
-    await expect(ran).rejects.toMatchObject({
-      code: 'DRIVER_FAILED',
-      message: expect.stringContaining("user 'nobody-of-that-name' not found"),
-    });
-    expect(await sh(machines.driver, bottle.id, 'echo \'{"error":{"code":"X","message":"m"}}\' >&2; exit 1')).toEqual({
-      exitCode: 1,
-      stdout: '',
-      stderr: '{"error":{"code":"X","message":"m"}}\n',
-    });
-  });
-
-  test('a start that fails where one has worked before may be tried again by itself', async () => {
-    const { bottle, spec } = await machines.prepare();
-    await machines.driver.create(bottle, spec);
-    await machines.driver.start(bottle);
-    await machines.driver.stop(bottle.id);
-    writeFileSync(injectionFile(machines.smolvm.state), 'start:exit');
-    const failed = machines.driver.start(bottle);
-    await expect(failed).rejects.toMatchObject({ code: 'MACHINE_START_FAILED', retryable: existsSync('/dev/kvm') });
-    expect(await bootProcesses(machines.smolvm.state, machineName(bottle.id))).toEqual([]);
-    writeFileSync(injectionFile(machines.smolvm.state), '');
-    await machines.driver.start(bottle);
-    expect(await machines.driver.status(bottle.id)).toBe('running');
-  });
-
-  test('a delete that smolvm refuses is told with its reason, and done at the next try', async () => {
-    const { bottle, spec } = await machines.prepare();
-    await machines.driver.create(bottle, spec);
-    writeFileSync(injectionFile(machines.smolvm.state), 'delete:error');
-    await expect(machines.driver.delete(bottle.id)).rejects.toMatchObject({
-      code: 'DRIVER_FAILED',
-      message: expect.stringMatching(/could not delete the machine .* on purpose/),
-    });
-    writeFileSync(injectionFile(machines.smolvm.state), '');
-    await machines.driver.delete(bottle.id);
-    expect(await machines.remains(bottle.id)).toEqual([]);
-  });
-});
 
 describe('the real smolvm', () => {
   let machines: SmolvmMachines;
