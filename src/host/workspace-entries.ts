@@ -172,7 +172,8 @@ async function look(root: string, at: string): Promise<Found | undefined> {
       path: at,
       kind,
       mode: stats.mode & 0o777,
-      mtime: stats.mtime,
+      // `stats.mtime` is rounded: the last half of a millisecond of a second would become the next second.
+      mtime: new Date(Math.floor(stats.mtimeMs)),
       size: kind === 'file' ? stats.size : 0,
     };
     return kind === 'link' ? { ...found, target: text(root, at, await readlink(file, 'buffer')) } : found;
