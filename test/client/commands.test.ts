@@ -44,7 +44,7 @@ describe('from nothing', () => {
   test('a held bottle is listed with its step, from visibility alone', async () => {
     // Visibility follows the history within a moment.
     await expect
-      .poll(async () => (await it.json(['ls'])).document, { timeout: 10_000 })
+      .poll(async () => (await it.json(['ls'])).document)
       .toEqual([
         {
           id: agent,
@@ -240,7 +240,7 @@ describe('the end', () => {
       ],
     });
     expect((await it.bottle(['down', '--all'])).code).toBe(0);
-    await expect.poll(async () => (await it.json(['ls'])).document, { timeout: 10_000 }).toEqual([]);
+    await expect.poll(async () => (await it.json(['ls'])).document).toEqual([]);
   });
 
   test('a closed bottle can still be asked', async () => {

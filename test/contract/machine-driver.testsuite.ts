@@ -226,7 +226,7 @@ export function testMachineDriver(
         await sleep(1500);
         expect(heard).toBe(false);
         await end(id);
-        await expect.poll(() => heard, { timeout: 5000 }).toBe(true);
+        await expect.poll(() => heard).toBe(true);
         await waiting;
         expect(await driver.status(id)).not.toBe('running');
       });
@@ -493,7 +493,7 @@ export function testMachineDriver(
           stdout,
           stderr: new PassThrough(),
         });
-        await expect.poll(() => text, { timeout: 10_000 }).toContain('waiting');
+        await expect.poll(() => text).toContain('waiting');
         resize({ columns: 132, rows: 50 });
         expect(await done).toEqual({ exitCode: 0 });
         expect(text).toContain('told');
@@ -514,7 +514,7 @@ export function testMachineDriver(
           stderr: new PassThrough(),
         });
         stdin.write('hello\r');
-        await expect.poll(() => text, { timeout: 10_000 }).toContain('<hello>');
+        await expect.poll(() => text).toContain('<hello>');
         stdin.write('\u0003');
         expect(await done).toEqual({ exitCode: 130 });
       });
@@ -548,7 +548,7 @@ export function testMachineDriver(
         });
         done.catch(() => undefined);
         await expect.poll(() => String(stdout.read() ?? '')).toContain('up');
-        await expect.poll(() => alive(seconds), { timeout: 5000 }).toBeGreaterThan(0);
+        await expect.poll(() => alive(seconds)).toBeGreaterThan(0);
         controller.abort(reason);
         await expect(done).rejects.toBe(reason);
         expect(await alive(seconds)).toBe(0);

@@ -266,7 +266,7 @@ test('SIGHUP to the container has every daemon take its configuration again, and
     (await logOf(shared.name)).match(/"event":"config_reload"/g)?.length ?? 0;
   const known = await reloads();
   await site.docker.getContainer(shared.name).kill({ signal: 'SIGHUP' });
-  if (scanner === 'pipelock') await expect.poll(reloads, { timeout: 10_000 }).toBeGreaterThan(known);
+  if (scanner === 'pipelock') await expect.poll(reloads).toBeGreaterThan(known);
   expect((await through(shared.network, shared.name, `${EGRESS_URL}/`)).stdout).toContain('"echo.test"');
   expect(await daemonsIn(site, shared.name)).toEqual(before);
   // What comes after it is taken as ever.
@@ -301,10 +301,8 @@ describe('the end', () => {
         socket.on('error', () => {});
       }`;
     void runIn(site, client.id, ['node', '-e', script, network.bundleIp, JSON.stringify(uploads)]);
-    await expect
-      .poll(async () => (await runIn(site, client.id, ['cat', '/tmp/begun'])).stdout, { timeout: 60_000 })
-      .toBe('3');
-    await expect.poll(() => processes(name, 'git receive-pack'), { timeout: 60_000 }).not.toEqual([]);
+    await expect.poll(async () => (await runIn(site, client.id, ['cat', '/tmp/begun'])).stdout).toBe('3');
+    await expect.poll(() => processes(name, 'git receive-pack')).not.toEqual([]);
     const container = site.docker.getContainer(name);
     const ended = container.wait();
     await container.stop({ t: 10 });

@@ -308,7 +308,7 @@ describe('ensuring a bundle', () => {
     await expect.poll(() => statusOf(bundleName(input.bottle.id))).toBe('running');
     const reason = new Error('cancelled');
     controller.abort(reason);
-    const late = sleep(5000, 'still waiting', { ref: false });
+    const late = sleep(25_000, 'still waiting', { ref: false });
     expect(await Promise.race([ended.catch((error: unknown) => error), late])).toBe(reason);
   });
 

@@ -164,7 +164,7 @@ describe('codex in a terminal', () => {
       .catch(() => undefined);
     // biome-ignore lint/suspicious/noControlCharactersInRegex: what moves the cursor is what has to go
     const plain = () => drawn.replace(/\x1b\[[\d;?<>=]*[a-zA-Z]|\s/g, '');
-    for (const end = Date.now() + 15_000; Date.now() < end && !awaited.test(plain()); ) await sleep(50);
+    for (const end = Date.now() + 120_000; Date.now() < end && !awaited.test(plain()); ) await sleep(50);
     leaving.abort();
     await ended;
     return plain();

@@ -285,7 +285,7 @@ describe('a step as an activity', () => {
       beats += 1;
     });
     await run(async () => {
-      await expect.poll(() => beats, { timeout: 10_000 }).toBeGreaterThan(1);
+      await expect.poll(() => beats).toBeGreaterThan(1);
       return null;
     }, environment);
     const atEnd = beats;

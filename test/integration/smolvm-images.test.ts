@@ -265,7 +265,7 @@ describe('a machine that is just being made', () => {
     const driver = smolvmDriver(machines.host, { find: async () => ({ ...machines.smolvm.program, path: slow }) });
     const { bottle, spec } = prepared(tag);
     const making = driver.create(bottle, spec);
-    await expect.poll(() => existsSync(held), { timeout: 10_000 }).toBe(true);
+    await expect.poll(() => existsSync(held)).toBe(true);
     const locks = [inUseLock({ cache }), createsLock(machines.host.settings)];
     expect(locks.map((file) => tryLock(file))).toEqual([null, null]);
     expect(await prune()).toEqual({ archives: [], busy: true });
@@ -417,7 +417,7 @@ async function end(caller: Caller): Promise<{ code: number | null; lines: string
 }
 
 async function pollFor<T>(ask: () => Promise<T[]>): Promise<T[]> {
-  for (const deadline = Date.now() + 10_000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + 120_000; Date.now() < deadline; ) {
     const found = await ask();
     if (found.length > 0) return found;
   }

@@ -182,9 +182,7 @@ describe.skipIf(trouble !== undefined)("the stand-in's guests", () => {
     test('takes no longer than it may, nor than it runs itself', async () => {
       const late = await guest(name, 'echo so far; exec sleep 60', '--timeout', '500ms');
       expect([late.exitCode, late.stdout, late.stderr]).toEqual([124, 'so far', '\ncommand timed out after 500ms']);
-      const start = Date.now();
-      expect((await guest(name, 'sleep 30 & echo done', '-i')).stdout).toBe('done');
-      expect(Date.now() - start).toBeLessThan(15_000);
+      expect((await guest(name, 'sleep 900 & echo done', '-i')).stdout).toBe('done');
     });
 
     test('ends when nobody waits for it any more; what it started goes on', async () => {

@@ -231,7 +231,7 @@ describe('the real smolvm', () => {
       const folder = ownFolder();
       return folder === undefined ? 0 : (await allBootProcesses(`/tmp/${folder}`)).length;
     };
-    await expect.poll(booted, { timeout: 20_000 }).toBe(1);
+    await expect.poll(booted).toBe(1);
     const folder = `/tmp/${ownFolder()}`;
     controller.abort(reason);
     await expect(tried).rejects.toBe(reason);
@@ -275,10 +275,8 @@ describe('the real smolvm', () => {
       const started = machines.driver.start(bottle, controller.signal);
       started.catch(() => undefined);
       await booting(id);
-      const before = Date.now();
       controller.abort(reason);
       await expect(started).rejects.toBe(reason);
-      expect(Date.now() - before).toBeLessThan(10_000);
       expect(await bootProcesses(machines.smolvm.state, machineName(id))).toEqual([]);
     });
 
@@ -289,7 +287,7 @@ describe('the real smolvm', () => {
       for (const each of started) each.catch(() => undefined);
       const calls = async (): Promise<number> =>
         (await Promise.all(all.map(({ id }) => lifeCalls(machines.smolvm.state, machineName(id))))).flat().length;
-      await expect.poll(calls, { timeout: 20_000 }).toBe(2);
+      await expect.poll(calls).toBe(2);
       await sleep(1000);
       expect(await calls()).toBe(2);
       const idle = await Promise.all(
@@ -381,7 +379,7 @@ describe('the real smolvm', () => {
   async function booting(id: string): Promise<number[]> {
     const found = async (): Promise<number[]> =>
       (await bootProcesses(machines.smolvm.state, machineName(id))).map(({ pid }) => pid);
-    await expect.poll(found, { timeout: 30_000 }).not.toEqual([]);
+    await expect.poll(found).not.toEqual([]);
     return found();
   }
 

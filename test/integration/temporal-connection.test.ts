@@ -275,9 +275,7 @@ describe('ensureSearchAttributes', () => {
         workflowExecutionRetentionPeriod: { seconds: 86_400 as never },
       });
       // A new namespace is known to the whole server only after its caches' next refresh.
-      await expect
-        .poll(() => ensureSearchAttributes(client).then(() => 'done', String), { timeout: 30_000 })
-        .toBe('done');
+      await expect.poll(() => ensureSearchAttributes(client).then(() => 'done', String)).toBe('done');
       const query = SEARCH_ATTRIBUTES.map((name) => `${name} = 'x'`).join(' OR ');
       expect((await client.workflow.count(query)).count).toBe(0);
       await ensureSearchAttributes(client);

@@ -351,7 +351,7 @@ describe('a copy that is cut off', () => {
     await arriving();
     child.kill('SIGKILL');
     expect(await ended).toBe('SIGKILL');
-    await expect.poll(beside, { timeout: 10_000 }).toBe('');
+    await expect.poll(beside).toBe('');
     expect(await there()).toEqual(old);
     await copy();
     expect(await there()).toEqual(here());
@@ -445,9 +445,7 @@ describe('a copy that is cut off', () => {
   /** Until something of the large file is in the machine. */
   async function arriving(): Promise<void> {
     const size = 'cat .workspace.bottle-incoming-*/content/l* 2>/dev/null | head -c 1000000 | wc -c';
-    await expect
-      .poll(async () => Number((await inside(size)).stdout), { timeout: 20_000, interval: 20 })
-      .toBe(1_000_000);
+    await expect.poll(async () => Number((await inside(size)).stdout), { interval: 20 }).toBe(1_000_000);
   }
 });
 

@@ -302,7 +302,7 @@ describe('Claude Code', () => {
     const terminal = await exec.start({ hijack: true, stdin: true, Tty: true });
     terminal.pipe(new PassThrough().resume()); // as a screen takes what is drawn
     try {
-      await expect.poll(told, { timeout: 30_000 }).toHaveLength(1);
+      await expect.poll(told).toHaveLength(1);
     } finally {
       terminal.destroy();
     }

@@ -18,7 +18,8 @@ import {
 import { seeded } from '../support/random.ts';
 
 let it: Installation;
-const workers: WorkerProcess[] = [];
+/** The one that was started last, if it lives: a test that ends well leaves it to the next. */
+let current: WorkerProcess | undefined;
 
 beforeAll(async () => {
   it = await installation();
@@ -27,18 +28,27 @@ beforeAll(async () => {
   it.writeAgent('unskilled', 'bottle: closed\nskills: [missing]');
   it.writeSkill('greet');
 });
-afterEach(async () => {
-  for (const worker of workers.splice(0)) await worker.kill();
+afterEach(async ({ task }) => {
+  if (current !== undefined && task.result?.state === 'fail') await end(current);
 });
 afterAll(async () => {
   report();
   await it.dispose();
 });
 
-async function startWorker(pause?: Pause): Promise<WorkerProcess> {
-  const worker = await it.startWorker(pause);
-  workers.push(worker);
-  return worker;
+const NOWHERE: Pause = { at: 'nowhere', when: 'before' };
+
+/** The one that lives, or a new one. */
+async function aWorker(pause = NOWHERE): Promise<WorkerProcess> {
+  current ??= await it.startWorker(pause);
+  current.pauseAt(pause);
+  return current;
+}
+
+/** Kills it, or lets it end by itself. */
+async function end(worker: WorkerProcess, how: 'kill' | 'stop' = 'kill'): Promise<number | undefined> {
+  if (current === worker) current = undefined;
+  return (await worker[how]()) ?? undefined;
 }
 
 async function launch(agent = 'demo'): Promise<string> {
@@ -103,12 +113,12 @@ function report(): void {
 
 describe('a worker killed in a step is replaced, and the launch becomes ready:', () => {
   test.each(pairs(STEPS))('%s, %s its work', async (at, when) => {
-    const doomed = await startWorker({ at, when });
+    const doomed = await aWorker({ at, when });
     const id = await launch();
     await doomed.paused();
-    await doomed.kill();
+    await end(doomed);
 
-    const successor = await startWorker();
+    const successor = await aWorker();
     await expectReady(id);
     await measure(id, { at, when }, successor);
     expect((await it.status(id)).steps.find((step) => step.id === at)).toMatchObject({ attempts: 2 });
@@ -118,14 +128,14 @@ describe('a worker killed in a step is replaced, and the launch becomes ready:',
 
 describe('a worker killed in an undo is replaced, and nothing is left:', () => {
   test.each(pairs(UNDOS))('%s, %s its work', async (at, when) => {
-    const doomed = await startWorker({ at, when });
+    const doomed = await aWorker({ at, when });
     const id = await launch();
     await expectReady(id);
     await beginStop(id);
     await doomed.paused();
-    await doomed.kill();
+    await end(doomed);
 
-    const successor = await startWorker();
+    const successor = await aWorker();
     await expectStopped(id);
     await measure(id, { at, when }, successor);
   });
@@ -142,12 +152,12 @@ describe('a worker killed at any moment', () => {
       await sleep(ms);
       return ms;
     };
-    let worker = await startWorker();
+    let worker = await aWorker();
     const moments: number[] = [];
     const killAndReplace = async (): Promise<void> => {
       moments.push(await moment());
-      await worker.kill();
-      worker = await startWorker();
+      await end(worker);
+      worker = await aWorker();
     };
     const id = await launch();
     await killAndReplace();
@@ -166,7 +176,7 @@ describe('a worker killed at any moment', () => {
 
 describe('a killed server comes back, and the launch goes on', () => {
   test('when it died while a step ran', async () => {
-    const worker = await startWorker({ at: 'bundle', when: 'before' });
+    const worker = await aWorker({ at: 'bundle', when: 'before' });
     const id = await launch();
     await worker.paused();
     await it.killServer();
@@ -177,7 +187,7 @@ describe('a killed server comes back, and the launch goes on', () => {
   });
 
   test('when it died while an undo ran', async () => {
-    const worker = await startWorker({ at: 'network.remove', when: 'after' });
+    const worker = await aWorker({ at: 'network.remove', when: 'after' });
     const id = await launch();
     await expectReady(id);
     await beginStop(id);
@@ -189,7 +199,7 @@ describe('a killed server comes back, and the launch goes on', () => {
   });
 
   test('when it died while a step was held', async () => {
-    await startWorker();
+    await aWorker();
     const id = await launch('unskilled');
     await it.waitFor(id, isHeld);
     await it.killServer();
@@ -202,7 +212,7 @@ describe('a killed server comes back, and the launch goes on', () => {
   });
 
   test('when it died while the bottle was ready', async () => {
-    await startWorker();
+    await aWorker();
     const id = await launch();
     await expectReady(id);
     await it.killServer();
@@ -217,12 +227,12 @@ describe('a server and a worker killed together come back, and the launch goes o
     ['bundle', 'before'],
     ['machine.start', 'after'],
   ] as const)('when they died in %s, %s its work', async (at, when) => {
-    const worker = await startWorker({ at, when });
+    const worker = await aWorker({ at, when });
     const id = await launch();
     await worker.paused();
-    await Promise.all([it.killServer(), worker.kill()]);
+    await Promise.all([it.killServer(), end(worker)]);
     await it.startServer();
-    await startWorker();
+    await aWorker();
     await expectReady(id);
     expect(await it.down(id)).toEqual([]);
   });
@@ -230,15 +240,15 @@ describe('a server and a worker killed together come back, and the launch goes o
 
 describe('a worker that is asked to stop', () => {
   test('undoes nothing, and the next one goes on where it stood', async () => {
-    const worker = await startWorker({ at: 'check', when: 'before' });
+    const worker = await aWorker({ at: 'check', when: 'before' });
     const id = await launch();
     await worker.paused();
     const before = await it.objects(id);
-    expect(await worker.stop()).toBe(0);
+    expect(await end(worker, 'stop')).toBe(0);
     expect(await it.objects(id)).toEqual(before);
     expect(before).toHaveLength(3);
 
-    await startWorker();
+    await aWorker();
     await expectReady(id);
     // Only the step that it left runs again.
     const again = activityRuns(await eventsOf(it.client, id)).filter(({ attempt }) => attempt > 1);
@@ -247,12 +257,12 @@ describe('a worker that is asked to stop', () => {
   });
 
   test('leaves a ready bottle as it is', async () => {
-    const worker = await startWorker();
+    const worker = await aWorker();
     const id = await launch();
     await expectReady(id);
-    expect(await worker.stop()).toBe(0);
+    expect(await end(worker, 'stop')).toBe(0);
     expect(await it.objects(id)).toHaveLength(3);
-    await startWorker();
+    await aWorker();
     await expectReady(id);
     expect(await it.down(id)).toEqual([]);
   });

@@ -53,7 +53,7 @@ describe('a launch whose skill is missing', () => {
     ]);
 
     const query = `WorkflowId = '${id}' AND BottlePhase = 'held' AND BottleStep = 'provision.skills'`;
-    await expect.poll(async () => (await it.client.workflow.count(query)).count, { timeout: 10_000 }).toBe(1);
+    await expect.poll(async () => (await it.client.workflow.count(query)).count).toBe(1);
     const { memo } = await it.client.workflow.getHandle(id).describe();
     expect(memo).toMatchObject({ agent: 'demo', driver: 'docker', heldSteps: ['provision.skills'], error: expected });
 

@@ -38,7 +38,7 @@ async function failureOf(id: string): Promise<ApplicationFailure> {
   const handle = it.client.workflow.getHandle(id);
   const error = (await Promise.race([
     handle.result().catch((reason: unknown) => reason),
-    new Promise((resolve) => setTimeout(() => resolve('it goes on and on'), 15_000)),
+    new Promise((resolve) => setTimeout(() => resolve('it goes on and on'), 120_000)),
   ])) as WorkflowFailedError;
   const events = await eventsOf(it.client, id);
   const why = events.find((event) => event.workflowTaskFailedEventAttributes)?.workflowTaskFailedEventAttributes;

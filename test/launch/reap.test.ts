@@ -83,7 +83,7 @@ test('a starting worker removes what was terminated while none was there, and le
   });
   try {
     await it.startWorker();
-    await expect.poll(() => it.objects(dead), { timeout: 30_000 }).toEqual([]);
+    await expect.poll(() => it.objects(dead)).toEqual([]);
     await expect(foreign.inspect()).resolves.toBeDefined();
   } finally {
     await foreign.remove();

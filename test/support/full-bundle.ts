@@ -59,7 +59,7 @@ export async function daemonsUntil(
   site: Pick<DockerSite, 'docker'>,
   container: string,
   until: (daemons: Daemons) => boolean,
-  seconds = 30,
+  seconds = 120,
 ): Promise<Daemons> {
   for (const end = Date.now() + seconds * 1000; ; await sleep(50)) {
     const daemons = await daemonsIn(site, container).catch(() => undefined);

@@ -167,7 +167,7 @@ export async function installation({ host }: InstallationOptions = {}): Promise<
       }),
     // A query waits for a worker as long as it is let; the worker may be dead just now.
     status: (id) => client.withDeadline(Date.now() + QUERY_MS, () => client.workflow.getHandle(id).query(statusQuery)),
-    waitFor: async (id, until, seconds = 60) => {
+    waitFor: async (id, until, seconds = 180) => {
       const end = Date.now() + seconds * 1000;
       for (;;) {
         const status = await self.status(id).catch((error: unknown) => {
@@ -184,7 +184,7 @@ export async function installation({ host }: InstallationOptions = {}): Promise<
       const state = path.join(settings.state, 'bottles', id);
       return [...(await objectsOf(owner, id)), ...(existsSync(state) ? [state] : [])];
     },
-    closed: async (id, seconds = 30) => {
+    closed: async (id, seconds = 180) => {
       const handle = client.workflow.getHandle(id);
       const end = Date.now() + seconds * 1000;
       while ((await handle.describe()).status.name === 'RUNNING') {
@@ -219,7 +219,7 @@ export async function installation({ host }: InstallationOptions = {}): Promise<
   return self;
 }
 
-const QUERY_MS = 3000;
+const QUERY_MS = 20_000;
 
 function write(settings: Settings, file: string, frontMatter: string, body: string): void {
   writeFileSync(path.join(settings.home, file), `---\n${frontMatter.trim()}\n---\n${body}\n`);
@@ -250,7 +250,7 @@ async function startWorker(settings: Settings, env: NodeJS.ProcessEnv, pause?: P
   processes.add(pid);
   const log = (): string => readFileSync(logFile, 'utf8');
   const until = async (what: string, holds: () => boolean): Promise<void> => {
-    const end = Date.now() + 60_000;
+    const end = Date.now() + 180_000;
     while (!holds()) {
       const ended = child.exitCode !== null || child.signalCode !== null;
       if (ended || Date.now() > end) throw new Error(`the worker never came to ${what}:\n${log()}`);

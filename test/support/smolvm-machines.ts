@@ -101,5 +101,5 @@ export async function remainsOf(smolvm: Smolvm, id: string): Promise<string[]> {
 const CALL = { timeoutMs: 60_000 };
 
 async function waitUntil(what: () => Promise<boolean>): Promise<void> {
-  for (const end = Date.now() + 10_000; !(await what()) && Date.now() < end; ) await sleep(20);
+  for (const end = Date.now() + 60_000; !(await what()) && Date.now() < end; ) await sleep(20);
 }

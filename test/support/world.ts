@@ -50,7 +50,7 @@ export interface World {
 /** Marks what a world is made of, for its removal. */
 export const WORLD_LABEL = 'bottleworks-test.world';
 
-const START_MS = 60_000;
+const START_MS = 180_000;
 
 /**
  * Makes a world and waits until every host of it answers.
