@@ -220,23 +220,25 @@ describe('the real smolvm', () => {
   });
 
   test('a trial of booting that is broken off leaves nothing', async () => {
-    const trials = (): string[] => readdirSync('/tmp').filter((name) => name.startsWith('bottle-boot-'));
-    const before = trials();
-    const controller = new AbortController();
-    const reason = new Error('enough');
-    const tried = tryToBoot(real, controller.signal);
-    tried.catch(() => undefined);
-    const ownFolder = (): string | undefined => trials().find((name) => !before.includes(name));
-    const booted = async (): Promise<number> => {
-      const folder = ownFolder();
-      return folder === undefined ? 0 : (await allBootProcesses(`/tmp/${folder}`)).length;
-    };
-    await expect.poll(booted).toBe(1);
-    const folder = `/tmp/${ownFolder()}`;
-    controller.abort(reason);
-    await expect(tried).rejects.toBe(reason);
-    expect(existsSync(folder)).toBe(false);
-    expect(await allBootProcesses(folder)).toEqual([]);
+    const folder = mkdtempSync('/tmp/bottle-trial-');
+    try {
+      const controller = new AbortController();
+      const reason = new Error('enough');
+      const tried = tryToBoot(real, controller.signal, folder);
+      tried.catch(() => undefined);
+      const booted = async (): Promise<number> => {
+        const [state] = readdirSync(folder);
+        return state === undefined ? 0 : (await allBootProcesses(path.join(folder, state))).length;
+      };
+      await expect.poll(booted).toBe(1);
+      const [state = ''] = readdirSync(folder);
+      controller.abort(reason);
+      await expect(tried).rejects.toBe(reason);
+      expect(readdirSync(folder)).toEqual([]);
+      expect(await allBootProcesses(path.join(folder, state))).toEqual([]);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   test('tells the bottles that have a machine, of this owner only', async () => {

@@ -29,11 +29,12 @@ const CALLS: readonly [verb: string, args: readonly string[], failed: string][] 
  * Takes a second where a machine boots, and half a minute where none does. All is done in a state directory of its own,
  * which goes with what is in it.
  * @param signal breaks it off; nothing is left then either
+ * @param within the folder that is to hold the state directory
  * @throws BottleError `DRIVER_UNAVAILABLE`, `TIMEOUT`; the signal's reason
  */
-export async function tryToBoot(program: SmolvmProgram, signal: AbortSignal): Promise<BootTrial> {
+export async function tryToBoot(program: SmolvmProgram, signal: AbortSignal, within?: string): Promise<BootTrial> {
   await assertVersion(program);
-  const state = await mkdtemp(path.join(await temporaryFolder(), 'bottle-boot-'));
+  const state = await mkdtemp(path.join(within ?? (await temporaryFolder()), 'bottle-boot-'));
   const smolvm: Smolvm = { program, state };
   try {
     return await trial(smolvm, signal);
