@@ -33,7 +33,7 @@ export default defineConfig({
     // Temporal's native core and process exit codes want processes of their own, not threads.
     pool: 'forks',
     // A second, which is Vitest's own, is little on a busy computer.
-    expect: { poll: { timeout: minutes(1) } },
+    expect: { poll: { timeout: minutes(2) } },
     projects: [
       // Long enough for a failing property to shrink and tell its seed on a busy computer.
       project('unit', 0, minutes(3)),

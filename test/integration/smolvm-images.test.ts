@@ -337,7 +337,7 @@ describe('many processes', () => {
     const pruners = [start('prune'), start('prune', {}, { cache: path.join(cache, 'none') })];
     const all = [...makers, ...pruners];
     const rounds = (): number => Math.min(...makers.map(({ output }) => output().split('\n').length - 2));
-    for (const until = Date.now() + 90_000; rounds() < 8 && Date.now() < until && all.every(isRunning); )
+    for (const until = Date.now() + 240_000; rounds() < 8 && Date.now() < until && all.every(isRunning); )
       await sleep(100);
     const made = rounds();
     const ended = await Promise.all(all.map(end));
