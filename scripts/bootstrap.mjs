@@ -1,9 +1,9 @@
 // Makes sure that everything bottleworks is built, tested and run with is there, then runs a command with it:
 //
-//   node scripts/bootstrap.mjs [--quiet] [--then command args...]
+//   node scripts/bootstrap.mjs [--quiet] [--images kind,kind...] [--then command args...]
 //
 // Runs on any Node from 18 on and needs no package: it is what installs them. It never asks. One line a thing on stderr;
-// with --quiet only what had to be done. Exit code: 1 when something is missing that it may not install, else the command's.
+// with --quiet only what had to be done. Of the images, just those that are named, or all. Exit code: 1 when something is missing that it may not install, else the command's.
 import { performance } from 'node:perf_hooks';
 import { build } from './bootstrap/build.mjs';
 import { dockerEngine } from './bootstrap/docker-engine.mjs';
@@ -27,15 +27,20 @@ import { temporalCli } from './bootstrap/temporal-cli.mjs';
  * @property {(say: (line: string) => void) => Promise<string | void>} provide says what there is now, or leaves it to
  *   another look; throws a Refusal where it may not
  */
-const THINGS = [packages, node24, dockerEngine, temporalCli, gitleaks, build, smolvm, images];
+const things = (kinds) => [packages, node24, dockerEngine, temporalCli, gitleaks, build, smolvm, images(kinds)];
 
 async function main([...args]) {
   const quiet = args[0] === '--quiet' && args.shift() !== undefined;
+  const kinds = args[0] === '--images' ? args.splice(0, 2)[1].split(',') : [];
   const then = args[0] === '--then' ? args.slice(1) : [];
   if (args.length > 0 && then.length === 0) {
-    throw new Refusal(`unknown argument ${args[0]}`, 'bootstrap.mjs [--quiet] [--then command args...]', 'USAGE');
+    throw new Refusal(
+      `unknown argument ${args[0]}`,
+      'bootstrap.mjs [--quiet] [--images kinds] [--then command args...]',
+      'USAGE',
+    );
   }
-  for (const thing of THINGS) await ensure(thing, reporter(quiet));
+  for (const thing of things(kinds)) await ensure(thing, reporter(quiet));
   if (then.length > 0) runInstead(then);
 }
 

@@ -142,7 +142,8 @@ async function writeManifest(world) {
   for (const folder of ['agents', 'bottles']) await mkdir(join(home, folder), { recursive: true });
   const agent = '---\nbottle: demo\nskills: [greeting]\n---\nYou are a careful assistant.\n';
   const bottleFile = `---
-${driver === 'smolvm' ? 'driver: smolvm\n' : ''}agent_provider:
+${driver === 'smolvm' ? 'driver: smolvm\n' : ''}image: minimal
+agent_provider:
   api_key: file:${join(home, 'model-key')}
   base_url: https://model.test
   private: true

@@ -1,9 +1,16 @@
-// Builds the images that are missing. Run by bootstrap.mjs with Node 24 once dist/ is there; one line for each thing it does.
+// Builds the images that are missing: those of the kinds that it is given, else all.
+// Run by bootstrap.mjs with Node 24 once dist/ is there; one line for each thing it does.
 import { connectDocker } from '../dist/host/docker.js';
+import { IMAGE_KINDS } from '../dist/host/image-tags.js';
 import { ensureImages } from '../dist/host/images.js';
 
+const chosen = process.argv.slice(2);
+
 try {
-  await ensureImages(connectDocker(), { report: (line) => console.log(line) });
+  await ensureImages(connectDocker(), {
+    report: (line) => console.log(line),
+    kinds: chosen.length === 0 ? IMAGE_KINDS : chosen,
+  });
 } catch (error) {
   console.error(`error[${error.code ?? 'INTERNAL'}]: ${error.message}`);
   if (error.hint) console.error(`hint: ${error.hint}`);

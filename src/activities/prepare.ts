@@ -1,11 +1,12 @@
 import { BottleError } from '../core/errors.ts';
+import { DEFAULT_IMAGE } from '../core/manifest/fields.ts';
 import type { Plan } from '../core/plan.ts';
 import { smolmachineOf } from '../core/smolmachine.ts';
 import type { PrepareInput, PrepareResult } from '../core/step-io.ts';
 import { removeBottleState, takeAnswers, writeBottleState } from '../host/bottle-state.ts';
 import { ensureCustomImage } from '../host/custom-image.ts';
 import { assertSupported } from '../host/engine-support.ts';
-import { GUEST_KINDS, imageTag } from '../host/image-tags.ts';
+import { guestKind, imageTag } from '../host/image-tags.ts';
 import { assertGitleaks, assertImages } from '../host/images.ts';
 import { assertDriver } from '../host/machine/drivers.ts';
 import { makePlan } from '../host/planning.ts';
@@ -29,14 +30,14 @@ export async function assertPossible(host: ActivityHost, plan: Plan): Promise<vo
   await assertDriver(plan.driver, host);
   if (plan.workspace !== null) await assertWorkspaceFolder(plan.workspace.folder);
   if (plan.dockerfile !== null) {
-    const base = await imageTag(GUEST_KINDS[plan.provider.template]);
-    await assertImages(host.docker, [base]);
+    const base = await imageTag(guestKind(plan.provider.template, plan.stock ?? DEFAULT_IMAGE));
+    await assertImages(host.docker, [base], plan.agent);
     const custom = { dockerfile: plan.dockerfile.file, tag: plan.images.guest, base };
     await ensureCustomImage(host.docker, custom, { report: () => undefined });
   }
   // A packed machine was found when the plan was made, and the Engine knows nothing of it.
   const tags = Object.values(plan.images).filter((image) => smolmachineOf(image) === undefined);
-  await assertImages(host.docker, tags);
+  await assertImages(host.docker, tags, plan.agent);
   if (plan.bundle.pipelock.intercept && plan.scanner !== 'pipelock') throw interceptsNothing();
   if (plan.bundle.gitGate !== null) await assertGitleaks();
 }

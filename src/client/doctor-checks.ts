@@ -10,6 +10,7 @@ import { dockerEndpoint, endpointText } from '../host/docker-endpoint.ts';
 import { engineFacts } from '../host/engine-facts.ts';
 import { engineName, triedText, unsupported, wasTried } from '../host/engine-support.ts';
 import { strandedHost } from '../host/host-pin.ts';
+import { USUAL_KINDS } from '../host/image-tags.ts';
 import { imageTags, listImages } from '../host/images.ts';
 import { agentFiles, inspectManifest } from '../host/manifest/library.ts';
 import type { Settings } from '../host/settings.ts';
@@ -78,12 +79,13 @@ async function dockerEngine(): Promise<Finding> {
 }
 
 async function images(): Promise<Finding> {
-  const wanted = Object.entries(await imageTags());
+  const tags = await imageTags();
+  const wanted = USUAL_KINDS.map((kind) => [kind, tags[kind]] as const);
   const here = new Set((await engine('list images', () => listImages(connectDocker()))).map(({ tag }) => tag));
   const missing = wanted.filter(([, tag]) => !here.has(tag));
   if (missing.length === 0) return { state: 'ok', found: wanted.map(([, tag]) => tag).join(', ') };
   // Only who runs Codex needs its image.
-  if (missing.every(([kind]) => kind === 'codex'))
+  if (missing.every(([kind]) => kind === 'codex-full'))
     return { state: 'ok', found: `${wanted.map(([, tag]) => tag).join(', ')} (that of codex not built)` };
   return {
     state: 'fail',

@@ -17,6 +17,8 @@ export function gitConfig({ gate, repos, user }: GitConfigInput): string {
   );
   const identity = Object.entries(user).filter((entry): entry is [string, string] => entry[1] !== undefined);
   return [
+    // This file stands in for the system's own, which has what packages write there: git-lfs' filters, for one.
+    section('include', [['path', '/etc/gitconfig']]),
     ...rewrites,
     ...(identity.length === 0 ? [] : [section('user', identity)]),
     // The default branch's name is nobody's surprise, and a first push needs no further option.

@@ -61,13 +61,18 @@ export function planChange(input: RereadInput, found: Plan): PlanChange {
 /** What a newer version of bottle, or another pool or uplink of the host, would bring is no change of the manifest. */
 function withHostFacts(found: Plan, plan: Plan): Plan {
   const { pool, uplink, scanner, link } = plan;
-  const ours = (tag: string): boolean => /^bottleworks\/(guest|codex|custom):/.test(tag);
+  const ours = (tag: string): boolean => /^bottleworks\/(guest|codex|custom)(-full)?:/.test(tag);
+  // What a bottle of an older version was made from is not known, and need not be what it would be made from now.
+  const stock = plan.stock === undefined ? undefined : found.stock;
   const sameKind =
-    ours(found.images.guest) && ours(plan.images.guest) && found.provider.template === plan.provider.template;
+    ours(found.images.guest) &&
+    ours(plan.images.guest) &&
+    found.provider.template === plan.provider.template &&
+    stock === plan.stock;
   const sameContext = found.dockerfile?.digest === plan.dockerfile?.digest;
   const guest = sameKind && sameContext ? plan.images.guest : found.images.guest;
   const bundle = withoutNewerFacts(found.bundle, plan.bundle);
-  return { ...found, pool, uplink, scanner, link, bundle, images: { guest, bundle: plan.images.bundle } };
+  return { ...found, stock, pool, uplink, scanner, link, bundle, images: { guest, bundle: plan.images.bundle } };
 }
 
 /** A plan from before the machine trusted `network.ca` says nothing of what is in that file. */
@@ -112,6 +117,7 @@ const NAMES: readonly [path: string, name: string][] = [
   ['limits.idleMs', 'limits.idle'],
   ['images', 'image'],
   ['dockerfile', 'image'],
+  ['stock', 'image'],
   ['privateEnv', 'env'],
   ['prompt', 'the prompt'],
   ['provider', 'agent_provider'],

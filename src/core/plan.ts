@@ -2,6 +2,7 @@
 import type { BundlePlans, Scanner } from './bundle-plans.ts';
 import type { DaemonName } from './daemons.ts';
 import type { Link } from './machine-link.ts';
+import type { StockImage } from './manifest/fields.ts';
 import type { AgentSettings } from './providers/agent-settings.ts';
 import type { Credential, Template } from './providers/provider.ts';
 import type { Driver } from './status.ts';
@@ -45,6 +46,11 @@ export interface Plan {
    * their packed machine as smolmachine.ts writes it.
    */
   images: { guest: string; bundle: string };
+  /**
+   * Which image of ours the machine is made from, or its Dockerfile begins with; null for another. Histories from before
+   * there was a choice have none.
+   */
+  stock?: StockImage | null | undefined;
   /** The Dockerfile that `images.guest` is made from, on the host, and the digest of its context; null where it is not the person's own. */
   dockerfile: { file: string; digest: string } | null;
   /** CIDR out of which the bottle's /28 is taken. */

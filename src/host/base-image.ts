@@ -9,7 +9,7 @@ import { readFile } from 'node:fs/promises';
 import type Dockerode from 'dockerode';
 import { execa } from 'execa';
 import { BottleError } from '../core/errors.ts';
-import { buildImage } from './image-build.ts';
+import { buildImage, type ContextFile } from './image-build.ts';
 import { followLog, obtainImage } from './image-progress.ts';
 import { IMAGE_LABEL } from './image-tags.ts';
 import type { Arch, Pins } from './pins.ts';
@@ -38,13 +38,18 @@ export async function buildBase(
 }
 
 async function buildOn(docker: Dockerode, tag: string, debian: string, pins: Pins['debian']): Promise<void> {
-  const extraCa = process.env['NODE_EXTRA_CA_CERTS'];
   await buildImage(docker, {
     kind: 'base',
     tag,
-    files: [{ name: 'host-ca.pem', content: extraCa ? await readFile(extraCa) : '' }],
+    files: [await hostCa()],
     buildargs: { DEBIAN: debian, PACKAGES: pins.packages.join(' ') },
   });
+}
+
+/** The host's extra CA, as its Dockerfiles copy it: empty where there is none. */
+export async function hostCa(): Promise<ContextFile> {
+  const file = process.env['NODE_EXTRA_CA_CERTS'];
+  return { name: 'host-ca.pem', content: file ? await readFile(file) : '' };
 }
 
 function canBootstrap(arch: Arch): boolean {

@@ -1,22 +1,21 @@
 /** One image build on the Engine's classic builder: a context assembled as a stream, and the outcome read from its log. */
 import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type Dockerode from 'dockerode';
 import { type Pack, pack } from 'tar-stream';
 import { followLog } from './image-progress.ts';
-import { IMAGE_LABEL, type ImageKind } from './image-tags.ts';
-import { withMember } from './npm-package.ts';
-import { packageRoot } from './pins.ts';
+import { dockerfileOf, IMAGE_LABEL, type ImageKind } from './image-tags.ts';
+import { membersOf, withMember } from './npm-package.ts';
 
-/** A file of a build context: given content, or one member of a tarball. */
+/** A part of a build context: a file of given content, one member of a tarball, or all that are wanted in a folder. */
 export type ContextFile =
   | { name: string; mode?: number; content: Buffer | string }
-  | { name: string; mode: number; tarball: string; member: string };
+  | { name: string; mode: number; tarball: string; member: string }
+  | { folder: string; tarball: string; isWanted?: (path: string) => boolean };
 
 export interface ImageBuild {
-  /** Ours are built by `images/<kind>/Dockerfile`, a person's own by the Dockerfile among its files. */
+  /** Ours are built by {@link dockerfileOf} their kind, a person's own by the Dockerfile among its files. */
   kind: ImageKind | 'custom';
   tag: string;
   files: ContextFile[];
@@ -52,8 +51,6 @@ export async function buildImage(docker: Dockerode, build: ImageBuild): Promise<
   await Promise.all([filling, followLog(docker, log)]);
 }
 
-const dockerfileOf = (kind: string): string => join(packageRoot, 'images', kind, 'Dockerfile');
-
 async function fill(context: Pack, files: ContextFile[]): Promise<void> {
   for (const file of files) {
     if ('content' in file) {
@@ -64,6 +61,11 @@ async function fill(context: Pack, files: ContextFile[]): Promise<void> {
         Buffer.byteLength(file.content),
         Readable.from([file.content]),
       );
+    } else if ('folder' in file) {
+      for await (const member of membersOf(file.tarball, file.isWanted ?? (() => true))) {
+        const mode = member.isExecutable ? 0o755 : 0o644;
+        await addEntry(context, `${file.folder}/${member.path}`, mode, member.size, member.content);
+      }
     } else {
       await withMember(file.tarball, file.member, (content, size) =>
         addEntry(context, file.name, file.mode, size, content),

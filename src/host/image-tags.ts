@@ -7,20 +7,57 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BottleError } from '../core/errors.ts';
+import type { StockImage } from '../core/manifest/fields.ts';
 import type { Template } from '../core/providers/provider.ts';
 import { BUNDLE_PROGRAMS, findProgram } from './bundle-programs.ts';
 import { packageRoot, readPins } from './pins.ts';
 
-/** A machine with Claude Code is `guest`, one with Codex `codex`. */
-export const IMAGE_KINDS = ['base', 'guest', 'codex', 'bundle'] as const;
+/**
+ * A machine with Claude Code is `guest`, one with Codex `codex`; `-full` has what an agent reaches for besides. Each kind
+ * stands on another, so that what they share is there once: `base` (Debian), `node`, `machine`, and for `-full` `tools`.
+ */
+export const IMAGE_KINDS = [
+  'base',
+  'node',
+  'machine',
+  'tools',
+  'guest',
+  'codex',
+  'guest-full',
+  'codex-full',
+  'bundle',
+] as const;
 export type ImageKind = (typeof IMAGE_KINDS)[number];
 export type ImageTags = Record<ImageKind, string>;
 
-/** The image that holds an agent's program. */
-export const GUEST_KINDS = { claude: 'guest', codex: 'codex' } as const satisfies Record<Template, ImageKind>;
+/** What a kind is built on; base is built on nothing of ours. */
+export const BUILT_ON: Record<Exclude<ImageKind, 'base'>, ImageKind> = {
+  node: 'base',
+  machine: 'node',
+  tools: 'machine',
+  guest: 'machine',
+  codex: 'machine',
+  'guest-full': 'tools',
+  'codex-full': 'tools',
+  bundle: 'node',
+};
+
+/** What bottles need that say nothing of their image; the other kinds are built when they are asked for. */
+export const USUAL_KINDS = ['guest-full', 'codex-full', 'bundle'] as const satisfies readonly ImageKind[];
+
+/** The image that holds an agent's program, of the size that the manifest says. */
+export const guestKind = (template: Template, size: StockImage): ImageKind =>
+  `${template === 'claude' ? 'guest' : template}${size === 'full' ? '-full' : ''}`;
 
 /** On every image of ours; its value is the {@link ImageKind}. */
 export const IMAGE_LABEL = 'bottleworks.image';
+
+/** One for both sizes of a machine: they differ in what they are built on. */
+export const dockerfileOf = (kind: string, root: string = packageRoot): string =>
+  join(root, 'images', kind.replace(/-full$/, ''), 'Dockerfile');
+
+/** What stands before apt in a machine. */
+export const aptFile = (root: string = packageRoot): string => join(root, 'images/machine/apt');
 
 /** Where the bundle's init lies after a build. */
 export const initFile = (root: string = packageRoot): string => join(root, 'dist/bundle/init.js');
@@ -46,11 +83,14 @@ export async function imageTag(kind: ImageKind, root: string = packageRoot): Pro
 
 async function inputsOf(kind: ImageKind, root: string): Promise<Array<string | Buffer>> {
   const pins = await readPins(root);
-  const dockerfile = await readFile(join(root, 'images', kind, 'Dockerfile'));
+  const dockerfile = await readFile(dockerfileOf(kind, root));
   if (kind === 'base') return [dockerfile, JSON.stringify(pins.debian)];
-  const shared = [dockerfile, await imageTag('base', root), JSON.stringify(pins.node)];
-  if (kind === 'guest') return [...shared, JSON.stringify(pins.claude)];
-  if (kind === 'codex') return [...shared, JSON.stringify(pins.codex)];
+  const shared = [dockerfile, await imageTag(BUILT_ON[kind], root)];
+  if (kind === 'node') return [...shared, JSON.stringify(pins.node)];
+  if (kind === 'machine') return [...shared, await readFile(aptFile(root))];
+  if (kind === 'tools') return [...shared, JSON.stringify(pins.full)];
+  if (kind === 'guest' || kind === 'guest-full') return [...shared, JSON.stringify(pins.claude)];
+  if (kind === 'codex' || kind === 'codex-full') return [...shared, JSON.stringify(pins.codex)];
   const programs = await Promise.all(BUNDLE_PROGRAMS.map((name) => findProgram(name)));
   return [...shared, await readInit(root), JSON.stringify(programs.map((found) => found?.digest ?? 'none'))];
 }

@@ -1,15 +1,24 @@
-/** The images bottle runs: base, a machine for each agent (guest, codex) and bundle. Made here, pulled from nowhere of ours. */
+/** The images bottle runs: a machine for each agent, in two sizes, and the bundle. Made here, pulled from nowhere of ours. */
 import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type Dockerode from 'dockerode';
 import type { Scanner } from '../core/bundle-plans.ts';
 import { BottleError } from '../core/errors.ts';
 import { LABEL } from '../core/names.ts';
-import { buildBase } from './base-image.ts';
+import { buildBase, hostCa } from './base-image.ts';
 import { BUNDLE_PROGRAMS, findProgram, obtainProgram, PROGRAM_HINTS } from './bundle-programs.ts';
 import { buildImage, type ContextFile } from './image-build.ts';
-import { IMAGE_KINDS, IMAGE_LABEL, type ImageKind, imageTag, imageTags, initFile } from './image-tags.ts';
-import { npmTarball } from './npm-package.ts';
+import {
+  aptFile,
+  BUILT_ON,
+  IMAGE_LABEL,
+  type ImageKind,
+  imageTag,
+  imageTags,
+  initFile,
+  USUAL_KINDS,
+} from './image-tags.ts';
+import { npmTarball, plainTarball } from './npm-package.ts';
 import { type Arch, type Pins, readPins } from './pins.ts';
 
 export { IMAGE_LABEL, type ImageKind, type ImageTags, imageTags } from './image-tags.ts';
@@ -28,26 +37,55 @@ export interface ImageView {
 }
 
 /**
- * Builds what is missing, in the order of {@link IMAGE_KINDS}.
+ * Builds what is missing, and what that is built on; side by side what does not stand on each other.
  *
- * @param options `report`: one line for each thing that takes time; `force`: build even what is there; `kinds`: not all
+ * @param options `report`: one line for each thing that takes time; `force`: build even what is there; `kinds`: others than
+ *   those that most bottles need
  * @throws BottleError `IMAGE_BUILD_FAILED`, `IMAGE_MISSING` (no build of the bundle's init)
  */
 export async function ensureImages(
   docker: Dockerode,
   options: { report: (line: string) => void; force?: boolean; kinds?: readonly ImageKind[] },
 ): Promise<void> {
-  const missing: ImageKind[] = [];
-  for (const kind of options.kinds ?? IMAGE_KINDS) {
-    if (options.force || !(await imageExists(docker, await imageTag(kind)))) missing.push(kind);
-  }
-  if (missing.length === 0) return;
+  const missing = await missingKinds(docker, options.kinds ?? USUAL_KINDS, options.force === true);
+  if (missing.size === 0) return;
   const site = { docker, pins: await readPins(), arch: await engineArch(docker), report: options.report };
   // Before the tag is made: which programs there are is a part of it.
-  if (missing.includes('bundle')) {
+  if (missing.has('bundle')) {
     for (const name of BUNDLE_PROGRAMS) await obtainProgram(docker, name, site.arch, options.report);
   }
-  for (const kind of missing) await build(site, kind);
+  await buildTogether(site, missing);
+}
+
+/** What is to be built: of what is asked for that which is not there, and of what these stand on likewise. */
+async function missingKinds(
+  docker: Dockerode,
+  kinds: readonly ImageKind[],
+  force: boolean,
+  known: Set<ImageKind> = new Set(),
+): Promise<Set<ImageKind>> {
+  for (const kind of kinds) {
+    if (known.has(kind) || (!force && (await imageExists(docker, await imageTag(kind))))) continue;
+    known.add(kind);
+    if (kind !== 'base') await missingKinds(docker, [BUILT_ON[kind]], force, known);
+  }
+  return known;
+}
+
+/** Each as soon as that is there which it stands on. The first failure is told once nothing is under way any more. */
+async function buildTogether(site: Site, kinds: ReadonlySet<ImageKind>): Promise<void> {
+  const building = new Map<ImageKind, Promise<void>>();
+  const ensure = (kind: ImageKind): Promise<void> => {
+    if (!kinds.has(kind)) return Promise.resolve();
+    const started =
+      building.get(kind) ??
+      (kind === 'base' ? Promise.resolve() : ensure(BUILT_ON[kind])).then(() => build(site, kind));
+    building.set(kind, started);
+    return started;
+  };
+  const ended = await Promise.allSettled([...kinds].map(ensure));
+  const failed = ended.find((end) => end.status === 'rejected');
+  if (failed !== undefined) throw failed.reason;
 }
 
 /** What stands at the way out of a bundle from the image that is current now. */
@@ -91,19 +129,52 @@ async function build(site: Site, kind: ImageKind): Promise<void> {
   const tag = await imageTag(kind);
   if (kind === 'base') return buildBase(site.docker, tag, site.pins.debian, site.arch, site.report);
 
-  const base = await imageTag('base');
-  if (!(await imageExists(site.docker, base))) await build(site, 'base');
-  const files = [await nodeFile(site), ...(await OWN_FILES[kind](site))];
+  const files = await OWN_FILES[kind](site);
   site.report(`${kind} image: building`);
-  await buildImage(site.docker, { kind, tag, files, buildargs: { BASE: base } });
+  const own = kind === 'tools' ? toolsArguments(site.pins) : {};
+  await buildImage(site.docker, { kind, tag, files, buildargs: { BASE: await imageTag(BUILT_ON[kind]), ...own } });
 }
 
-/** What a Dockerfile copies besides Node. */
+/** What a Dockerfile copies. */
 const OWN_FILES: Record<Exclude<ImageKind, 'base'>, (site: Site) => Promise<ContextFile[]>> = {
+  node: async (site) => [await nodeFile(site)],
+  machine: async () => [{ name: 'apt', mode: 0o755, content: await readFile(aptFile()) }],
+  tools: toolsFiles,
   guest: claudeFiles,
   codex: codexFiles,
+  'guest-full': claudeFiles,
+  'codex-full': codexFiles,
   bundle: bundleFiles,
 };
+
+/** Node's headers, with which npm builds native modules: but those for other systems than the image's, 55 MB. */
+const HEADERS = /^include\/node\/(?!openssl\/archs\/(?!linux-x86_64\/|linux-aarch64\/))/;
+
+async function toolsFiles({ pins, arch, report }: Site): Promise<ContextFile[]> {
+  const headers: ContextFile = {
+    folder: 'node',
+    tarball: await npmTarball(pins.node, arch, report),
+    isWanted: (path) => HEADERS.test(path),
+  };
+  const packages = await Promise.all(
+    Object.entries(pins.full.npm).map(
+      async ([name, pin]): Promise<ContextFile> => ({
+        folder: `node_modules/${name}`,
+        tarball: await plainTarball(name, pin, report),
+      }),
+    ),
+  );
+  return [await hostCa(), headers, ...packages];
+}
+
+function toolsArguments({ full }: Pins): Record<string, string> {
+  const index = process.env['PIP_INDEX_URL'] || process.env['UV_DEFAULT_INDEX'] || process.env['UV_INDEX_URL'];
+  return {
+    PACKAGES: full.debian.join(' '),
+    UV: [`uv==${full.uv.version}`, ...full.uv.sha256.map((hash) => `--hash=sha256:${hash}`)].join(' '),
+    ...(index ? { PIP_INDEX_URL: index } : {}),
+  };
+}
 
 async function claudeFiles({ pins, arch, report }: Site): Promise<ContextFile[]> {
   const tarball = await npmTarball(pins.claude, arch, report);
@@ -167,13 +238,16 @@ async function engineArch(docker: Dockerode): Promise<Arch> {
 
 /**
  * Makes sure that images are on this Engine before anything is built from them.
+ * @param agent whose they are
  * @throws BottleError `IMAGE_MISSING`
  */
-export async function assertImages(docker: Dockerode, tags: readonly string[]): Promise<void> {
+export async function assertImages(docker: Dockerode, tags: readonly string[], agent: string): Promise<void> {
   await Promise.all(
     tags.map(async (tag) => {
       if (await imageExists(docker, tag)) return;
-      throw new BottleError('IMAGE_MISSING', `the image ${tag} is not on this host`, { hint: 'bottle image build' });
+      throw new BottleError('IMAGE_MISSING', `the image ${tag} is not on this host`, {
+        hint: tag.startsWith('bottleworks/') ? `bottle image build ${agent}` : `docker pull ${tag}, or docker load it`,
+      });
     }),
   );
 }

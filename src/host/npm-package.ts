@@ -8,7 +8,7 @@ import { execa } from 'execa';
 import { extract } from 'tar-stream';
 import { BottleError } from '../core/errors.ts';
 import { fileDigest } from './file-digest.ts';
-import type { Arch, PackagePin } from './pins.ts';
+import type { Arch, PackagePin, PlainPackagePin } from './pins.ts';
 import { cacheDirectory } from './tools.ts';
 
 /**
@@ -21,16 +21,25 @@ import { cacheDirectory } from './tools.ts';
 export async function npmTarball(pin: PackagePin, arch: Arch, report: (line: string) => void): Promise<string> {
   const name = pin.package.replace('{arch}', arch);
   const version = pin.version.replace('{arch}', arch);
+  return plainTarball(name, { version, integrity: pin.integrity[arch] }, report);
+}
+
+/** As {@link npmTarball}, of a package that is the same on every architecture. */
+export async function plainTarball(
+  name: string,
+  { version, integrity }: PlainPackagePin,
+  report: (line: string) => void,
+): Promise<string> {
   const folder = join(cacheDirectory(), 'downloads');
   const file = join(folder, `${name.replace(/^@/, '').replace('/', '-')}-${version}.tgz`);
-  if ((await integrityOf(file)) === pin.integrity[arch]) return file;
+  if ((await integrityOf(file)) === integrity) return file;
 
   report(`downloading ${name}@${version}`);
   await mkdir(folder, { recursive: true });
   const partial = await mkdtemp(join(folder, 'partial-'));
   try {
     const downloaded = await npmPack(`${name}@${version}`, partial);
-    if ((await integrityOf(downloaded)) !== pin.integrity[arch]) {
+    if ((await integrityOf(downloaded)) !== integrity) {
       throw new BottleError('IMAGE_BUILD_FAILED', `${name}@${version} is not what images/pins.json says it is`, {
         hint: 'when the version was just changed, change its integrity too; else do not trust the registry that npm uses',
       });
@@ -66,23 +75,41 @@ async function integrityOf(file: string): Promise<string | undefined> {
   }
 }
 
+/** One file of a tarball. */
+export interface Member {
+  /** Below the tarball's own folder, which npm calls `package/`. */
+  path: string;
+  size: number;
+  isExecutable: boolean;
+  content: AsyncIterable<unknown>;
+}
+
 /**
  * Hands one member of a tarball to `use` as a stream, without unpacking anything to disk.
- *
- * @param member its path below the tarball's `package/`
+ * @throws BottleError `IMAGE_BUILD_FAILED` when there is none of that path
  */
 export async function withMember(
   tarball: string,
   member: string,
   use: (content: AsyncIterable<unknown>, size: number) => Promise<void>,
 ): Promise<void> {
+  for await (const { size, content } of membersOf(tarball, (each) => each === member)) {
+    await use(content, size);
+    return;
+  }
+  throw new BottleError('IMAGE_BUILD_FAILED', `${tarball} holds no ${member}`);
+}
+
+/** The files of a tarball that are wanted, one after the other; each has to be read to its end before the next. */
+export async function* membersOf(tarball: string, isWanted: (path: string) => boolean): AsyncGenerator<Member> {
   const entries = extract();
   const reading = pipeline(createReadStream(tarball), createGunzip(), entries);
   // Leaving the loop below destroys the pipeline, which then rejects: the loop's own outcome is the one that counts.
   reading.catch(() => undefined);
   for await (const entry of entries) {
-    if (entry.header.name === `package/${member}`) return await use(entry, entry.header.size);
-    entry.resume();
+    const { name, type, size = 0, mode = 0 } = entry.header;
+    const path = name.replace(/^[^/]*\//, '');
+    if (type === 'file' && isWanted(path)) yield { path, size, isExecutable: (mode & 0o111) !== 0, content: entry };
+    else entry.resume();
   }
-  throw new BottleError('IMAGE_BUILD_FAILED', `${tarball} holds no ${member}`);
 }

@@ -21,6 +21,12 @@ export interface PackagePin {
   integrity: Record<Arch, string>;
 }
 
+/** An npm package that is the same on every architecture. */
+export interface PlainPackagePin {
+  version: string;
+  integrity: string;
+}
+
 /** One Python wheel per host, by `<process.platform>-<process.arch>`, with what it must hash to. */
 export interface WheelPin {
   package: string;
@@ -34,6 +40,14 @@ export interface Pins {
   /** What runs inside the bundle: an image to take it from, or a Go module to build it from, where there is one. */
   programs: Record<'pipelock' | 'gitleaks', { version: string; member: string; image?: string; module?: string }>;
   debian: { suite: string; packages: string[] };
+  /** What images of the kind `full` have beyond those of the kind `minimal`. */
+  full: {
+    debian: string[];
+    /** By package name; images/tools/Dockerfile links their programs. */
+    npm: Record<string, PlainPackagePin>;
+    /** uv's wheels for Linux, by any of these hashes. */
+    uv: { version: string; sha256: string[] };
+  };
   node: PackagePin;
   claude: PackagePin;
   codex: PackagePin;

@@ -7,6 +7,7 @@ import { BottleError } from '../core/errors.ts';
 import { innerPlans, modelCredential } from '../core/inner-plans.ts';
 import type { LaunchInput } from '../core/launch-input.ts';
 import { agentKeys } from '../core/manifest/agent-settings.ts';
+import { DEFAULT_IMAGE, type StockImage, stockImage } from '../core/manifest/fields.ts';
 import { pathText } from '../core/manifest/key-path.ts';
 import { limitsOf, resourcesOf, variables } from '../core/manifest/manifest-plan.ts';
 import { merged, type Origin, placeText } from '../core/manifest/merge.ts';
@@ -20,7 +21,7 @@ import { type Config, readConfig } from './config-file.ts';
 import { contextDigest, customImageTag } from './custom-image.ts';
 import { defaultLink } from './default-link.ts';
 import { expandHome } from './expand-home.ts';
-import { GUEST_KINDS } from './image-tags.ts';
+import { guestKind } from './image-tags.ts';
 import { imageScanner, imageTags } from './images.ts';
 import { type ResolvedManifest, resolveManifest } from './manifest/library.ts';
 import { manifestError } from './manifest/manifest-error.ts';
@@ -65,7 +66,7 @@ export async function planFrom(
   const bundle = withCaDigest(innerPlans(bottle, expandHome, config.network.ca ?? null), settings);
   const tags = await imageTags();
   const driver = chosenDriver(manifest, config, launch);
-  const image = await guestImage(manifest, tags[GUEST_KINDS[template]], driver);
+  const image = await guestImage(manifest, driver, (stock) => tags[guestKind(template, stock)]);
   const scanner = await imageScanner();
   const { prompt } = manifest.agent;
   const keys = agentKeys(manifest.agent.manifest, template);
@@ -76,6 +77,7 @@ export async function planFrom(
     ...(driver.name === 'docker' ? {} : { link: config.network.link ?? defaultLink(process.platform, env) }),
     sources: { agent: manifest.agent.file, bottles: manifest.bottles.map(({ file }) => file) },
     images: { guest: image.tag, bundle: tags.bundle },
+    stock: image.stock,
     dockerfile: image.dockerfile,
     pool: config.network.pool,
     uplink: config.network.uplink,
@@ -132,33 +134,44 @@ function chosenDriver({ layer }: ResolvedManifest, config: Config, launch: Launc
   return { name: 'docker', from: 'default' };
 }
 
+interface GuestImage {
+  tag: string;
+  dockerfile: Plan['dockerfile'];
+  stock: NonNullable<Plan['stock']> | null;
+}
+
 /**
  * The person's own image, or ours. A path in a manifest is relative to the file it stands in.
- * @param base tag of ours, with the agent's program
+ * @param tagOf tags of ours, with the agent's program
  */
 async function guestImage(
   { layer }: ResolvedManifest,
-  base: string,
   driver: ChosenDriver,
-): Promise<{ tag: string; dockerfile: Plan['dockerfile'] }> {
+  tagOf: (stock: StockImage) => string,
+): Promise<GuestImage> {
+  const ours = (stock: StockImage): GuestImage => ({ tag: tagOf(stock), dockerfile: null, stock });
   const legacy = layer.provider?.value.dockerfile;
   const chosen =
     layer.image ??
     (legacy === undefined || layer.provider === undefined
       ? undefined
       : { value: { dockerfile: legacy }, origin: layer.provider.origin });
-  if (chosen === undefined) return { tag: base, dockerfile: null };
+  if (chosen === undefined) return ours(DEFAULT_IMAGE);
   const { value, origin } = chosen;
-  if (typeof value === 'string') return { tag: value, dockerfile: null };
+  if (typeof value === 'string') {
+    const stock = stockImage(value);
+    return stock === undefined ? { tag: value, dockerfile: null, stock: null } : ours(stock);
+  }
   const at = (file: string): string => path.resolve(path.dirname(origin.file), expandHome(file));
   if ('smolmachine' in value) {
     if (driver.name !== 'smolvm') throw needsSmolvm(origin, driver);
     const file = at(value.smolmachine);
-    return { tag: smolmachineImage({ file, digest: await smolmachineDigest(file) }), dockerfile: null };
+    return { tag: smolmachineImage({ file, digest: await smolmachineDigest(file) }), dockerfile: null, stock: null };
   }
   const file = at(value.dockerfile);
   const digest = await contextDigest(file);
-  return { tag: customImageTag(digest, base), dockerfile: { file, digest } };
+  const base = ours(DEFAULT_IMAGE);
+  return { ...base, tag: customImageTag(digest, base.tag), dockerfile: { file, digest } };
 }
 
 function needsSmolvm(origin: Origin, { name, from }: ChosenDriver): BottleError {

@@ -68,7 +68,10 @@ const STRANGER = 'bottleworks-test.site';
 
 export async function dockerSite(): Promise<DockerSite> {
   const docker = connectDocker();
-  await ensureImages(docker, { report: (line) => console.error(line) });
+  await ensureImages(docker, {
+    report: (line) => console.error(line),
+    kinds: ['guest', 'codex', 'guest-full', 'bundle'],
+  });
   const images = await imageTags();
   const key = randomUUID();
   const owner = `test-${key}/default`;

@@ -1,11 +1,11 @@
 /** `bottle image build` and `bottle image ls`: the images bottles are made from. */
 import process from 'node:process';
 import Table from 'cli-table3';
-import { smolmachineOf } from '../../core/smolmachine.ts';
+import { DEFAULT_IMAGE } from '../../core/manifest/fields.ts';
 import { ensureCustomImage } from '../../host/custom-image.ts';
 import { connectDocker, engine } from '../../host/docker.ts';
-import { GUEST_KINDS, imageTag } from '../../host/image-tags.ts';
-import { ensureImages, type ImageView, imageTags, listImages } from '../../host/images.ts';
+import { guestKind, imageTag, USUAL_KINDS } from '../../host/image-tags.ts';
+import { ensureImages, type ImageView, listImages } from '../../host/images.ts';
 import { makePlan } from '../../host/planning.ts';
 import type { Context } from '../context.ts';
 import { trimLines } from '../render/status-text.ts';
@@ -22,15 +22,16 @@ export async function build(
   const force = options.force === true;
   if (agent === undefined) {
     await engine('build images', () => ensureImages(docker, { report, force }));
-    const tags = await imageTags();
+    const tags = Object.fromEntries(await Promise.all(USUAL_KINDS.map(async (kind) => [kind, await imageTag(kind)])));
     output.result(tags, () => Object.values(tags).join('\n'));
     return 0;
   }
   const { plan } = await makePlan({ settings, launch: { agent, cwd: process.cwd() } });
-  const { dockerfile, images, provider } = plan;
-  const guest = GUEST_KINDS[provider.template];
+  const { dockerfile, images, provider, stock } = plan;
+  const guest = guestKind(provider.template, stock ?? DEFAULT_IMAGE);
   await engine('build images', async () => {
-    const kinds = ['base', ...(smolmachineOf(images.guest) === undefined ? [guest] : []), 'bundle'] as const;
+    // Of another's image, or a packed machine, nothing is ours to build.
+    const kinds = [...(stock === null ? [] : [guest]), 'bundle'] as const;
     await ensureImages(docker, { report, force: force && dockerfile === null, kinds });
     if (dockerfile === null) return;
     const base = await imageTag(guest);

@@ -84,7 +84,7 @@ export const bottleSchema = z.strictObject({
   image: image
     .optional()
     .describe(
-      'tag of an image, `{dockerfile: PATH}`, or with driver smolvm `{smolmachine: PATH}`: the machine is made from it',
+      'what the machine is made from: `full` (default), `minimal`, the tag of an image, `{dockerfile: PATH}`, or with driver smolvm `{smolmachine: PATH}`',
     ),
   resources: resources.optional().describe('`cpus`, `memoryMiB`, `pids`: limits of the machine (2, 4096, 1024)'),
   limits: limits.optional().describe('`lifetime`, `idle`: when the bottle is stopped by itself'),

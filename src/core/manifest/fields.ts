@@ -105,9 +105,17 @@ export const credentialHeader = headerName.refine((name) => !NO_CREDENTIAL_HEADE
   error: 'expected a header that can hold a credential',
 });
 
-const IMAGE_FORMS = 'expected the tag of an image, {dockerfile: PATH} or {smolmachine: PATH}';
+const IMAGE_FORMS = 'expected minimal, full, the tag of an image, {dockerfile: PATH} or {smolmachine: PATH}';
 
-/** A Docker image that is on the host, a Dockerfile that makes one, or (with driver smolvm) a packed machine. */
+/** The images that bottle makes: `full` has what an agent reaches for in its first minutes. */
+export const STOCK_IMAGES = ['minimal', 'full'] as const;
+export type StockImage = (typeof STOCK_IMAGES)[number];
+export const DEFAULT_IMAGE: StockImage = 'full';
+
+/** @returns undefined for the tag of another image; one of the person's own that has such a name is `full:latest` */
+export const stockImage = (image: string): StockImage | undefined => STOCK_IMAGES.find((name) => name === image);
+
+/** One of ours, a Docker image that is on the host, a Dockerfile that makes one, or (with driver smolvm) a packed machine. */
 export const image = z.union(
   [
     z.string().regex(/^[a-z0-9][a-zA-Z0-9._/:@-]*$/, IMAGE_FORMS),

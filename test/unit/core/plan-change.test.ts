@@ -205,6 +205,20 @@ describe('what is of the host and no change of the manifest', () => {
     expect(change(found)).toEqual({ plan: before, changed: [], again: [], refused: [], keys: [] });
   });
 
+  test('but not the other of our two images, where it is known which one it was', () => {
+    const small = { ...before, images: { ...OURS, guest: 'bottleworks/guest:aaa' }, stock: 'minimal' as const };
+    const full = { ...before, images: { ...OURS, guest: 'bottleworks/guest-full:aaa' }, stock: 'full' as const };
+    const made = change(full, { plan: small });
+    expect(made.plan.images.guest).toBe('bottleworks/guest-full:aaa');
+    expect(made).toMatchObject({ refused: ['machine.create'], keys: ['image'] });
+    expect(change({ ...small, images: { ...OURS, guest: 'bottleworks/guest:bbb' } }, { plan: small }).changed).toEqual(
+      [],
+    );
+    // Launched by a version that had just one.
+    const { stock: _, ...older } = small;
+    expect(change(full, { plan: older })).toMatchObject({ changed: [], keys: [] });
+  });
+
   test('but not an image of the person’s own, nor another agent', () => {
     expect(change({ ...before, images: { ...OURS, guest: 'mine:1' } }).plan.images.guest).toBe('mine:1');
     const own = { ...before, images: { ...OURS, guest: 'mine:1' } };

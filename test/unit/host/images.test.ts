@@ -47,6 +47,9 @@ async function changedBy(act: () => Promise<void>): Promise<string[]> {
   return after.filter((tag) => !before.includes(tag)).map((tag) => tag.replace(/^bottleworks\/(.*):.*$/, '$1'));
 }
 
+const FULL = ['tools', 'guest-full', 'codex-full'];
+const MACHINES = ['machine', 'tools', 'guest', 'codex', 'guest-full', 'codex-full'];
+
 describe('image tags', () => {
   beforeEach(copyOfInputs);
 
@@ -68,14 +71,35 @@ describe('image tags', () => {
 
   test.each([
     ["the bundle's init", ['bundle'], 'dist/bundle/init.js', /$/, ' changed'],
-    ['Claude Code', ['guest'], 'images/pins.json', /(claude-code[\s\S]*?"version": ")[^"]*/, '$19.9.9'],
-    ["Claude Code's content", ['guest'], 'images/pins.json', /(claude-code[\s\S]*?"x64": ")[^"]*/, '$1sha512-other'],
-    ['Codex', ['codex'], 'images/pins.json', /(openai\/codex[\s\S]*?"version": ")[^"]*/, '$19.9.9-linux-{arch}'],
-    ["Codex's content", ['codex'], 'images/pins.json', /(openai\/codex[\s\S]*?"arm64": ")[^"]*/, '$1sha512-other'],
-    ["the guest's Dockerfile", ['guest'], 'images/guest/Dockerfile', /$/, '\n# changed\n'],
-    ["Codex's Dockerfile", ['codex'], 'images/codex/Dockerfile', /$/, '\n# changed\n'],
-    ['the version of Node', ['guest', 'codex', 'bundle'], 'package.json', /("node": ")\d[^"]*/, '$124.99.0'],
-    ['a Debian package', ['base', 'guest', 'codex', 'bundle'], 'images/pins.json', /"curl",\s*/, ''],
+    ['Claude Code', ['guest', 'guest-full'], 'images/pins.json', /(claude-code[\s\S]*?"version": ")[^"]*/, '$19.9.9'],
+    [
+      "Claude Code's content",
+      ['guest', 'guest-full'],
+      'images/pins.json',
+      /(claude-code[\s\S]*?"x64": ")[^"]*/,
+      '$1sha512-other',
+    ],
+    [
+      'Codex',
+      ['codex', 'codex-full'],
+      'images/pins.json',
+      /(openai\/codex[\s\S]*?"version": ")[^"]*/,
+      '$19.9.9-linux-{arch}',
+    ],
+    [
+      "Codex's content",
+      ['codex', 'codex-full'],
+      'images/pins.json',
+      /(openai\/codex[\s\S]*?"arm64": ")[^"]*/,
+      '$1sha512-other',
+    ],
+    ["the guest's Dockerfile", ['guest', 'guest-full'], 'images/guest/Dockerfile', /$/, '\n# changed\n'],
+    ["Codex's Dockerfile", ['codex', 'codex-full'], 'images/codex/Dockerfile', /$/, '\n# changed\n'],
+    ['a tool of the full image', FULL, 'images/pins.json', /"jq",\s*/, ''],
+    ['the version of uv', FULL, 'images/pins.json', /("uv": \{\s*"version": ")[^"]*/, '$19.9.9'],
+    ['what stands before apt', MACHINES, 'images/machine/apt', /$/, '# changed\n'],
+    ['the version of Node', ['node', ...MACHINES, 'bundle'], 'package.json', /("node": ")\d[^"]*/, '$124.99.0'],
+    ['a Debian package', ['base', 'node', ...MACHINES, 'bundle'], 'images/pins.json', /"curl",\s*/, ''],
   ])('%s changes %j', async (_what, kinds, file, from, to) => {
     expect(await changedBy(() => change(file, from, to))).toEqual(kinds);
   });
@@ -95,8 +119,8 @@ describe('ensuring images', () => {
     const docker = {
       getImage: (tag: string) => ({ inspect: async () => void asked.push(tag) }),
     } as unknown as Dockerode;
-    await ensureImages(docker, { report: () => undefined, kinds: ['base', 'guest'] });
-    expect(asked).toEqual([await imageTag('base'), await imageTag('guest')]);
+    await ensureImages(docker, { report: () => undefined, kinds: ['base', 'guest-full'] });
+    expect(asked).toEqual([await imageTag('base'), await imageTag('guest-full')]);
   });
 
   test('does not take an Engine that fails for one without the image', async () => {

@@ -25,7 +25,7 @@ import { testCa } from '../../support/test-ca.ts';
 
 // The tags need a build, which these tests do without.
 vi.mock('../../../src/host/images.ts', () => ({
-  imageTags: async () => ({ base: 'b:1', guest: 'guest:1', codex: 'codex:1', bundle: 'bundle:1' }),
+  imageTags: async () => ({ guest: 'small:1', 'guest-full': 'guest:1', 'codex-full': 'codex:1', bundle: 'bundle:1' }),
   imageScanner: async () => 'pipelock',
 }));
 
@@ -47,6 +47,19 @@ const planned = (launch: Partial<LaunchInput> = {}, env: NodeJS.ProcessEnv = {})
 const plan = async (launch: Partial<LaunchInput> = {}, env: NodeJS.ProcessEnv = {}): Promise<Plan> =>
   (await planned(launch, env)).plan;
 
+describe('the image', () => {
+  test.each([
+    ['', 'guest:1', 'full'],
+    ['image: full\n', 'guest:1', 'full'],
+    ['image: minimal\n', 'small:1', 'minimal'],
+    // A person's own of such a name is written with its tag.
+    ['image: minimal:latest\n', 'minimal:latest', null],
+  ])('of %j is %s', async (written, guest, stock) => {
+    write('agents/demo.md', `---\nname: demo\n${written}---\n`);
+    expect(await plan()).toMatchObject({ images: { guest }, stock });
+  });
+});
+
 describe('the plan', () => {
   test('of an agent file with a prompt and nothing else is all defaults', async () => {
     const file = write('agents/demo.md', 'Be kind.\n');
@@ -59,6 +72,7 @@ describe('the plan', () => {
       driver: 'docker',
       sources: { agent: file, bottles: [] },
       images: { guest: 'guest:1', bundle: 'bundle:1' },
+      stock: 'full',
       dockerfile: null,
       pool: '10.214.0.0/16',
       uplink: 'bridge',

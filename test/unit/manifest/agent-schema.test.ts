@@ -62,8 +62,14 @@ describe('an agent file', () => {
     [{ env: { A: 'a\0b' } }, 'env.A: expected text without NUL characters'],
     [{ driver: 'podman' }, 'driver: expected docker or smolvm, got "podman"'],
     [{ driver: 'Docker' }, 'driver: expected docker or smolvm, got "Docker"; did you mean docker?'],
-    [{ image: 'My Image' }, 'image: expected the tag of an image, {dockerfile: PATH} or {smolmachine: PATH}'],
-    [{ image: 1 }, 'image: expected the tag of an image, {dockerfile: PATH} or {smolmachine: PATH}, got a number'],
+    [
+      { image: 'My Image' },
+      'image: expected minimal, full, the tag of an image, {dockerfile: PATH} or {smolmachine: PATH}',
+    ],
+    [
+      { image: 1 },
+      'image: expected minimal, full, the tag of an image, {dockerfile: PATH} or {smolmachine: PATH}, got a number',
+    ],
     [{ image: { dockerfile: 7 } }, 'image.dockerfile: expected a path, got a number'],
     [{ image: {} }, 'image.dockerfile: expected a path, but it is missing'],
     [{ image: { smolmachine: 7 } }, 'image.smolmachine: expected a path, got a number'],

@@ -17,7 +17,7 @@ import { readTxtar, writeFiles } from '../../support/txtar.ts';
 
 // The tags need a build, which these tests do without.
 vi.mock('../../../src/host/images.ts', () => ({
-  imageTags: async () => ({ base: 'base:1', guest: 'claude:1', codex: 'codex:1', bundle: 'bundle:1' }),
+  imageTags: async () => ({ 'guest-full': 'claude:1', 'codex-full': 'codex:1', bundle: 'bundle:1' }),
   imageScanner: async () => 'pipelock',
 }));
 
