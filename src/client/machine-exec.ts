@@ -63,12 +63,21 @@ export async function execCaptured(driver: MachineDriver, id: string, options: E
   return { exitCode, stdout: await stdout.text(), stderr: await stderr.text() };
 }
 
-function requestOf({ argv, user, workdir, env }: ExecOptions): Pick<ExecRequest, 'argv' | 'user' | 'workdir' | 'env'> {
+function requestOf({
+  argv,
+  user,
+  workdir,
+  env,
+  terminal,
+}: ExecOptions): Pick<ExecRequest, 'argv' | 'user' | 'administers' | 'workdir' | 'env'> {
+  const { TERM = 'xterm-256color', COLORTERM } = process.env;
+  const ofTerminal = terminal ? { TERM, ...(COLORTERM === undefined ? {} : { COLORTERM }) } : {};
   return {
     argv,
-    ...(user === undefined ? {} : { user }),
+    // A person who asks for root means to change the machine.
+    ...(user === undefined ? {} : { user, administers: true }),
     ...(workdir === undefined ? {} : { workdir }),
-    ...(env === undefined ? {} : { env }),
+    env: { ...ofTerminal, ...env },
   };
 }
 

@@ -24,7 +24,7 @@ afterAll(async () => {
 const DOCKERFILE = 'ARG BASE\nFROM ${BASE}\nUSER root\nCOPY mark /etc/mark\nUSER agent\n';
 
 async function built(): Promise<{ tag: string; said: string[] }> {
-  const base = await imageTag('guest');
+  const base = await imageTag('guest-full');
   const dockerfile = path.join(site.settings.home, 'images/mine/Dockerfile');
   const tag = customImageTag(await contextDigest(dockerfile), base);
   tags.add(tag);

@@ -237,9 +237,12 @@ describe.each(['agent', 'root'])('%s in a machine', (user) => {
 
 describe('the agent', () => {
   test('does not become root: what is setuid does not count', async () => {
-    const { stdout } = await shell('find / -xdev -perm -4000 -type f 2>/dev/null | head -1');
-    expect(stdout).toMatch(/^\/.*\n$/);
-    const tried = await shell('cp /bin/bash ./b; su -c id root </dev/null; newgrp root </dev/null; id -u');
+    // The image has none, so root marks one.
+    await shell('cp /bin/bash /tmp/marked && chmod 4755 /tmp/marked', 'root');
+    const { stdout } = await shell('find / -xdev -perm /6000 -type f 2>/dev/null');
+    expect(stdout).toBe('/tmp/marked\n');
+    const tried = await shell('/tmp/marked -p -c "id -u"; su -c id root </dev/null; newgrp root </dev/null; id -u');
+    expect(tried.stdout).toMatch(/^1000\n/);
     expect(tried.stdout.trim().split('\n').at(-1)).toBe(String(GUEST.uid));
     expect(tried.stdout).not.toMatch(/uid=0/);
   });

@@ -94,7 +94,7 @@ describe('a bottle for Codex', () => {
     });
     expect(await planOf(id)).toMatchObject({ provider: { template: 'codex', credential: 'api_key' } });
     const { Config } = await docker.getContainer(machineName(id)).inspect();
-    expect(Config.Image).toBe((await imageTags()).codex);
+    expect(Config.Image).toBe((await imageTags())['codex-full']);
   });
 
   test('tells it the first message, once', async () => {

@@ -24,7 +24,7 @@ describe.skipIf(trouble !== undefined)('a microVM', () => {
   beforeAll(async () => {
     it = await installation();
     it.env['PATH'] = `${path.dirname(standIn)}${path.delimiter}${it.env['PATH']}`;
-    it.writeAgent('demo', 'driver: smolvm\nskills: [greet]', 'Be kind.');
+    it.writeAgent('demo', 'driver: smolvm\nimage: minimal\nskills: [greet]', 'Be kind.');
     it.writeSkill('greet');
     smolvm = { program: { path: standIn }, state: machineStateDirectory(it.settings) };
     await it.startWorker();

@@ -96,7 +96,7 @@ describe.skipIf(kvm !== undefined)('with the real smolvm, whose machines never b
     it.env['SMOLVM_AGENT_ROOTFS'] = system;
     calls = turnstile(path.join(it.settings.home, 'turnstile'), program.path);
     it.env['PATH'] = `${calls.folder}${path.delimiter}${it.env['PATH']}`;
-    it.writeBottle('closed', 'allow: [example.com]');
+    it.writeBottle('closed', 'image: minimal\nallow: [example.com]');
     it.writeAgent('demo', 'bottle: closed', 'Be kind.');
     await startWorker();
   });
@@ -234,6 +234,7 @@ describe.skipIf(trouble !== undefined)("with the stand-in's machines, a bottle",
       'work',
       `
 driver: smolvm
+image: minimal
 agent_provider: {api_key: "file:${key}", base_url: https://model.test, private: true}
 allow: [pkg.test private]
 supervise: true

@@ -14,8 +14,7 @@ export async function run(context: Context, id: string, args: string[]): Promise
     argv: agentCommand(plan, args),
     interactive: terminal || process.stdin.isTTY !== true,
     terminal,
-    // The guest has no terminfo of its own to guess from.
-    env: { ...trustVariables(plan), ...(terminal ? { TERM: process.env['TERM'] ?? 'xterm-256color' } : {}) },
+    env: trustVariables(plan),
   };
   if (!output.flags.json) return execAttached(driver, id, options);
   const captured = await execCaptured(driver, id, options);

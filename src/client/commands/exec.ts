@@ -1,6 +1,7 @@
 /** `bottle exec`: run a command in the machine; its exit code is the command's. */
 import process from 'node:process';
 import { BottleError } from '../../core/errors.ts';
+import { GUEST } from '../../core/plan.ts';
 import { trustVariables, withPrivateEnv } from '../agent-command.ts';
 import type { Context } from '../context.ts';
 import { localMachine } from '../local-machine.ts';
@@ -29,7 +30,9 @@ export async function run(context: Context, id: string, argv: string[], flags: E
   }
   const { plan, driver } = await localMachine(context, id);
   const env = { ...trustVariables(plan), ...options.env };
-  const request = { ...options, env, argv: withPrivateEnv(plan, argv) };
+  // What sets those variables is a file of the agent's own, which nobody else should run.
+  const isAgent = options.user === undefined || options.user === GUEST.user;
+  const request = { ...options, env, argv: isAgent ? withPrivateEnv(plan, argv) : argv };
   if (!output.flags.json) return execAttached(driver, id, request);
   const captured = await execCaptured(driver, id, request);
   output.result({ id, ...captured }, '');

@@ -4,13 +4,16 @@ import { finished } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { GUEST } from '../../core/plan.ts';
+import { administering, besideMachine, CAN_ADMINISTER } from './administer.ts';
 import { demultiplex } from './demultiplex.ts';
-import type { ExecRequest } from './driver.ts';
+import type { ExecRequest, TerminalSize } from './driver.ts';
 import { killMarkedArgv, killUntilEnded, newMark } from './kill-marked.ts';
+import { onTerminal } from './on-terminal.ts';
 
 const END_OF_INPUT = '\u0004';
 const CANNOT_RUN = 126;
 const NOT_FOUND = 127;
+const RESIZE_AGAIN_MS = 50;
 
 /** @throws the Engine's error: 409 when the container does not run; the signal's reason when aborted */
 export async function dockerExec(container: Dockerode.Container, request: ExecRequest): Promise<{ exitCode: number }> {
@@ -19,7 +22,7 @@ export async function dockerExec(container: Dockerode.Container, request: ExecRe
   const mark = newMark();
   const exec = await container.exec({
     ...placeOf(request),
-    Cmd: [...request.argv],
+    Cmd: terminal === undefined ? [...request.argv] : onTerminal(terminal, request.argv),
     AttachStdin: request.stdin !== undefined,
     AttachStdout: true,
     AttachStderr: true,
@@ -58,13 +61,30 @@ const placeOf = ({ user, workdir }: ExecRequest) => ({
 const environmentOf = ({ env = {} }: ExecRequest): string[] =>
   Object.entries(env).map(([name, value]) => `${name}=${value}`);
 
+/**
+ * Runs a command of the operator's as root, who may then do to the machine's files and processes whatever root may; where
+ * the image lacks what that takes, as any command of root's.
+ */
+export function dockerAdminister(
+  docker: Dockerode,
+  machine: Dockerode.ContainerInspectInfo,
+  request: ExecRequest,
+): Promise<{ exitCode: number }> {
+  const { argv, terminal, workdir = GUEST.workspace } = request;
+  return besideMachine(docker, machine, async (container) => {
+    request.signal?.throwIfAborted();
+    if ((await runQuietly(container, { Cmd: CAN_ADMINISTER })) !== 0)
+      return dockerExec(docker.getContainer(machine.Id), request);
+    // The terminal is settled in the machine, whose files say which ones it knows.
+    const begun = terminal === undefined ? argv : onTerminal(terminal, argv);
+    return dockerExec(container, { ...request, argv: administering(begun, workdir), workdir: '/' });
+  });
+}
+
 async function pump(exec: Dockerode.Exec, stream: Duplex, request: ExecRequest): Promise<void> {
   const { terminal, stdin } = request;
-  if (terminal !== undefined) {
-    await exec.resize({ w: terminal.columns, h: terminal.rows }).catch(() => undefined);
-    // The command may end between a resize and its call.
-    terminal.onResize?.(({ columns, rows }) => void exec.resize({ w: columns, h: rows }).catch(() => undefined));
-  }
+  const hasEnded = (): boolean => stream.destroyed;
+  if (terminal !== undefined) terminal.onResize?.(resizer(exec, hasEnded));
   const stopTyping = feed(exec, stream, request);
   try {
     // An abort destroys the stream; that it ended early is then no error of its own.
@@ -76,6 +96,31 @@ async function pump(exec: Dockerode.Exec, stream: Duplex, request: ExecRequest):
     stdin?.unpipe(stream);
     stream.destroy();
   }
+}
+
+/**
+ * Sets the size of a terminal, the newest one last. An Engine refuses while the command is not running yet, which on a busy
+ * computer it may not be for a second, so it is asked again.
+ */
+function resizer(exec: Dockerode.Exec, hasEnded: () => boolean): (size: TerminalSize) => void {
+  let wanted: TerminalSize | undefined;
+  let isBusy = false;
+  const work = async (): Promise<void> => {
+    isBusy = true;
+    while (wanted !== undefined && !hasEnded()) {
+      const size = wanted;
+      wanted = undefined;
+      await exec.resize({ w: size.columns, h: size.rows }).catch(async () => {
+        await sleep(RESIZE_AGAIN_MS);
+        wanted ??= size;
+      });
+    }
+    isBusy = false;
+  };
+  return (size) => {
+    wanted = size;
+    if (!isBusy) void work();
+  };
 }
 
 async function output(stream: Duplex, { terminal, stdout, stderr }: ExecRequest): Promise<void> {

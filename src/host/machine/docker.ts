@@ -6,21 +6,26 @@ import { LABEL, machineName } from '../../core/names.ts';
 import { GUEST } from '../../core/plan.ts';
 import { ensureContainer, inspectContainer, removeContainers, startContainer, stopContainer } from '../container.ts';
 import { assertOurs, type DockerHost, engine, ensureGone, labelFilter, statusOf } from '../docker.ts';
+import { isRoot, rootPath } from './administer.ts';
 import { archiveOf } from './archive.ts';
-import { dockerExec } from './docker-exec.ts';
+import { dockerAdminister, dockerExec } from './docker-exec.ts';
 import type { MachineDriver, MachineSpec } from './driver.ts';
+import { limitsEnvironment } from './limits-environment.ts';
 
 const STOP_SECONDS = 5;
+const MIB = 1024 ** 2;
 
 export function dockerDriver(host: DockerHost): MachineDriver {
   /** @throws BottleError `MACHINE_NOT_RUNNING` when there is none, or it is another installation's */
-  async function machine(id: string): Promise<Dockerode.Container> {
+  async function inspected(id: string): Promise<Dockerode.ContainerInspectInfo> {
     const name = machineName(id);
     const found = await inspectContainer(host, name);
     if (found === undefined) throw notRunning(name, 'is not there');
     assertOurs(host, 'container', name, found.Config.Labels);
-    return host.docker.getContainer(found.Id);
+    return found;
   }
+  const machine = async (id: string): Promise<Dockerode.Container> =>
+    host.docker.getContainer((await inspected(id)).Id);
 
   return {
     async create(bottle, spec, signal) {
@@ -59,9 +64,13 @@ export function dockerDriver(host: DockerHost): MachineDriver {
       }
     },
     async exec(id, request) {
-      const container = await machine(id);
+      const found = await inspected(id);
+      const PATH = rootPath(found.Config.Env ?? [], GUEST.home);
+      const placed = isRoot(request.user) ? { ...request, env: { PATH, ...request.env } } : request;
       try {
-        return await dockerExec(container, request);
+        if (isRoot(request.user) && request.administers === true && found.State.Running)
+          return await dockerAdminister(host.docker, found, placed);
+        return await dockerExec(host.docker.getContainer(found.Id), placed);
       } catch (error) {
         if (statusOf(error) === 409) throw notRunning(machineName(id), 'is not running');
         return engine('run a command in the machine', () => Promise.reject(error));
@@ -86,7 +95,7 @@ function containerSpec(id: string, { network, image, env, resources }: MachineSp
     WorkingDir: GUEST.workspace,
     // tini reaps what the agent leaves behind; the machine itself does nothing.
     Cmd: ['tini', '--', 'sleep', 'infinity'],
-    Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    Env: Object.entries({ ...limitsEnvironment(resources), ...env }).map(([name, value]) => `${name}=${value}`),
     HostConfig: {
       NetworkMode: network.name,
       // Docker's resolver asks the bundle what it does not know itself. Engines before 25 stay silent when nobody
@@ -99,7 +108,9 @@ function containerSpec(id: string, { network, image, env, resources }: MachineSp
       // Nothing answers at the gateway: a stray direct connection fails in about 0.1 s instead of 3 s.
       Sysctls: { 'net.ipv4.neigh.eth0.retrans_time_ms': '15', 'net.ipv4.neigh.eth0.mcast_solicit': '3' },
       PidsLimit: resources.pids,
-      Memory: resources.memoryMiB * 1024 ** 2,
+      Memory: resources.memoryMiB * MIB,
+      // A browser needs more than Docker's 64 MiB. It counts within the limit of the memory.
+      ShmSize: Math.min(1024, resources.memoryMiB) * MIB,
       NanoCpus: Math.round(resources.cpus * 1e9),
       RestartPolicy: { Name: 'no' },
       LogConfig: { Type: 'none', Config: {} },

@@ -25,6 +25,11 @@ export interface ExecRequest {
   argv: readonly string[];
   /** Default: the agent's user. */
   user?: string;
+  /**
+   * With user root: it may do to the files and processes of the machine whatever root may, such as install packages, where
+   * the image has Debian's `setpriv`. For the operator's own commands only.
+   */
+  administers?: boolean;
   /** Absolute path; default: the workspace. */
   workdir?: string;
   env?: Record<string, string>;

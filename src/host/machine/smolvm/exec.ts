@@ -2,8 +2,10 @@
 import type { Readable, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GUEST } from '../../../core/plan.ts';
+import { DEBIAN_PATH, isRoot } from '../administer.ts';
 import type { ExecRequest, TerminalSize } from '../driver.ts';
 import { killMarkedArgv, killUntilEnded, newMark } from '../kill-marked.ts';
+import { SETTLE_TERMINAL, sizeWords } from '../on-terminal.ts';
 import { callSmolvm, failureOf, type Running, type Smolvm, spawnSmolvm } from './cli.ts';
 import { programFailed } from './failures.ts';
 import { afterMark, END_OF_PRELUDE, type Prelude, pour } from './guest-output.ts';
@@ -99,7 +101,8 @@ function placeArgs(
   { user = GUEST.user, workdir = GUEST.workspace, env = {} }: Pick<ExecRequest, 'user' | 'workdir' | 'env'>,
 ): string[] {
   const home = HOMES[user];
-  const variables = { ...(home === undefined ? {} : { HOME: home }), ...env };
+  const path = isRoot(user) ? { PATH: DEBIAN_PATH } : {};
+  const variables = { ...(home === undefined ? {} : { HOME: home }), ...path, ...env };
   const place = ['--name', machine, '-i', '--user', user, '--workdir', workdir];
   return [...place, ...Object.entries(variables).flatMap(([name, value]) => ['-e', `${name}=${value}`])];
 }
@@ -108,10 +111,8 @@ const HOMES: Readonly<Record<string, string>> = { [GUEST.user]: GUEST.home, root
 
 function argvOf({ argv, terminal }: ExecRequest, mark: string): string[] {
   if (terminal === undefined) return ['sh', '-c', BEGIN, 'sh', mark, ...argv];
-  return ['sh', '-c', BEGIN_ON_TERMINAL, 'sh', mark, ...sizeWords(terminal), ...argv];
+  return ['sh', '-c', BEGIN_ON_TERMINAL, 'sh', ...sizeWords(terminal), mark, ...argv];
 }
-
-const sizeWords = ({ rows, columns }: TerminalSize): string[] => [String(rows), String(columns)];
 
 /**
  * The first thing said in the machine is the mark: what comes before it is smolvm's own, and where it never comes, the
@@ -122,8 +123,8 @@ const BEGIN = `printf '%s${END_OF_PRELUDE}' "$1" >&2; shift; exec "$@"`;
  * smolvm takes the size of its own terminal, and there is none: to make one takes a native module. But it gives the command
  * one all the same, whose size can be set from within: here, and by {@link resizer}.
  */
-const BEGIN_ON_TERMINAL = `stty rows "$2" cols "$3" 2>/dev/null
-printf '%s%s${END_OF_PRELUDE}' "$1" "$(tty)"; shift 3; exec "$@"`;
+const BEGIN_ON_TERMINAL = `${SETTLE_TERMINAL}
+printf '%s%s${END_OF_PRELUDE}' "$1" "$(tty)"; shift; exec "$@"`;
 
 /** Sets the size of a command's terminal, one size after the other; the kernel tells the command. */
 function resizer(command: Command): (size: TerminalSize) => void {
