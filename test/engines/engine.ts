@@ -133,13 +133,9 @@ export async function carryImages(
   const missing = tags.filter((tag) => !there.includes(tag));
   if (missing.length === 0) return 0;
   // All in one archive: layers that they share go once.
-  const query = missing.map((tag) => `names=${encodeURIComponent(tag)}`).join('&');
-  const archive = await new Promise<NodeJS.ReadableStream>((resolve, reject) =>
-    from.modem.dial(
-      { path: `/images/get?${query}`, method: 'GET', isStream: true, statusCodes: { 200: true } },
-      (error, stream) => (error ? reject(error) : resolve(stream as unknown as NodeJS.ReadableStream)),
-    ),
-  );
+  // The types of dockerode do not know it.
+  const { getImages } = from as unknown as { getImages(of: { names: string[] }): Promise<NodeJS.ReadableStream> };
+  const archive = await getImages.call(from, { names: missing });
   const log = await docker.loadImage(archive);
   await pipeline(log, async (chunks) => {
     for await (const _chunk of chunks);

@@ -1,5 +1,5 @@
 /**
- * `npm run test:engines [-- NAME...] [-- --counts FILE]`: brings up Debian's other Engines beside the one that is here, two at
+ * `npm run test:engines [-- NAME... --counts FILE]`: brings up Debian's other Engines beside the one that is here, two at
  * a time, and runs on each what a bottle's isolation and its good and bad days rest on. Needs root on Debian, and no internet
  * but Debian's packages. Ends with a line for each Engine and one for all; exit code 1 when anything failed.
  */
@@ -51,13 +51,17 @@ async function main(): Promise<number> {
   const outcomes: Outcome[] = [];
   const waiting = [...chosen];
   const work = async (): Promise<void> => {
-    for (let kind = waiting.shift(); kind !== undefined; kind = waiting.shift()) outcomes.push(await outcomeOf(kind));
+    for (let kind = waiting.shift(); kind !== undefined; kind = waiting.shift()) {
+      const outcome = await outcomeOf(kind);
+      say(outcome.line);
+      outcomes.push(outcome);
+    }
   };
   await Promise.all(Array.from({ length: SIDE_BY_SIDE }, work));
   const sum = (key: 'passed' | 'failed'): number => outcomes.reduce((total, outcome) => total + outcome[key], 0);
   const [passed, failed] = [sum('passed'), sum('failed')];
-  for (const { line } of outcomes) say(line);
   say(`engines: ${passed} passed, ${failed} failed`);
+  // For .ci/run: `passed failed`.
   if (values.counts !== undefined) writeFileSync(values.counts, `${passed} ${failed}\n`);
   return failed === 0 ? 0 : 1;
 }
