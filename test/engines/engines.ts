@@ -24,7 +24,7 @@ export const ENGINES: readonly EngineKind[] = [
 
 /** What runs on each that a bottle must work on: what a machine is, what it cannot reach, and a launch's good and bad days. */
 export const SUITES = [
-  ...['isolation', 'machine', 'network', 'bundle'].map((name) => `test/integration/${name}.test.ts`),
+  ...['engine-versions', 'isolation', 'machine', 'network', 'bundle'].map((name) => `test/integration/${name}.test.ts`),
   ...['happy-path', 'held', 'heal'].map((name) => `test/launch/${name}.test.ts`),
 ];
 
