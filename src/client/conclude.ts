@@ -21,7 +21,7 @@ export function exitCodeOf({ kind }: Settled, goal: Goal): number {
  */
 export function resultLine({ kind, status }: Settled, goal: Goal, since = 0): string {
   const id = clean(status.id);
-  if (kind === 'ready') return `${id} is ready${tookText(status, since)}`;
+  if (kind === 'ready') return `${id} is ready${tookText(status, since)}${endText(status)}`;
   return kind === 'closed' && goal === 'gone' ? `${id} is gone` : '';
 }
 
@@ -52,3 +52,7 @@ function tookText({ readyAt, startedAt }: StatusDocument, since: number): string
     ? ''
     : ` after ${duration(Date.parse(readyAt) - Date.parse(startedAt))}`;
 }
+
+/** Work in it goes with it, so its end should surprise nobody. */
+const endText = ({ limits }: StatusDocument): string =>
+  limits?.endsAt == null ? '' : `; it is stopped at ${limits.endsAt} (limits.lifetime)`;

@@ -107,7 +107,7 @@ export function detailsMarkdown(status: StatusDocument): string {
     (step) => `| ${MARKS[step.state]} | \`${step.id}\` | ${step.state} | ${step.attempts} | ${duration(step)} |`,
   );
   return [
-    `**${status.phase}** · agent \`${status.agent}\` on \`${status.host}\``,
+    `**${status.phase}**${status.stoppedBy === null ? '' : ` (${status.stoppedBy})`} · agent \`${status.agent}\` on \`${status.host}\``,
     ...held.map(heldMarkdown),
     ...status.requests.filter(({ state }) => state === 'pending').map(requestMarkdown),
     ...(status.bundle?.refused ?? []).map(refusalMarkdown),

@@ -6,6 +6,7 @@ import type { BundlePlans } from './bundle-plans.ts';
 import { caEnvironment } from './ca-environment.ts';
 import type { LaunchInput } from './launch-input.ts';
 import type { Plan } from './plan.ts';
+import { PROVIDERS } from './providers/providers.ts';
 import { type LaunchContext, stepInput } from './step-input.ts';
 import type { BottleRef, MachineCreateInput, NetworkFacts } from './step-io.ts';
 import { LAUNCH_STEPS, type StepId } from './steps.ts';
@@ -49,13 +50,32 @@ export interface PlanChange {
  * @param found the plan that the files make now
  */
 export function planChange(input: RereadInput, found: Plan): PlanChange {
-  const plan = withHostFacts(found, input.plan);
+  const plan = withHostFacts(input.mode === 'retry' ? asBefore(found, input.plan) : found, input.plan);
   const changed = LAUNCH_STEPS.map(({ id }) => id).filter(
     (step) => step !== 'prepare' && inputText(step, input, input.plan) !== inputText(step, input, plan),
   );
   const again = changed.filter((step) => input.built.includes(step));
   const refused = again.filter((step) => (input.mode === 'retry' ? step !== 'check' : FIXED.has(step)));
   return { plan, changed, again, refused, keys: changedKeys(input.plan, plan) };
+}
+
+/**
+ * What a newer version of bottle makes of the same file is no change of it, and nothing that is done should stand in the way of
+ * a retry: the keys for the agent's program were not read once, and fewer hosts were open for its login. `apply` takes them.
+ */
+function asBefore(found: Plan, plan: Plan): Plan {
+  const { hosts } = PROVIDERS[found.provider.template];
+  const { allow } = plan.bundle.pipelock;
+  const direct = hosts[0] !== undefined && allow.includes(hosts[0]);
+  const newer = direct ? hosts.filter((host) => !allow.includes(host)) : [];
+  const { pipelock } = found.bundle;
+  const bundle = {
+    ...found.bundle,
+    pipelock: { ...pipelock, allow: pipelock.allow.filter((host) => !newer.includes(host)) },
+  };
+  return plan.agentSettings === undefined
+    ? { ...found, bundle, agentSettings: undefined, message: plan.message }
+    : { ...found, bundle };
 }
 
 /** What a newer version of bottle, or another pool or uplink of the host, would bring is no change of the manifest. */

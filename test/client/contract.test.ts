@@ -125,6 +125,9 @@ test('requests: an array of what agents ask; an answer is the request as it is t
   expect(requestRowSchema.parse(json(deny))).toMatchObject({ state: 'denied', note: 'neither', expiresAt: null });
   expect(json(await bottle('requests', '--json'))).toEqual([]);
   expect(requestRowSchema.array().parse(json(await bottle('requests', '--all', '--json')))).toHaveLength(2);
+});
+
+test('requests of a bottle that is gone can still be read', async () => {
   expect((await bottle('down', 'asker')).code).toBe(0);
   expect(requestRowSchema.array().parse(json(await bottle('requests', 'asker', '--all', '--json')))).toHaveLength(2);
 });

@@ -42,3 +42,11 @@ test.each<[Settled['kind'], 'ready' | 'gone', number, string]>([
   expect(exitCodeOf(settled, goal)).toBe(code);
   expect(resultLine(settled, goal)).toBe(line);
 });
+
+test('a bottle with a lifetime is said to end when it is ready', () => {
+  const limits = { lifetimeMs: 60_000, idleMs: null, endsAt: '2026-11-23T10:01:00.000Z' };
+  const settled = { kind: 'ready' as const, status: status([], { limits }) };
+  expect(resultLine(settled, 'ready')).toBe(
+    'demo is ready; it is stopped at 2026-11-23T10:01:00.000Z (limits.lifetime)',
+  );
+});

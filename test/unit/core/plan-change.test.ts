@@ -10,7 +10,7 @@ import { FULL, NONE, plan } from './plan-fixture.ts';
 const ALL: StepId[] = LAUNCH_STEPS.map(({ id }) => id);
 const PROVISIONED = ALL.filter((id) => id.startsWith('provision.'));
 const OURS = { guest: 'bottleworks/guest:aaa', bundle: 'bottleworks/bundle:aaa' };
-const before = plan(FULL, { images: OURS });
+const before = plan(FULL, { images: OURS, agentSettings: {} });
 
 /** How a launch takes it that its files make another plan now. */
 function change(
@@ -67,6 +67,12 @@ const CHANGES: [what: string, found: Plan, steps: StepId[], keys: string[]][] = 
     { ...before, privateEnv: { TOKEN: { from: 'operator', question: 'TOKEN' } } },
     ['provision.agent'],
     ['env.TOKEN'],
+  ],
+  [
+    'what its program is told',
+    { ...before, agentSettings: { model: 'opus', hooks: {}, mcpServers: { a: { url: 'http://a.test' } } } },
+    ['provision.agent'],
+    ['model', 'hooks', 'mcpServers'],
   ],
   ['a variable', { ...before, env: { MINE: 'y' } }, ['machine.create'], ['env.MINE (x -> y)']],
   [
@@ -301,5 +307,34 @@ describe('the words for what has changed', () => {
     [{}, []],
   ] as [Partial<Plan>, string[]][])('%j is told as %j', (other, keys) => {
     expect(changedKeys(before, { ...before, ...other })).toEqual(keys);
+  });
+});
+
+describe('a launch that an older version began', () => {
+  const { agentSettings: _none, ...old } = plan(NONE, {
+    images: OURS,
+    bundle: { ...NONE, pipelock: { allow: ['api.anthropic.com', 'a.test'], intercept: false } },
+  });
+  const found: Plan = {
+    ...old,
+    agentSettings: { model: 'opus' },
+    message: 'Begin.',
+    bundle: {
+      ...NONE,
+      pipelock: { allow: ['api.anthropic.com', 'platform.claude.com', 'a.test'], intercept: false },
+    },
+  };
+
+  test('is retried from the same files, though more of them is followed now', () => {
+    expect(change(found, { plan: old, mode: 'retry' })).toMatchObject({ changed: [], refused: [], keys: [] });
+  });
+
+  test('takes that over when it is asked to', () => {
+    expect(change(found, { plan: old })).toMatchObject({ again: ['bundle', 'provision.agent', 'check'], refused: [] });
+  });
+
+  test('takes a changed host with either', () => {
+    const more = { ...found, bundle: { ...NONE, pipelock: { allow: ['api.anthropic.com'], intercept: false } } };
+    expect(change(more, { plan: old, mode: 'retry' }).refused).toEqual(['bundle']);
   });
 });

@@ -363,6 +363,23 @@ describe('agents of a repository', () => {
     expect(await said({ folder })).toEqual([]);
   });
 
+  test('bring no credential, and what they name of variables is of the machine alone', async () => {
+    const server = (token: string): string =>
+      `mcpServers:\n  a:\n    type: http\n    url: https://a.test/mcp\n    headers:\n      Authorization: "Bearer ${token}"`;
+    theirs(server('abc'));
+    expect(await said({ folder })).toEqual([
+      expect.stringMatching(
+        /^work\/\.bottle\/agents\/demo\.md:7:7: mcpServers\.a\.headers\.Authorization: expected no/,
+      ),
+    ]);
+    theirs(`${server('${AWS_SECRET}')}\nmodel: opus`);
+    const manifest = await resolve({ folder });
+    expect(merged(manifest.layer)).toEqual({});
+    expect(manifest.notes.map(({ position, key, message }) => `${position?.line} ${key}: ${message}`)).toEqual([
+      '3 mcpServers.a: a.test cannot be reached from the bottle; put it into allow, or write a route to it',
+    ]);
+  });
+
   test('say all else that an agent may', async () => {
     theirs(
       'env: {A: "ask?", B: x}\nskills: [x]\ngit-gate: {user: {name: Agent}}\nresources: {cpus: 1}\ndriver: docker',
