@@ -10,7 +10,9 @@ import { agentEnvironment, providerContext } from '../../src/core/agent-environm
 import { daemonsOf } from '../../src/core/bundle-plans.ts';
 import { bundleName } from '../../src/core/names.ts';
 import { GUEST } from '../../src/core/plan.ts';
+import type { AgentSettings } from '../../src/core/providers/agent-settings.ts';
 import { CODEX_PLACEHOLDER, codex } from '../../src/core/providers/codex.ts';
+import type { ProviderContext } from '../../src/core/providers/provider.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
 import { ensureBundle } from '../../src/host/bundle.ts';
 import { type DockerSite, dockerSite, plansOf, type Ran, run } from '../support/docker-site.ts';
@@ -23,6 +25,7 @@ const SKILL = '---\nname: review\ndescription: SKILL-MARKER\n---\nRead it.\n';
 let site: DockerSite;
 let world: World;
 let bottle: BottleRef;
+let context: ProviderContext;
 
 beforeAll(async () => {
   site = await dockerSite();
@@ -49,8 +52,9 @@ beforeAll(async () => {
   const resources = { cpus: 2, memoryMiB: 1024, pids: 256 };
   await site.driver.create(bottle, { network, image: site.images.codex, env, resources });
   await site.driver.start(bottle);
+  context = providerContext(network, plan);
   const files = [
-    ...codex.files(providerContext(network, plan)),
+    ...codex.files(context),
     { path: GUEST.promptFile, mode: 0o600, text: PROMPT },
     { path: `${codex.skillsDirectory}/review/SKILL.md`, mode: 0o644, text: SKILL },
   ];
@@ -106,6 +110,37 @@ describe('codex exec', () => {
       }),
     ]);
     expect((await shell('echo "$OPENAI_API_KEY"')).stdout).toBe(`${CODEX_PLACEHOLDER}\n`);
+  });
+
+  test('has the model, effort and servers that an agent file asks for', async () => {
+    const home = `${GUEST.home}/.asked`;
+    await shell(`mkdir ${home}`);
+    const as = async (settings: AgentSettings): Promise<void> => {
+      const [config] = codex.files({ ...context, settings });
+      const content = Buffer.from(config?.text ?? '');
+      await site.driver.putFiles(bottle.id, [{ path: `${home}/config.toml`, mode: 0o600, content }]);
+    };
+    const headers = { Authorization: 'Bearer ${TOK}', 'x-a': 'b' };
+    await as({ mcpServers: { far: { type: 'http', url: 'http://egress:9099/echo.test/mcp', headers } } });
+    const { stdout } = await shell(`CODEX_HOME=${home} codex mcp list --json`);
+    expect(JSON.parse(stdout)).toMatchObject([
+      {
+        name: 'far',
+        enabled: true,
+        transport: {
+          url: 'http://egress:9099/echo.test/mcp',
+          bearer_token_env_var: 'TOK',
+          http_headers: { 'x-a': 'b' },
+        },
+      },
+      { name: 'supervise', enabled: true },
+    ]);
+    await as({ model: 'gpt-5-of-yours', effort: 'low' });
+    const { exitCode, stderr } = await shell(`CODEX_HOME=${home} codex exec --skip-git-repo-check 'say hi'`);
+    expect(exitCode, stderr).toBe(0);
+    const [request] = await asked();
+    expect(request?.model?.model).toBe('gpt-5-of-yours');
+    expect(JSON.parse(request?.body ?? '{}')).toMatchObject({ reasoning: { effort: 'low' } });
   });
 
   test('adds the prompt to its own instructions, and knows the skills', async () => {

@@ -7,10 +7,11 @@ import path from 'node:path';
 import { BottleError } from '../../core/errors.ts';
 import { innerPlans } from '../../core/inner-plans.ts';
 import { type AgentManifest, agentSchema } from '../../core/manifest/agent-schema.ts';
-import { type AgentKeys, type AgentNote, agentKeys, unreachedServers } from '../../core/manifest/agent-settings.ts';
+import { type AgentKeys, agentKeys } from '../../core/manifest/agent-settings.ts';
 import { type BottleManifest, bottleSchema } from '../../core/manifest/bottle-schema.ts';
 import { MANIFEST_NAME } from '../../core/manifest/fields.ts';
 import { pathText } from '../../core/manifest/key-path.ts';
+import { type AgentNote, unreachedServers } from '../../core/manifest/mcp-servers.ts';
 import {
   above,
   beside,

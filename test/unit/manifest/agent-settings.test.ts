@@ -2,8 +2,9 @@
 import { parse } from 'smol-toml';
 import { describe, expect, test } from 'vitest';
 import { type AgentManifest, agentSchema, CLAUDE_CODE_KEYS } from '../../../src/core/manifest/agent-schema.ts';
-import { agentKeys, unreachedServers } from '../../../src/core/manifest/agent-settings.ts';
+import { agentKeys } from '../../../src/core/manifest/agent-settings.ts';
 import { pathText } from '../../../src/core/manifest/key-path.ts';
+import { unreachedServers } from '../../../src/core/manifest/mcp-servers.ts';
 import { claude } from '../../../src/core/providers/claude.ts';
 import { codex } from '../../../src/core/providers/codex.ts';
 import type { ProviderContext, Template } from '../../../src/core/providers/provider.ts';
@@ -177,6 +178,13 @@ describe('credentials', () => {
     { url: 'https://x.test/?page=2' },
   ])('%j has none: variables are those of the machine', (server) => {
     expect(at(server)).toEqual([]);
+  });
+
+  test('in a hook are refused as well', () => {
+    const hook = { type: 'http', url: 'https://x.test', headers: { Authorization: 'Bearer abc' } };
+    expect(problems({ hooks: { Stop: [{ hooks: [hook] }] } })).toEqual([
+      expect.stringMatching(/^hooks\.Stop\[0\]\.hooks\[0\]\.headers\.Authorization: expected no/),
+    ]);
   });
 
   test('and what is more than a history should carry', () => {
