@@ -1,4 +1,5 @@
 /** A Dockerfile of the person's own on top of our guest image, built by the real Engine. */
+import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -21,7 +22,8 @@ afterAll(async () => {
   await site.dispose();
 });
 
-const DOCKERFILE = 'ARG BASE\nFROM ${BASE}\nUSER root\nCOPY mark /etc/mark\nUSER agent\n';
+/** Of this run alone: an image's name is made from this text, and another run removes its own. */
+const DOCKERFILE = `# ${randomUUID()}\nARG BASE\nFROM \${BASE}\nUSER root\nCOPY mark /etc/mark\nUSER agent\n`;
 
 async function built(): Promise<{ tag: string; said: string[] }> {
   const base = await imageTag('guest-full');
