@@ -6,7 +6,7 @@ const minutes = (count: number): number => count * 60_000;
 /** Vitest leaves one core idle, which of two is half. */
 const CORES = Math.max(2, os.availableParallelism());
 /** Files at once of those that wait for one Docker Engine most of the time, however many cores there are. */
-const ON_ONE_ENGINE = 2;
+const ON_ONE_ENGINE = 3;
 
 /**
  * One project for each folder of test/, in the order in which they run: what is quick and pure first, then what shares the
