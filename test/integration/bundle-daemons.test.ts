@@ -321,7 +321,7 @@ describe('the end', () => {
 });
 
 const through = ({ bundleIp }: NetworkFacts, name: string, url: string) =>
-  runIn(site, name, ['curl', '-sS', '--max-time', '8', '-x', `http://${bundleIp}:${PIPELOCK_PORT}`, url]);
+  runIn(site, name, ['curl', '-sS', '--max-time', '60', '-x', `http://${bundleIp}:${PIPELOCK_PORT}`, url]);
 
 /** Whose the gate's directory is: nobody in the bundle could change that. */
 async function giveGateDirectory(name: string, user: number): Promise<void> {

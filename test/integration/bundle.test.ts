@@ -51,7 +51,7 @@ async function readyBundle(change: BundleChange = {}) {
 /** Whether the scanner says of a host that it is not listed. Nothing is at that name, so all else is an error too. */
 async function isUnlisted({ name, network }: { name: string; network: NetworkFacts }, host: string): Promise<boolean> {
   const proxy = `http://${network.bundleIp}:${PIPELOCK_PORT}`;
-  const { stdout } = await runIn(site, name, ['curl', '-sS', '-x', proxy, '--max-time', '8', `http://${host}/`]);
+  const { stdout } = await runIn(site, name, ['curl', '-sS', '-x', proxy, '--max-time', '60', `http://${host}/`]);
   return stdout.startsWith('blocked: domain not in allowlist');
 }
 

@@ -137,7 +137,7 @@ describe.skipIf(trouble !== undefined)('a machine that is linked by sockets', ()
   });
   const inside = (script: string) => sh(machines.driver, bottle.id, script);
   const status = (url: string, ...options: string[]) =>
-    inside(`curl -s -o /dev/null -w '%{http_code}' --max-time 5 ${options.join(' ')} ${url}`);
+    inside(`curl -s -o /dev/null -w '%{http_code}' --max-time 60 ${options.join(' ')} ${url}`);
   const relayPids = async (): Promise<number[]> =>
     (await relays(machines.host.settings, machineName(bottle.id))).map(({ pid }) => pid);
 

@@ -71,7 +71,7 @@ supervise: true
   await it.startWorker();
   await it.launch(id, { agent: 'worker' });
   await it.waitFor(id, isReady);
-}, 180_000);
+});
 
 afterAll(async () => {
   await it?.dispose();
@@ -107,7 +107,7 @@ const bundleLog = async (): Promise<string> =>
   (await docker.getContainer(bundleName(id)).logs({ stdout: true, stderr: true, follow: false })).toString();
 
 async function request(matching: (request: RequestView) => boolean): Promise<RequestView> {
-  const { requests } = await it.waitFor(id, (status) => status.requests.some(matching), 20);
+  const { requests } = await it.waitFor(id, (status) => status.requests.some(matching));
   return requests.find(matching) as RequestView;
 }
 
@@ -230,7 +230,7 @@ describe('a credential', () => {
 
   test('that the upstream refuses is reported on the host too', async () => {
     expect((await throughEgress('echo.test/401')).stdout).toBe('401');
-    const { bundle } = await it.waitFor(id, (status) => status.bundle?.refused.length === 1, 20);
+    const { bundle } = await it.waitFor(id, (status) => status.bundle?.refused.length === 1);
     expect(bundle?.refused).toEqual([{ route: 'echo.test', status: 401, at: expect.any(String) }]);
     expect((await bottle('status', id)).stdout).toContain(
       'the credential of echo.test was refused by the upstream (401)',
@@ -301,7 +301,7 @@ describe('asking the operator', () => {
     const told = await claude(world.script({ call: 'mcp__supervise__check_request', input: { requestId } }));
     expect(told.stdout).toContain('approved');
 
-    await it.waitFor(id, ({ requests, phase }) => phase === 'ready' && requests[0]?.state === 'expired', 30);
+    await it.waitFor(id, ({ requests, phase }) => phase === 'ready' && requests[0]?.state === 'expired');
     expect((await throughEgress('echo.test/extra')).stdout).toBe('403');
     expect((await throughEgress('echo.test/open')).stdout).toBe('200');
   });

@@ -42,7 +42,7 @@ beforeAll(async () => {
   it.writeBottle('work', `agent_provider: ${provider}\nsupervise: true`);
   it.writeAgent('worker', 'bottle: work\nskills: [greeting]', 'PROMPT-MARKER: you are careful.');
   it.writeSkill('greeting', '---\nname: greeting\ndescription: SKILL-MARKER how to greet\n---\nSay hello.\n');
-}, 120_000);
+});
 
 afterAll(async () => {
   await it?.dispose();
@@ -159,7 +159,7 @@ describe('a bottle for Codex', () => {
     const question = { question: 'Which colour?', options: ['red', 'blue'] };
     const said = await codex(id, 'exec', world.script({ call: 'mcp__supervise__ask_operator', input: question }));
     expect(said.stdout).toMatch(/^The tool said: .*pending/);
-    const { requests } = await it.waitFor(id, (status) => status.requests.length > 0, 20);
+    const { requests } = await it.waitFor(id, (status) => status.requests.length > 0);
     expect(requests).toMatchObject([{ ask: { kind: 'question', question: 'Which colour?' }, state: 'pending' }]);
     const requestId = requests[0]?.id as string;
     await it.client.workflow

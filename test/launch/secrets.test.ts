@@ -47,7 +47,7 @@ beforeAll(async () => {
   it.writeAgent('fine', 'bottle: fine');
   it.writeAgent('failing', 'bottle: failing');
   worker = await it.startWorker();
-}, 120_000);
+});
 afterAll(() => it?.dispose());
 
 /** Everything of a launch that Temporal keeps, payloads decoded. */

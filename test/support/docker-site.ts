@@ -142,6 +142,8 @@ export async function dockerSite(): Promise<DockerSite> {
     foreignNetwork: (options = {}) =>
       docker.createNetwork({
         Name: `not-bottle-${randomUUID()}`,
+        // The Engine's own pools hold some thirty networks, of everybody on it.
+        IPAM: { Driver: 'default', Config: [{ Subnet: site.subnet() }] },
         ...options,
         Labels: { ...options.Labels, [STRANGER]: key },
       }),

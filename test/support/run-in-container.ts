@@ -24,9 +24,9 @@ export async function runIn(
   return { exitCode: ExitCode ?? -1, stdout, stderr };
 }
 
-/** One request without any proxy, its reason for failing on stderr, never longer than a few seconds. */
+/** One request without any proxy, its reason for failing on stderr, never for ever. */
 export const curl = (host: Pick<DockerHost, 'docker'>, container: string, url: string, ...more: string[]) =>
-  runIn(host, container, ['curl', '-sS', '--noproxy', '*', '--connect-timeout', '3', '--max-time', '4', ...more, url]);
+  runIn(host, container, ['curl', '-sS', '--noproxy', '*', '--connect-timeout', '5', '--max-time', '30', ...more, url]);
 
 /**
  * Dials from inside a container that has Node, all at once: `connected`, or the system's own word for why not

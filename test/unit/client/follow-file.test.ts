@@ -20,11 +20,11 @@ test('shows what is appended, whole lines only, and reads a replaced file from i
     // The first look at the file decides what is old.
     await new Promise((resolve) => setTimeout(resolve, 300));
     appendFileSync(file, 'one\ntw');
-    await vi.waitFor(() => expect(lines).toEqual(['one']), { timeout: 5000 });
+    await vi.waitFor(() => expect(lines).toEqual(['one']), { timeout: 60_000 });
     appendFileSync(file, 'o\n');
-    await vi.waitFor(() => expect(lines).toEqual(['one', 'two']), { timeout: 5000 });
+    await vi.waitFor(() => expect(lines).toEqual(['one', 'two']), { timeout: 60_000 });
     writeFileSync(file, 'new\n');
-    await vi.waitFor(() => expect(lines).toEqual(['one', 'two', 'new']), { timeout: 5000 });
+    await vi.waitFor(() => expect(lines).toEqual(['one', 'two', 'new']), { timeout: 60_000 });
   } finally {
     controller.abort();
     await following;
