@@ -1,5 +1,6 @@
 import { BottleError } from '../core/errors.ts';
 import { DEFAULT_IMAGE } from '../core/manifest/fields.ts';
+import { notProxied } from '../core/not-proxied.ts';
 import type { Plan } from '../core/plan.ts';
 import { smolmachineOf } from '../core/smolmachine.ts';
 import type { PrepareInput, PrepareResult } from '../core/step-io.ts';
@@ -40,6 +41,18 @@ export async function assertPossible(host: ActivityHost, plan: Plan): Promise<vo
   await assertImages(host.docker, tags, plan.agent);
   if (plan.bundle.pipelock.intercept && plan.scanner !== 'pipelock') throw interceptsNothing();
   if (plan.bundle.gitGate !== null) await assertGitleaks();
+  assertProxied(plan);
+}
+
+/** What would go out past the company's proxy, and so nowhere, is said before anything is made. */
+function assertProxied({ bundle, scanner }: Plan): void {
+  const { proxy } = bundle;
+  if (proxy === undefined) return;
+  const problems = notProxied(bundle, proxy, scanner);
+  if (problems.length === 0) return;
+  throw new BottleError('MANIFEST_INVALID', problems.map(({ what }) => what).join('; '), {
+    hint: [...new Set(problems.map(({ hint }) => hint))].join('; '),
+  });
 }
 
 /** Nobody should believe that their traffic is read when it is not. */

@@ -8,9 +8,11 @@ import { BlockList, isIPv6, type Socket } from 'node:net';
 import { type PrepareRequestFunctionOpts, type PrepareRequestFunctionResult, RequestError, Server } from 'proxy-chain';
 import { type AllowEntry, type Decision, decide } from '../core/allow-list.ts';
 import { EGRESS_NAME, EGRESS_PORT } from '../core/daemons.ts';
+import { goesDirectly, proxyUrlWithLogin, type UpstreamProxy } from '../core/network-proxy.ts';
 import { type Address, DialError, dial, type Resolve, resolveBySystem } from './dial.ts';
 import { answerOwn } from './own-answers.ts';
-import { agentOf, cleanHeaders, correctAnswer, hasUnframedBody, tunnelTo } from './proxy-chain-glue.ts';
+import { agentOf, cleanHeaders, correctAnswer, hasUnframedBody, refuseLogins, tunnelTo } from './proxy-chain-glue.ts';
+import { dialProxy, loginRefused } from './proxy-dial.ts';
 import { absoluteTarget, connectTarget, type RequestTarget } from './request-target.ts';
 
 /** One line of the log for each request: no headers, no paths. `bytes` went to the guest. */
@@ -24,12 +26,20 @@ export interface RequestRecord {
   bytes: number;
 }
 
+export interface AllowListPolicy {
+  allow: readonly AllowEntry[];
+  /** The address that the name of egress leads to; null: it is refused. */
+  egress: string | null;
+  /** By which it goes out; undefined: directly. */
+  proxy?: UpstreamProxy | undefined;
+}
+
 export interface AllowListProxyOptions {
   /** The address to listen on: the bundle's own, never all of them. */
   host: string;
   port: number;
-  /** Asked for each request, so that it may change. `egress`: the address that this name leads to; null: it is refused. */
-  policy: () => { allow: readonly AllowEntry[]; egress: string | null };
+  /** Asked for each request, so that it may change. */
+  policy: () => AllowListPolicy;
   /** Told when a request was refused, has failed, or is over. */
   onRequest?: (record: RequestRecord) => void;
   resolve?: Resolve;
@@ -77,20 +87,31 @@ export async function startAllowListProxy(options: AllowListProxyOptions): Promi
 
     if (decision.verdict === 'deny') throw refuse(403, `blocked: ${decision.reason}: ${decision.host}`, 'deny');
     if (isHttp && hasUnframedBody(request)) throw refuse(411, 'refused: a body without Content-Length', 'deny');
-    const upstream = await dial(decision.host, target.port, { mayBePrivate: decision.private, resolve: lookUp }).catch(
-      (error: unknown) => {
-        if (!(error instanceof DialError)) throw error;
-        throw error.kind === 'refused'
-          ? refuse(403, `blocked: ${error.message}`, 'deny')
-          : refuse(502, `failed: ${error.message}`, 'allow');
-      },
-    );
+    const proxy = proxyFor(decision.host);
+    // Many a proxy makes tunnels to port 443 only: plain HTTP it is to be asked for as such.
+    const dialled =
+      isHttp && proxy !== undefined
+        ? dialProxy(proxy)
+        : dial(decision.host, target.port, { mayBePrivate: decision.private, resolve: lookUp, proxy });
+    const upstream = await dialled.catch((error: unknown) => {
+      if (!(error instanceof DialError)) throw error;
+      throw error.kind === 'refused'
+        ? refuse(403, `blocked: ${error.message}`, 'deny')
+        : refuse(502, `failed: ${error.message}`, 'allow');
+    });
     if (request.socket.destroyed) upstream.destroy();
     if (!isHttp) {
       return { customConnectServer: tunnelTo(upstream, (bytes) => onRequest({ ...record, status: 200, bytes })) };
     }
     cleanHeaders(request);
-    return { httpAgent: agentOf(upstream) };
+    const httpAgent = agentOf(upstream);
+    return proxy === undefined ? { httpAgent } : { httpAgent, upstreamProxyUrl: proxyUrlWithLogin(proxy) };
+  }
+
+  /** Egress is the bundle's own, and is nobody's way out but its own. */
+  function proxyFor(host: string): UpstreamProxy | undefined {
+    const { proxy } = policy();
+    return proxy === undefined || host === EGRESS_NAME || goesDirectly(proxy, host) ? undefined : proxy;
   }
 
   function onPlainRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -131,6 +152,10 @@ export async function startAllowListProxy(options: AllowListProxyOptions): Promi
   // A request may upload for as long as it takes; the client decides when to give up.
   server.server.requestTimeout = 0;
   server.server.keepAliveTimeout = 60_000;
+  refuseLogins(server, () => {
+    const { proxy } = policy();
+    return answerWith(502, `failed: ${proxy === undefined ? 'a proxy wants a login' : loginRefused(proxy)}`);
+  });
   await server.listen();
   return { port: server.port, close: () => server.close(true) };
 }

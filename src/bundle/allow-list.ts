@@ -1,15 +1,15 @@
 /** The daemon in pipelock's place, where the program itself cannot be had: the allow-list proxy on the bundle's address. */
 import { parseAllowEntry } from '../core/allow-list.ts';
 import type { PipelockConfig } from '../core/bundle-config.ts';
-import { startAllowListProxy } from './allow-list-proxy.ts';
+import { type AllowListPolicy, startAllowListProxy } from './allow-list-proxy.ts';
 import { runDaemon } from './daemon-process.ts';
 
 export function runAllowList(): void {
-  let policy: { allow: ReturnType<typeof parseAllowEntry>[]; egress: string | null } = { allow: [], egress: null };
+  let policy: AllowListPolicy = { allow: [], egress: null };
   let listening = false;
   runDaemon<Extract<PipelockConfig, { kind: 'allow-list' }>>({
-    async configure({ listen, allow, egress }) {
-      policy = { allow: allow.map(parseAllowEntry), egress };
+    async configure({ listen, allow, egress, proxy }) {
+      policy = { allow: allow.map(parseAllowEntry), egress, proxy };
       if (listening) return;
       await startAllowListProxy({
         host: listen.host,

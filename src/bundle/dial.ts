@@ -1,7 +1,9 @@
 /** Opens the connection for a request that the allow-list let pass. */
 import { lookup } from 'node:dns/promises';
 import { connect, isIP, type LookupFunction, type Socket } from 'node:net';
+import { goesDirectly, type UpstreamProxy } from '../core/network-proxy.ts';
 import { addressKind } from './address.ts';
+import { dialThrough } from './proxy-dial.ts';
 
 const DIAL_TIMEOUT_MS = 15_000;
 const KEEP_ALIVE_MS = 30_000;
@@ -29,14 +31,18 @@ export const resolveBySystem: Resolve = (name) => lookup(name, { all: true });
 /**
  * Resolves `host` once, refuses what it must not lead to, and connects to just the addresses it looked at, so that a
  * second answer of the name server cannot swap them. A literal address needs no check: its entry named it.
+ * Where all goes out by a proxy, that one resolves the name and nothing is known of its addresses: it decides what in its
+ * network may be reached.
  * @param options `mayBePrivate`: the entry permits private and loopback addresses
  * @throws DialError
  */
 export async function dial(
   host: string,
   port: number,
-  options: { mayBePrivate: boolean; resolve: Resolve },
+  options: { mayBePrivate: boolean; resolve: Resolve; proxy?: UpstreamProxy | undefined },
 ): Promise<Socket> {
+  const { proxy } = options;
+  if (proxy !== undefined && !goesDirectly(proxy, host)) return dialThrough(proxy, host, port);
   if (isIP(host) !== 0) return open(host, port, undefined);
   return open(host, port, await resolveChecked(host, options));
 }
@@ -60,9 +66,17 @@ export async function resolveChecked(
 }
 
 async function resolveOrFail(host: string, resolve: Resolve): Promise<readonly Address[]> {
-  const addresses = await resolve(host).catch((): readonly Address[] => []);
+  const addresses = await resolve(host).catch((error: NodeJS.ErrnoException) => {
+    throw new DialError('failed', `cannot resolve ${host}${whyNot(error)}`);
+  });
   if (addresses.length === 0) throw new DialError('failed', `cannot resolve ${host}`);
   return addresses;
+}
+
+/** A name that is not there, and a name server that is not: what to do about it is not the same. */
+function whyNot({ code }: NodeJS.ErrnoException): string {
+  if (code === 'ENOTFOUND') return ': there is no such name';
+  return code === 'EAI_AGAIN' ? ': no name server answers' : '';
 }
 
 function open(host: string, port: number, addresses: readonly Address[] | undefined): Promise<Socket> {

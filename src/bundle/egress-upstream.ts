@@ -3,11 +3,14 @@ import { X509Certificate } from 'node:crypto';
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { Agent } from 'node:https';
 import { isIP, type LookupFunction } from 'node:net';
+import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import type { EgressRouteConfig } from '../core/bundle-config.ts';
 import { wholePath } from '../core/egress-routes.ts';
+import { goesDirectly, type UpstreamProxy } from '../core/network-proxy.ts';
 import { addressKind } from './address.ts';
 import { DialError, pinnedTo, type Resolve, resolveChecked } from './dial.ts';
+import { dialThrough } from './proxy-dial.ts';
 import { type Redactor, redactorOf } from './redact-stream.ts';
 
 export interface Route extends EgressRouteConfig {
@@ -28,12 +31,19 @@ const MAX_SOCKETS = 64;
 const IDLE_MS = 30_000;
 /** Node's own 250 ms give up on an address that is merely far away. */
 const NEXT_ADDRESS_MS = 3000;
+const HTTPS_PORT = 443;
+
+/** How the upstreams of all routes are reached. */
+export interface WayOut {
+  resolve: Resolve;
+  proxy?: UpstreamProxy | undefined;
+}
 
 /**
  * @param agents by what they connect to: those in use so far; a new one is put in
  * @throws Error that names the route, and no value of it
  */
-export function openRoute(config: EgressRouteConfig, agents: Map<string, Agent>, resolve: Resolve): Route {
+export function openRoute(config: EgressRouteConfig, agents: Map<string, Agent>, way: WayOut): Route {
   const problem = (what: string): Error => new Error(`route ${JSON.stringify(config.id)}: ${what}`);
   const url = URL.parse(config.upstream);
   // Never a credential over plain HTTP.
@@ -51,8 +61,8 @@ export function openRoute(config: EgressRouteConfig, agents: Map<string, Agent>,
   }
   attempt(() => config.ca && new X509Certificate(config.ca), problem('its ca is no certificate')); // TLS would pass over it
   const hostname = url.hostname.replace(/^\[|\]$/g, '');
-  const key = JSON.stringify([config.id, url.host, config.private, config.ca]);
-  const agent = agents.get(key) ?? agentFor(hostname, config, resolve);
+  const key = JSON.stringify([config.id, url.host, config.private, config.ca, way.proxy]);
+  const agent = agents.get(key) ?? agentFor(url, hostname, config, way);
   agents.set(key, agent);
   const base = url.pathname.replace(/\/$/, '');
   return { ...config, url, hostname, base, agent, redactor: redactorOf(config.secrets), refusalTold: false };
@@ -66,14 +76,19 @@ function attempt<Value>(work: () => Value, problem: Error): Value {
   }
 }
 
-function agentFor(hostname: string, { private: mayBePrivate, ca }: EgressRouteConfig, resolve: Resolve): Agent {
+function agentFor(
+  url: URL,
+  hostname: string,
+  { private: mayBePrivate, ca }: EgressRouteConfig,
+  { resolve, proxy }: WayOut,
+): Agent {
   const lookup: LookupFunction = (name, options, callback) => {
     resolveChecked(name, { mayBePrivate, resolve }).then(
       (addresses) => pinnedTo(addresses)(name, options, callback),
       (error: NodeJS.ErrnoException) => callback(error, []),
     );
   };
-  return new Agent({
+  const agent = new Agent({
     keepAlive: true,
     keepAliveMsecs: IDLE_MS,
     timeout: IDLE_MS, // ends idle connections only: nothing acts on it while a request is under way
@@ -85,6 +100,16 @@ function agentFor(hostname: string, { private: mayBePrivate, ca }: EgressRouteCo
     // Made once: reading all the usual certificates takes longer than a handshake.
     ...(ca === null ? {} : { secureContext: tls.createSecureContext({ ca: [...tls.getCACertificates(), ca] }) }),
   });
+  if (proxy === undefined || goesDirectly(proxy, hostname)) return agent;
+  const port = url.port === '' ? HTTPS_PORT : Number(url.port);
+  agent.createConnection = (options, callback) => {
+    dialThrough(proxy, hostname, port).then(
+      (socket) => callback?.(null, tls.connect({ ...(options as tls.ConnectionOptions), socket })),
+      (error: Error) => callback?.(error, undefined as unknown as Duplex),
+    );
+    return undefined;
+  };
+  return agent;
 }
 
 /** One line for the agent about an upstream that is an address and must not be connected to: nothing looks it up. */

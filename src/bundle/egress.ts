@@ -61,7 +61,7 @@ export function startEgress(options: EgressOptions): Egress {
       throw new Error('the address to listen on cannot change');
     }
     const opened = new Map(agents);
-    const next = config.routes.map((route) => openRoute(route, opened, resolve));
+    const next = config.routes.map((route) => openRoute(route, opened, { resolve, proxy: config.proxy }));
     const twice = next.find(({ id }, at) => next.findIndex((route) => route.id === id) !== at);
     if (twice !== undefined) throw new Error(`route ${JSON.stringify(twice.id)}: there are two of them`);
     if (listen === undefined) {

@@ -3,6 +3,7 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { glob, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { GitRepoConfig } from '../core/bundle-config.ts';
+import type { UpstreamProxy } from '../core/network-proxy.ts';
 import { endGroup, run } from './git-gate-command.ts';
 import {
   gitEnvironment,
@@ -20,7 +21,7 @@ export interface Repository {
   /** The processes at work on it. */
   readonly running: Set<ChildProcessWithoutNullStreams>;
   /** Puts a configuration into force, the first one and each later one. @throws Error of the disk */
-  configure(config: GitRepoConfig): Promise<void>;
+  configure(config: GitRepoConfig, proxy?: UpstreamProxy): Promise<void>;
   /**
    * Makes branches, tags and HEAD what they are upstream; who asks while one waits or runs shares it.
    * @returns `ok`, or why not, fit for the agent
@@ -48,18 +49,20 @@ export function repositoryIn(root: string, name: string, onRefresh: (status: str
   const exclusively = oneAtATime();
   let refreshing: Promise<string> | undefined;
   let config: GitRepoConfig | undefined;
+  let via: UpstreamProxy | undefined;
   let env: Record<string, string> = {};
 
   const git = (...args: string[]) => run(['git', '--git-dir', mirror, ...args], { cwd: at.home, env, running });
-  const cleaned = (text: string) => clean(config === undefined ? [] : hookSettings(config).secrets, text);
+  const cleaned = (text: string) => clean(config === undefined ? [] : hookSettings(config, via).secrets, text);
 
-  async function configure(next: GitRepoConfig): Promise<void> {
+  async function configure(next: GitRepoConfig, proxy?: UpstreamProxy): Promise<void> {
     const settings = await readFile(path.join(secrets, HOOK_SETTINGS_FILE), 'utf8').catch(() => '{}');
     if ((JSON.parse(settings) as Partial<HookSettings>).upstream !== next.upstream) await removeMirror();
     else if (config === undefined) await removeLocks(mirror);
     config = next;
-    env = gitEnvironment(root, next);
-    await writeSecrets(secrets, secretFiles(next));
+    via = proxy;
+    env = gitEnvironment(root, next, proxy);
+    await writeSecrets(secrets, secretFiles(next, proxy));
     // Changes nothing where there is one.
     const { code, stderr } = await git('init', '--quiet', '--bare', '--initial-branch=main');
     if (code !== 0) throw new Error(`git init: ${stderr}`);

@@ -1,7 +1,9 @@
 /** From a repository's configuration to what its git processes get: files of its own, and an environment. */
 import path from 'node:path';
+import { canonicalHost } from '../core/allow-list.ts';
 import type { BranchRules } from '../core/branch-rules.ts';
 import type { GitAuth, GitRepoConfig } from '../core/bundle-config.ts';
+import { goesDirectly, proxyUrl, type UpstreamProxy } from '../core/network-proxy.ts';
 import { echoesOf, shellWord } from './git-gate-text.ts';
 
 /** Where the gate keeps things in its own directory. */
@@ -24,32 +26,40 @@ export interface HookSettings extends BranchRules {
 /** The file's name in the repository's directory of secrets, and the variable with its path. */
 export const HOOK_SETTINGS_FILE = 'hook.json';
 export const HOOK_SETTINGS = 'BOTTLE_GIT_HOOK_SETTINGS';
+const PROXY_LOGIN_FILE = 'proxy-login';
 
 /** Seconds without a byte after which a transfer is given up; a busy upstream says something every few seconds. */
 const SILENCE_SECONDS = 300;
 
-export function hookSettings({ upstream, auth, branches, allowForce, allowDelete }: GitRepoConfig): HookSettings {
-  const secrets = auth?.kind === 'token' ? echoesOf(oneLine(auth.user), oneLine(auth.token)) : [];
+export function hookSettings(
+  { upstream, auth, branches, allowForce, allowDelete }: GitRepoConfig,
+  proxy?: UpstreamProxy,
+): HookSettings {
+  const { username = '', password = '' } = proxy?.login ?? {};
+  const secrets = [
+    ...(auth?.kind === 'token' ? echoesOf(oneLine(auth.user), oneLine(auth.token)) : []),
+    ...(password === '' ? [] : echoesOf(oneLine(username), oneLine(password))),
+  ];
   return { upstream, secrets, branches, allowForce, allowDelete };
 }
 
 /** Name -> content of all that belongs into the repository's directory of secrets. */
-export function secretFiles(config: GitRepoConfig): Record<string, string> {
-  const files: Record<string, string> = { [HOOK_SETTINGS_FILE]: JSON.stringify(hookSettings(config)) };
+export function secretFiles(config: GitRepoConfig, proxy?: UpstreamProxy): Record<string, string> {
+  const files: Record<string, string> = { [HOOK_SETTINGS_FILE]: JSON.stringify(hookSettings(config, proxy)) };
+  if (proxy?.login) files[PROXY_LOGIN_FILE] = credentialText(proxy.login.username, proxy.login.password);
   if (config.ca !== null) files['ca.pem'] = config.ca;
   return { ...files, ...credentialFiles(config.auth) };
 }
 
 function credentialFiles(auth: GitAuth | null): Record<string, string> {
   if (auth === null) return {};
-  // As git-credential(1) reads it, line by line.
-  if (auth.kind === 'token') return { credential: `username=${oneLine(auth.user)}\npassword=${oneLine(auth.token)}\n` };
+  if (auth.kind === 'token') return { credential: credentialText(auth.user, auth.token) };
   // ssh takes no key without a line end.
   return { key: `${auth.key.trimEnd()}\n`, known_hosts: `${auth.knownHosts.trimEnd()}\n` };
 }
 
 /** All of the environment in which git works on the repository: settings are here, none in the repository itself. */
-export function gitEnvironment(root: string, config: GitRepoConfig): Record<string, string> {
+export function gitEnvironment(root: string, config: GitRepoConfig, proxy?: UpstreamProxy): Record<string, string> {
   const at = layout(root);
   const secretFile = (file: string) => path.join(at.secrets, config.name, file);
   const options: [key: string, value: string][] = [
@@ -66,10 +76,10 @@ export function gitEnvironment(root: string, config: GitRepoConfig): Record<stri
   if (config.ca !== null) options.push(['http.sslCAInfo', secretFile('ca.pem')]);
   if (config.auth?.kind === 'ssh-key') options.push(['core.sshCommand', sshCommand(secretFile)]);
   if (config.auth?.kind === 'token') {
-    // For this origin alone: a redirect to another one finds no credential. It only reads: git would erase a refused one.
-    const helper = `!f() { [ "$1" != get ] || cat ${shellWord(secretFile('credential'))}; }; f`;
-    options.push([`credential.${new URL(config.upstream).origin}.helper`, helper]);
+    // For this origin alone: a redirect to another one finds no credential.
+    options.push([`credential.${new URL(config.upstream).origin}.helper`, readingHelper(secretFile('credential'))]);
   }
+  if (proxy !== undefined) options.push(...proxyOptions(config.upstream, proxy, secretFile(PROXY_LOGIN_FILE)));
   return {
     PATH: process.env['PATH'] ?? '',
     HOME: at.home,
@@ -84,6 +94,32 @@ export function gitEnvironment(root: string, config: GitRepoConfig): Record<stri
     ...Object.fromEntries(options.map(([, value], index) => [`GIT_CONFIG_VALUE_${index}`, value])),
   };
 }
+
+/** As git-credential(1) reads it, line by line. */
+const credentialText = (user: string, password: string): string =>
+  `username=${oneLine(user)}\npassword=${oneLine(password)}\n`;
+
+/**
+ * git asks for the login of a proxy as for that of an upstream, once the address has a name in it and no password: so that one
+ * is in no environment and no command line. What is reached directly is decided here, since a list would be read otherwise by libcurl.
+ */
+function proxyOptions(upstream: string, proxy: UpstreamProxy, loginFile: string): [key: string, value: string][] {
+  const { hostname } = new URL(upstream);
+  if (goesDirectly(proxy, canonicalHost(hostname) ?? hostname)) return [];
+  const url = new URL(proxyUrl(proxy));
+  if (proxy.login === null) return [['http.proxy', url.href]];
+  const origin = `${url.protocol}//${url.host}`;
+  url.username = encodeURIComponent(proxy.login.username);
+  return [
+    ['http.proxy', url.href],
+    // At once: asked for without a login first, many a proxy ends the connection.
+    ['http.proxyAuthMethod', 'basic'],
+    [`credential.${origin}.helper`, readingHelper(loginFile)],
+  ];
+}
+
+/** It only reads: git would erase a refused one. */
+const readingHelper = (file: string): string => `!f() { [ "$1" != get ] || cat ${shellWord(file)}; }; f`;
 
 function sshCommand(secretFile: (file: string) => string): string {
   const options = ['BatchMode=yes', 'IdentitiesOnly=yes', 'StrictHostKeyChecking=yes', 'ConnectTimeout=30'];

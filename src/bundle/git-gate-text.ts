@@ -18,12 +18,26 @@ export function echoesOf(user: string, token: string): string[] {
   return [...new Set([token, encodeURIComponent(token), basic])].filter((text) => text !== '');
 }
 
-const CREDENTIAL_REFUSED = /Authentication failed|could not read (?:Username|Password)|Permission denied|error: 40[13]/;
+/** What git, libcurl and ssh say, and what has happened; the first that fits. */
+const REASONS: readonly (readonly [RegExp, string])[] = [
+  [/Could not resolve proxy/i, 'the proxy cannot be found'],
+  [/CONNECT tunnel failed, response 40[17]|HTTP code 40[17] from proxy/i, 'the proxy refuses the login'],
+  [/CONNECT tunnel failed|from proxy after CONNECT|Proxy CONNECT aborted/i, 'the proxy does not let it through'],
+  [/Could not resolve host/i, "the upstream's name cannot be resolved"],
+  [
+    /Failed to connect|Couldn't connect|Connection (?:refused|timed out)|No route to host/i,
+    'the upstream cannot be reached',
+  ],
+  [
+    /Authentication failed|could not read (?:Username|Password)|Permission denied|error: 40[13]/,
+    'the upstream refused the credential',
+  ],
+];
 
 /** One line that says why git could not do what we asked of the upstream. */
 export function upstreamReason(stderr: string): string {
   const lines = stderr.split('\n').flatMap((line) => line.trim() || []);
-  const what = CREDENTIAL_REFUSED.test(stderr) ? 'the upstream refused the credential' : 'the upstream cannot be used';
+  const what = REASONS.find(([pattern]) => pattern.test(stderr))?.[1] ?? 'the upstream cannot be used';
   return `${what}: ${lines.join('; ').slice(0, 800)}`;
 }
 

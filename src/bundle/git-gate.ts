@@ -115,7 +115,7 @@ export function startGitGate({ root, hookCommand, log }: GitGateOptions): GitGat
     log({ event: 'failed', repo: call.name, status: printable(call.repository.clean(complaint), 1000) });
   }
 
-  async function configure({ listen, repos }: GitGateConfig): Promise<void> {
+  async function configure({ listen, repos, proxy }: GitGateConfig): Promise<void> {
     for (const { name } of repos) {
       if (!NAME.test(name)) throw new Error(`not a name of a repository: ${printable(name)}`);
     }
@@ -128,7 +128,7 @@ export function startGitGate({ root, hookCommand, log }: GitGateOptions): GitGat
     }
     for (const repo of repos) {
       const repository = repositoryOf(repo.name);
-      await repository.configure(repo);
+      await repository.configure(repo, proxy);
       repositories.set(repo.name, repository);
     }
     if (!server.listening) await listenOn(listen);

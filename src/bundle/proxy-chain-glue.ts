@@ -2,7 +2,7 @@
 import { Agent, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer, type Socket } from 'node:net';
 import { pipeline } from 'node:stream';
-import type { PrepareRequestFunctionResult } from 'proxy-chain';
+import type { PrepareRequestFunctionResult, Server } from 'proxy-chain';
 
 type ConnectServer = NonNullable<PrepareRequestFunctionResult['customConnectServer']>;
 
@@ -64,4 +64,14 @@ export function correctAnswer(response: ServerResponse): void {
     response.flushHeaders();
     return response;
   };
+}
+
+/**
+ * A 407 of the proxy behind is no answer for the client, which would take it for a question to itself; proxy-chain makes a
+ * status of its own of it.
+ * @param refusal what the client is told instead
+ */
+export function refuseLogins(server: Server, refusal: () => Error): void {
+  const normalize = server.normalizeHandlerError.bind(server);
+  server.normalizeHandlerError = (error) => (/^407 /.test(error.message) ? refusal() : normalize(error)) as Error;
 }

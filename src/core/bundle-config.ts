@@ -3,6 +3,7 @@
  * It may hold secrets, so it is made in the step that delivers it, goes through the container's standard input, and is
  * kept in memory only: never in a history, an environment, a label or a file that another daemon can read.
  */
+import type { UpstreamProxy } from './network-proxy.ts';
 import type { RequestView } from './requests.ts';
 
 /** One address and port to listen on. */
@@ -59,6 +60,7 @@ export interface EgressConfig {
   /** Longer answers, other than event streams, are refused or broken off: the scanner would cut them unseen. Null: none. */
   maxAnswerBytes: number | null;
   routes: EgressRouteConfig[];
+  proxy?: UpstreamProxy | undefined;
 }
 
 export type GitAuth =
@@ -82,6 +84,7 @@ export interface GitRepoConfig {
 export interface GitGateConfig {
   listen: Listen;
   repos: GitRepoConfig[];
+  proxy?: UpstreamProxy | undefined;
 }
 
 /** What supervise tells the agent of a route: never a credential. */
@@ -124,6 +127,7 @@ export type PipelockConfig =
       allow: string[];
       /** Egress' own address; null where it does not run. */
       egress: string | null;
+      proxy?: UpstreamProxy | undefined;
     };
 
 /** Where egress is found by its name; what is asked there goes to the scanner. */

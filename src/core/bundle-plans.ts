@@ -4,6 +4,7 @@
  */
 import type { PathMatch, RouteMatch } from './bundle-config.ts';
 import { DAEMON_NAMES, type DaemonName } from './daemons.ts';
+import type { ProxyPlan } from './network-proxy.ts';
 import type { SecretRef } from './secret-ref.ts';
 
 export type { PathMatch, RouteMatch };
@@ -73,6 +74,8 @@ export interface BundlePlans {
   ca: string | null;
   /** Changes with what is in that file; histories from before the machine trusted it have none. */
   caDigest?: string | undefined;
+  /** By which everything goes out that its list does not except; absent: directly. */
+  proxy?: ProxyPlan | undefined;
 }
 
 /** The daemons that these plans need, in the order of {@link DAEMON_NAMES}; init's csv. */
@@ -91,7 +94,8 @@ export function daemonsOf(plans: BundlePlans): DaemonName[] {
 export function secretRefsOf(plans: BundlePlans): SecretRef[] {
   const routes = (plans.egress?.routes ?? []).flatMap(({ auth }) => auth?.secret ?? []);
   const repos = (plans.gitGate?.repos ?? []).flatMap(({ key }) => key?.secret ?? []);
-  return [...new Set([...routes, ...repos])];
+  const proxy = plans.proxy?.password ?? null;
+  return [...new Set([...routes, ...repos, ...(proxy === null ? [] : [proxy])])];
 }
 
 /** Whether a machine of these plans has certificates in its store that its image has not. */

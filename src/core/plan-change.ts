@@ -132,6 +132,7 @@ const NAMES: readonly [path: string, name: string][] = [
   ['bundle.supervise', 'supervise'],
   ['bundle.caDigest', 'network.ca'],
   ['bundle.ca', 'network.ca'],
+  ['bundle.proxy', 'network.proxy'],
   ['git.user', 'git-gate.user'],
   ['limits.lifetimeMs', 'limits.lifetime'],
   ['limits.idleMs', 'limits.idle'],

@@ -22,6 +22,7 @@ import {
 import { EGRESS_PORT, GIT_GATE_PORT, PIPELOCK_PORT, SCANNER_LIMITS, SUPERVISE_PORT } from './daemons.ts';
 import { egressListenHost } from './egress-address.ts';
 import { viewRoute } from './egress-routes.ts';
+import type { UpstreamProxy } from './network-proxy.ts';
 import { pipelockYaml } from './pipelock-yaml.ts';
 import { type Grant, grantsOf, hasEnded, type RequestView } from './requests.ts';
 import { routeIdOf, routeUpstream } from './route-id.ts';
@@ -54,13 +55,16 @@ export function renderBundle(rendering: BundleRendering): BundleConfig {
   const maxAnswerBytes = rendering.scanner === 'pipelock' ? SCANNER_LIMITS.responseMiB * 1024 ** 2 : null;
   return {
     pipelock: pipelockConfig(rendering, needed.has('egress'), grants),
-    ...(needed.has('egress') ? { egress: { listen, maxAnswerBytes, routes }, front: front(rendering.bundleIp) } : {}),
+    ...(needed.has('egress')
+      ? { egress: { listen, maxAnswerBytes, routes, ...upstreamProxy(rendering) }, front: front(rendering.bundleIp) }
+      : {}),
     ...(plans.gitGate === null
       ? {}
       : {
           'git-gate': {
             listen: { host: rendering.bundleIp, port: GIT_GATE_PORT },
             repos: plans.gitGate.repos.map((repo) => repoConfig(repo, rendering)),
+            ...upstreamProxy(rendering),
           },
         }),
     ...(plans.supervise === null ? {} : { supervise: superviseConfig(rendering, routes, grants) }),
@@ -100,7 +104,13 @@ function pipelockConfig(rendering: BundleRendering, egress: boolean, grants: rea
   const listen = { host: bundleIp, port: PIPELOCK_PORT };
   const allow = unique([...plans.pipelock.allow, ...grants.filter(isWholeHost).map(allowEntry)]);
   if (scanner === 'allow-list')
-    return { kind: 'allow-list', listen, allow, egress: egress ? egressListenHost(runId) : null };
+    return {
+      kind: 'allow-list',
+      listen,
+      allow,
+      egress: egress ? egressListenHost(runId) : null,
+      ...upstreamProxy(rendering),
+    };
   const formerlyAllowed = grantsOf(requests.filter(hasEnded).map((request) => ({ ...request, state: 'approved' })))
     .filter(isWholeHost)
     .map(allowEntry);
@@ -119,6 +129,14 @@ const front = (host: string): FrontConfig => ({
   listen: { host, port: EGRESS_PORT },
   scanner: { host, port: PIPELOCK_PORT },
 });
+
+/** For each daemon that goes out by itself. */
+function upstreamProxy({ plans: { proxy }, secrets }: BundleRendering): { proxy?: UpstreamProxy } {
+  if (proxy === undefined) return {};
+  const { username, password, ...rest } = proxy;
+  if (username === null) return { proxy: { ...rest, login: null } };
+  return { proxy: { ...rest, login: { username, password: password === null ? '' : resolved(secrets, password) } } };
+}
 
 function ownCa({ ca }: BundleRendering): { cert: string; key: string } {
   if (ca === null) throw new Error('nothing can be intercepted without a CA');

@@ -63,7 +63,7 @@ export async function planFrom(
   const bottle = merged(manifest.layer);
   const template = bottle.agent_provider?.template ?? 'claude';
   const provider = PROVIDERS[template];
-  const bundle = withCaDigest(innerPlans(bottle, expandHome, config.network.ca ?? null), settings);
+  const bundle = inNetwork(innerPlans(bottle, expandHome, config.network.ca ?? null), config, settings);
   const tags = await imageTags();
   const driver = chosenDriver(manifest, config, launch);
   const image = await guestImage(manifest, driver, (stock) => tags[guestKind(template, stock)]);
@@ -110,8 +110,12 @@ export async function planFrom(
 }
 
 /** What is in `network.ca` is part of the plan: a machine and a bundle that trust the old file have to be told. */
-function withCaDigest(bundle: BundlePlans, settings: Settings): BundlePlans {
-  return bundle.ca === null ? bundle : { ...bundle, caDigest: networkCaDigest(bundle.ca, settings) };
+function inNetwork(bundle: BundlePlans, { network: { proxy } }: Config, settings: Settings): BundlePlans {
+  return {
+    ...bundle,
+    ...(bundle.ca === null ? {} : { caDigest: networkCaDigest(bundle.ca, settings) }),
+    ...(proxy === undefined ? {} : { proxy }),
+  };
 }
 
 const noteOf = (

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { execa } from 'execa';
 import { type GitGate, type GitGateEvent, startGitGate } from '../../src/bundle/git-gate.ts';
 import type { GitRepoConfig } from '../../src/core/bundle-config.ts';
+import type { UpstreamProxy } from '../../src/core/network-proxy.ts';
 import { type GitUpstream, gitUpstream } from './git-upstream.ts';
 
 /** Arguments of Node that call one exported function of a source file. */
@@ -38,7 +39,7 @@ export interface GitGateSite {
   /** `http://127.0.0.1:<port>` */
   url: string;
   /** Puts the upstream, with these changes, into force as the repository `project`. */
-  configure(change?: Partial<GitRepoConfig>): Promise<void>;
+  configure(change?: Partial<GitRepoConfig>, proxy?: UpstreamProxy): Promise<void>;
   /** The configuration of the upstream as `project`. */
   repo(change?: Partial<GitRepoConfig>): GitRepoConfig;
   /** Shell commands that the hook runs before, or after, it does its work: for what happens at just that moment. */
@@ -90,8 +91,8 @@ export async function gitGateSite(): Promise<GitGateSite> {
     ca: upstream.ca,
     ...change,
   });
-  const configure = (change?: Partial<GitRepoConfig>) =>
-    gate.configure({ listen: { host: '127.0.0.1', port: 0 }, repos: [repo(change)] });
+  const configure = (change?: Partial<GitRepoConfig>, proxy?: UpstreamProxy) =>
+    gate.configure({ listen: { host: '127.0.0.1', port: 0 }, repos: [repo(change)], proxy });
   await configure();
   const url = `http://127.0.0.1:${gate.port()}`;
 

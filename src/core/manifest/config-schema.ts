@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { LINKS } from '../machine-link.ts';
 import { driver, hostFile } from './fields.ts';
+import { networkProxy } from './network-proxy-schema.ts';
 
 /** Where each bottle's /28 comes from. */
 export const DEFAULT_POOL = '10.214.0.0/16';
@@ -39,6 +40,11 @@ export const configSchema = z.strictObject({
         .optional()
         .describe(
           "PEM file with CAs that every upstream may have, such as your company's; every machine trusts them too",
+        ),
+      proxy: networkProxy
+        .optional()
+        .describe(
+          "the company's proxy, by which all goes out: `http://HOST:PORT`, or `{url, username, password, no_proxy}`",
         ),
     })
     .default({ pool: DEFAULT_POOL, uplink: DEFAULT_UPLINK }),

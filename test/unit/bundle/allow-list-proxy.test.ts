@@ -8,6 +8,9 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type RequestRecord, startAllowListProxy } from '../../../src/bundle/allow-list-proxy.ts';
 import type { Address } from '../../../src/bundle/dial.ts';
 import { parseAllowEntry } from '../../../src/core/allow-list.ts';
+import { EGRESS_PORT, EGRESS_URL } from '../../../src/core/daemons.ts';
+import type { UpstreamProxy } from '../../../src/core/network-proxy.ts';
+import { httpProxy } from '../../support/http-proxy.ts';
 
 const LOOPBACK: Address = { address: '127.0.0.1', family: 4 };
 
@@ -28,19 +31,22 @@ afterEach(async () => {
 /** A proxy with these entries, whose names resolve as given (to loopback unless told otherwise). */
 async function proxyFor(
   allow: string[],
-  names: Record<string, Address[]> = {},
+  names: Record<string, Address[] | Error> = {},
   egress: string | null = null,
+  companyProxy?: UpstreamProxy,
 ): Promise<number> {
   // What it tells of after its test is no other's business.
   const own = records;
   const proxy = await startAllowListProxy({
     host: '127.0.0.1',
     port: 0,
-    policy: () => ({ allow: allow.map(parseAllowEntry), egress }),
+    policy: () => ({ allow: allow.map(parseAllowEntry), egress, proxy: companyProxy }),
     onRequest: (record) => own.push(record),
     resolve: async (name) => {
       lookups.push(name);
-      return names[name] ?? [LOOPBACK];
+      const found = names[name] ?? [LOOPBACK];
+      if (found instanceof Error) throw found;
+      return found;
     },
   });
   cleanUp.push(() => proxy.close());
@@ -427,7 +433,91 @@ describe('what a listed name resolves to', () => {
   });
 });
 
+describe('behind the proxy of a company', () => {
+  const behind = async (
+    options: Parameters<typeof httpProxy>[0],
+    allow: string[],
+    egress: string | null = null,
+    change: Partial<UpstreamProxy> = {},
+  ) => {
+    const company = await httpProxy(options);
+    cleanUp.push(() => company.close());
+    const proxy = { ...company.upstream, ...change };
+    return { company, port: await proxyFor(allow, {}, egress, proxy) };
+  };
+  const login = { username: 'me', password: 'p:w' };
+
+  test('plain HTTP is asked of it as such, and tunnels go through it, with its login', async () => {
+    const upstream = await echoServer();
+    const { company, port } = await behind({ login }, [`ok.test:${upstream}`]);
+    const plain = JSON.parse(bodyOf(await get(port, `http://ok.test:${upstream}/a?b=1`)));
+    expect(plain).toMatchObject({ url: '/a?b=1', headers: { host: `ok.test:${upstream}` } });
+    expect(JSON.stringify(plain)).not.toContain('authorization');
+    await tunnel(port, `ok.test:${upstream}`);
+    expect(company.asked).toEqual([`GET http://ok.test:${upstream}/a?b=1`, `CONNECT ok.test:${upstream}`]);
+    // Names are its to resolve.
+    expect(lookups).toEqual([]);
+  });
+
+  test('what is refused here is never asked of it', async () => {
+    const { company, port } = await behind({}, ['ok.test']);
+    expect(statusOf(await get(port, 'http://other.test/'))).toBe(403);
+    expect(statusOf(await connectTo(port, '10.0.0.1:443'))).toBe(403);
+    expect(company.asked).toEqual([]);
+  });
+
+  test('hosts of its list, and egress, are reached directly', async () => {
+    const upstream = await echoServer();
+    const { company, port } = await behind({ noProxy: ['inside.test'] }, [`a.inside.test:${upstream} private`]);
+    expect(statusOf(await get(port, `http://a.inside.test:${upstream}/`))).toBe(200);
+    expect([company.asked, lookups]).toEqual([[], ['a.inside.test']]);
+    const host = await listenAt('127.77.1.3', EGRESS_PORT);
+    const other = await behind({}, [], host);
+    expect(bodyOf(await get(other.port, `${EGRESS_URL}/`))).toBe(host);
+    expect(other.company.asked).toEqual([]);
+  });
+
+  test.each([
+    ['wants a login', { login }, { login: null }, 'wants a login (407)'],
+    ['refuses the login', { login }, { login: { ...login, password: 'wrong' } }, 'refuses its login (407)'],
+  ])('one that %s is told by name, by HTTP and CONNECT', async (_what, options, change, reason) => {
+    const { company, port } = await behind(options, ['ok.test'], null, change);
+    const message = `the proxy http://127.0.0.1:${company.upstream.port} ${reason}`;
+    const plain = await get(port, 'http://ok.test/');
+    expect([statusOf(plain), bodyOf(plain)]).toEqual([502, `failed: ${message}`]);
+    const tunnelled = await connectTo(port, 'ok.test:443');
+    expect([statusOf(tunnelled), bodyOf(tunnelled)]).toEqual([502, `CONNECT failed: ${message}`]);
+    expect(plain + tunnelled).not.toContain('p:w');
+  });
+
+  test('what it will not or cannot do is 502 with its reason', async () => {
+    const refusing = await behind({ refuse: 403 }, ['ok.test']);
+    expect(bodyOf(await connectTo(refusing.port, 'ok.test:443'))).toMatch(
+      /^CONNECT failed: the proxy .* refuses ok\.test:443 \(403\)$/,
+    );
+    const failing = await behind({ refuse: 503 }, ['ok.test']);
+    expect(bodyOf(await connectTo(failing.port, 'ok.test:443'))).toMatch(/cannot reach ok\.test:443 \(503\)$/);
+    const nobody = await behind({}, ['ok.test'], null, { port: await closedPort() });
+    const nameless = await behind({}, ['ok.test'], null, { host: 'proxy.invalid' });
+    for (const ask of [(at: number) => get(at, 'http://ok.test/'), (at: number) => connectTo(at, 'ok.test:443')]) {
+      const answers = [await ask(nobody.port), await ask(nameless.port)];
+      expect(answers.map(statusOf)).toEqual([502, 502]);
+      expect(bodyOf(answers[0] ?? '')).toContain('cannot connect to the proxy http://127.0.0.1:');
+      expect(bodyOf(answers[1] ?? '')).toContain('cannot resolve the proxy proxy.invalid');
+    }
+  });
+});
+
 describe('an upstream that fails', () => {
+  test.each([
+    ['ENOTFOUND', 'there is no such name'],
+    ['EAI_AGAIN', 'no name server answers'],
+  ])('because of its name (%s) says so', async (code, why) => {
+    const port = await proxyFor(['ok.test'], { 'ok.test': Object.assign(new Error(code), { code }) });
+    expect(bodyOf(await connectTo(port, 'ok.test:443'))).toBe(`CONNECT failed: cannot resolve ok.test: ${why}`);
+    expect(records.map(({ verdict, status }) => [verdict, status])).toEqual([['allow', 502]]);
+  });
+
   test('and does not resolve is 502, by HTTP and CONNECT', async () => {
     const port = await proxyFor(['ok.test'], { 'ok.test': [] });
     const plain = await get(port, 'http://ok.test/');

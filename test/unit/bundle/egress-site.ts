@@ -7,6 +7,7 @@ import { text } from 'node:stream/consumers';
 import type { Address } from '../../../src/bundle/dial.ts';
 import { type Egress, type EgressOptions, startEgress } from '../../../src/bundle/egress.ts';
 import type { EgressRouteConfig } from '../../../src/core/bundle-config.ts';
+import type { UpstreamProxy } from '../../../src/core/network-proxy.ts';
 import { type TestCa, testCa } from '../../support/test-ca.ts';
 
 export const LISTEN = { host: '127.0.0.1', port: 0 };
@@ -37,7 +38,7 @@ export interface EgressSite {
   /** An upstream that answers with what it was sent. */
   echo(): Promise<number>;
   /** Egress with these routes, in force. */
-  egress(routes: EgressRouteConfig[], options?: Partial<EgressOptions>): Promise<Egress>;
+  egress(routes: EgressRouteConfig[], options?: Partial<EgressOptions>, proxy?: UpstreamProxy): Promise<Egress>;
   /** A route to `https://up.test:<port>` with a credential and all it needs to get there. */
   route(port: number, change?: Partial<EgressRouteConfig>): EgressRouteConfig;
   /** Runs after the test, the last one first. */
@@ -73,7 +74,7 @@ export function egressSite(): EgressSite {
       });
       return port;
     },
-    async egress(routes, options = {}) {
+    async egress(routes, options = {}, proxy) {
       const egress = startEgress({
         log: (line) => site.lines.push(line),
         resolve: async (name) => {
@@ -82,7 +83,7 @@ export function egressSite(): EgressSite {
         },
         ...options,
       });
-      await egress.configure({ listen: LISTEN, maxAnswerBytes: null, routes });
+      await egress.configure({ listen: LISTEN, maxAnswerBytes: null, routes, proxy });
       site.cleanUp.push(() => egress.close());
       return egress;
     },

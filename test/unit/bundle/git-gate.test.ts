@@ -25,6 +25,7 @@ import { repositoryIn } from '../../../src/bundle/git-gate-repository.ts';
 import { freePort } from '../../support/free-port.ts';
 import { callOf, filesBelow, type GitGateSite, gitGateSite } from '../../support/git-gate-site.ts';
 import { gitleaksDirectory } from '../../support/gitleaks.ts';
+import { type HttpProxy, httpProxy } from '../../support/http-proxy.ts';
 import { testCa } from '../../support/test-ca.ts';
 
 const gitleaks = await gitleaksDirectory();
@@ -350,6 +351,59 @@ describe('the credential', () => {
     expect(output).toContain('git-gate: the upstream refused the credential');
     expect(new Set(asked)).toEqual(new Set(['nobody']));
   });
+});
+
+describe('by the proxy of a company', () => {
+  const login = { username: 'me', password: 'p:w/secret' };
+  let proxy: HttpProxy;
+  beforeEach(async () => {
+    proxy = await httpProxy({ login });
+  });
+  afterEach(() => proxy.close());
+
+  it.skipIf(gitleaks === undefined)(
+    'it clones and pushes, and its login is in no environment and no command',
+    async () => {
+      await site.configure({}, proxy.upstream);
+      const clone = await site.clone();
+      const head = await clone.commit({ 'a.txt': 'a\n' });
+      site.aroundHook({
+        before: `env > ${site.root}/environment; cat /proc/[0-9]*/cmdline > ${site.root}/commands 2>/dev/null`,
+      });
+      expect(await clone.git('push', 'origin', 'main')).toMatchObject({ code: 0 });
+      expect(site.upstream.refs()['refs/heads/main']).toBe(head);
+      const { host } = new URL(site.upstream.url);
+      expect(new Set(proxy.asked.filter((line) => !line.endsWith(' 407')))).toEqual(new Set([`CONNECT ${host}`]));
+      for (const name of ['environment', 'commands'])
+        expect(readFileSync(path.join(site.root, name), 'latin1')).not.toMatch(/p:w\/secret|p%3Aw/);
+    },
+  );
+
+  it.each([
+    ['refuses the login', { login: { ...login, password: 'wrong' } }, 'the proxy refuses the login'],
+    ['wants a login', { login: null }, 'the proxy refuses the login'],
+    ['is not there', { host: 'proxy.invalid' }, 'the proxy cannot be found'],
+  ])('that %s: so the agent is told', async (_what, change, reason) => {
+    await site.configure({}, { ...proxy.upstream, ...change });
+    const { output } = await site.agent('clone', `${site.url}/project.git`, 'new');
+    expect(output).toContain(`git-gate: ${reason}`);
+    expect(output).not.toContain('p:w');
+  });
+
+  it('a host of its list is reached without it', async () => {
+    await site.configure({}, { ...proxy.upstream, noProxy: ['127.0.0.0/8'] });
+    await site.clone();
+    expect(proxy.asked).toEqual([]);
+  });
+});
+
+it.each([
+  ['cannot be resolved', 'https://git.invalid/x.git', "the upstream's name cannot be resolved"],
+  ['does not listen', 'https://127.0.0.1:1/x.git', 'the upstream cannot be reached'],
+])('an upstream that %s is told apart from one that refuses', async (_what, upstream, reason) => {
+  await site.configure({ upstream });
+  const { output } = await site.agent('clone', `${site.url}/project.git`, 'new');
+  expect(output).toContain(`git-gate: ${reason}`);
 });
 
 describe('over ssh (an ssh of the test that writes down how it is called and runs the command here)', () => {

@@ -205,6 +205,36 @@ describe('git-gate', () => {
   });
 });
 
+describe('the proxy of a company', () => {
+  const proxy = { host: 'proxy.corp', port: 3128, username: 'me', password: 'env:PROXY', noProxy: ['corp'] } as const;
+  const secrets = new Map([
+    ['env:TOKEN', SECRET],
+    ['env:PROXY', 'p:w'],
+  ]);
+  const plans: BundlePlans = { ...FULL, proxy: { ...proxy, noProxy: ['corp'] } };
+
+  test('is told, with its password, to each daemon that goes out by itself, and to no other', () => {
+    expect(secretRefsOf(plans)).toEqual(['env:TOKEN', 'env:PROXY']);
+    const { pipelock, egress, 'git-gate': gate, supervise } = render({ plans, secrets });
+    const told = { host: 'proxy.corp', port: 3128, login: { username: 'me', password: 'p:w' }, noProxy: ['corp'] };
+    expect([pipelock, egress, gate].map((slice) => slice && 'proxy' in slice && slice.proxy)).toEqual([
+      told,
+      told,
+      told,
+    ]);
+    expect(JSON.stringify(supervise)).not.toContain('p:w');
+    // The real one goes nowhere by itself that it could not go directly.
+    expect(JSON.stringify(render({ plans, secrets, scanner: 'pipelock' }).pipelock)).not.toContain('p:w');
+  });
+
+  test('may want no login, or a name alone', () => {
+    const egressProxy = (change: object) =>
+      render({ plans: { ...FULL, proxy: { ...proxy, noProxy: [], ...change } }, secrets }).egress?.proxy?.login;
+    expect(egressProxy({ username: null, password: null })).toBeNull();
+    expect(egressProxy({ password: null })).toEqual({ username: 'me', password: '' });
+  });
+});
+
 describe('interception', () => {
   const CA = { cert: 'CERT', key: 'KEY-OF-THE-CA' };
   const intercepting = (change: Partial<BundleRendering> = {}) => {

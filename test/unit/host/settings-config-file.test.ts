@@ -71,7 +71,35 @@ it.each([
   ['network: { ca: company.pem }', '1:16: network.ca: expected an absolute path on the host, or one below ~/'],
   ['network: { ca: ~/ }', '1:16: network.ca: expected an absolute path on the host, or one below ~/'],
   ['network: { ca: 1 }', '1:16: network.ca: expected a file, got a number'],
-  ['network: { dns: x }', '1:12: network.dns: unknown key (known: pool, uplink, link, ca)'],
+  ['network: { dns: x }', '1:12: network.dns: unknown key (known: pool, uplink, link, ca, proxy)'],
+  ['network: { proxy: proxy:3128 }', '1:19: network.proxy: expected http://HOST:PORT'],
+  [
+    'network: { proxy: "http://me:s3cret@proxy:3128" }',
+    '1:19: network.proxy: expected an address without a login: {url:',
+  ],
+  [
+    'network: { proxy: { url: "http://me@proxy" } }',
+    '1:26: network.proxy.url: expected an address without a login: {url:',
+  ],
+  ['network: { proxy: "socks5://proxy" }', '1:19: network.proxy: expected http://HOST:PORT: SOCKS is not spoken'],
+  [
+    'network: { proxy: "https://proxy" }',
+    '1:19: network.proxy: expected http://HOST:PORT: a proxy that is spoken to over TLS',
+  ],
+  ['network: { proxy: "http://proxy/path" }', '1:19: network.proxy: expected http://HOST:PORT'],
+  [
+    'network: { proxy: 3128 }',
+    '1:19: network.proxy: expected http://HOST:PORT, or {url, username, password, no_proxy}',
+  ],
+  [
+    'network: { proxy: { url: "http://p", password: env:P } }',
+    '1:48: network.proxy.password: expected username beside password',
+  ],
+  [
+    'network: { proxy: { url: "http://p", user: x } }',
+    '1:38: network.proxy.user: unknown key (known: url, username, password, no_proxy)',
+  ],
+  ['network: { proxy: { url: "http://p", no_proxy: ["a b"] } }', '1:49: network.proxy.no_proxy[0]: expected a name'],
   ['temporal: { ui: "temporal.example" }', '1:17: temporal.ui: expected an http or https URL'],
   ['temporal: { ui: "javascript:alert(1)" }', '1:17: temporal.ui: expected an http or https URL'],
   ['resources: { cpus: 0 }', '1:20: resources.cpus: expected more than 0 CPUs'],
@@ -107,6 +135,31 @@ it('tells everything that is wrong, from the top, and what stands in the place o
   expect(readConfigProblems({ home })).toEqual([]);
   mkdirSync(path.join(home, 'config.yaml'));
   expect(fault(() => readConfig({ home })).message).toBe(`${home}/config.yaml: cannot be read (EISDIR)`);
+});
+
+it('takes a proxy by its address, or with a login and what is reached without it', () => {
+  expect(config('network: { proxy: "http://proxy.corp:3128" }').network.proxy).toEqual({
+    host: 'proxy.corp',
+    port: 3128,
+    username: null,
+    password: null,
+    noProxy: [],
+  });
+  const text =
+    'network: { proxy: { url: "http://10.0.0.7:8080/", username: me, password: env:PW, no_proxy: [.Corp.example, 10.0.0.0/8] } }';
+  expect(config(text).network.proxy).toEqual({
+    host: '10.0.0.7',
+    port: 8080,
+    username: 'me',
+    password: 'env:PW',
+    noProxy: ['corp.example', '10.0.0.0/8'],
+  });
+});
+
+it('repeats nothing of an address with a login in it', () => {
+  const { problems } = fault(() => config('network: { proxy: "http://me:s3cret@proxy:3128" }'));
+  expect(problems.join()).not.toContain('s3cret');
+  expect(problems.join()).toContain('{url: "http://HOST:PORT", username: NAME, password: env:VARIABLE}');
 });
 
 function fault(act: () => unknown): BottleError {

@@ -85,7 +85,7 @@ describe('an unknown key', () => {
       'egress.routes[0].match: unknown key; did you mean matches?',
     ],
     ['bottle', { image: { dockerfile: 'x', args: {} } }, 'image.args: unknown key (known: dockerfile, smolmachine)'],
-    ['config', { network: { dns: 'x' } }, 'network.dns: unknown key (known: pool, uplink, link, ca)'],
+    ['config', { network: { dns: 'x' } }, 'network.dns: unknown key (known: pool, uplink, link, ca, proxy)'],
     ['config', { drivers: 'docker' }, 'drivers: unknown key; did you mean driver?'],
   ] as [ManifestKind, object, string][])('of %s: %j', (kind, value, words) => {
     expect(said(kind, value)).toEqual([words]);
