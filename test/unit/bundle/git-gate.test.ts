@@ -248,7 +248,7 @@ describe('the upstream cannot be used', () => {
     const clone = await site.clone();
     await clone.commit({ 'a.txt': 'a\n' });
     await site.upstream.down();
-    const reason = /fatal: remote error: git-gate: the upstream cannot be used: .*Failed to connect to 127\.0\.0\.1/;
+    const reason = /fatal: remote error: git-gate: the upstream cannot be reached: .*Failed to connect to 127\.0\.0\.1/;
     for (const args of [
       ['clone', `${site.url}/project.git`, 'new'],
       ['-C', clone.directory, 'fetch'],
