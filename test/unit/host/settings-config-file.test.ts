@@ -17,7 +17,7 @@ function config(text: string): Config {
   return readConfig({ home });
 }
 
-const defaults = { network: { pool: '10.214.0.0/16', uplink: 'bridge' }, temporal: {}, resources: {} };
+const defaults = { network: { pool: '10.214.0.0/16', uplink: 'bridge' }, hosts: {}, temporal: {}, resources: {} };
 
 it('is all defaults without the file, and with an empty one', () => {
   expect(readConfig({ home })).toEqual(defaults);
@@ -35,6 +35,7 @@ resources: { cpus: 1.5, memoryMiB: 4096, pids: 64 }
   expect(config(text)).toEqual({
     driver: 'smolvm',
     network: { pool: '172.20.0.0/14', uplink: 'company', ca: '~/company.pem' },
+    hosts: {},
     temporal: { ui: 'https://temporal.example/ui' },
     resources: { cpus: 1.5, memoryMiB: 4096, pids: 64 },
   });
