@@ -7,11 +7,12 @@ import { bundleEvents } from '../host/bundle-events.ts';
 import { bundleNews } from '../host/bundle-news.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { untilIdle } from '../host/machine/idleness.ts';
+import { memoryKills } from '../host/memory-events.ts';
 import type { ActivityHost } from './activity-host.ts';
 
 /**
  * Waits for the first thing that happens in a ready bottle: bundle or machine die, a daemon changes its state, the agent
- * asks something, an upstream refuses a credential, nothing runs any more.
+ * asks something, an upstream refuses a credential, nothing runs any more, a process is killed for memory.
  * @throws BottleError `DOCKER_UNREACHABLE` when the Engine goes away, `WORKER_LOST` when the worker stops: in either
  *   case the next attempt looks again
  */
@@ -19,7 +20,9 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
   const over = new AbortController();
   const ended = AbortSignal.any([signal, host.stopping, over.signal]);
   try {
-    return await Promise.race([bundleDeath, machineDeath, news, idleness].map((each) => each(host, input, ended)));
+    return await Promise.race(
+      [bundleDeath, machineDeath, news, idleness, memory].map((each) => each(host, input, ended)),
+    );
   } catch (error) {
     signal.throwIfAborted();
     if (host.stopping.aborted) throw new BottleError('WORKER_LOST', 'the worker stops; the next one watches on');
@@ -76,6 +79,18 @@ async function idleness(host: ActivityHost, input: WatchInput, ended: AbortSigna
   if (input.idleMs === null) return new Promise(() => undefined);
   await untilIdle(machineDriver(input.driver, host), input.bottle.id, input.idleMs, ended);
   return { steps: [], daemons: null, asked: [], refused: [], cursor: input.cursor, idle: true };
+}
+
+/** The first is told at once; after it, since a program may be killed again and again, no more than one a minute. */
+const KILLS_APART_MS = 60_000;
+
+async function memory(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
+  if (input.driver !== 'docker') return new Promise(() => undefined);
+  const { killedAt, killsSince } = input;
+  const notBeforeMs = killedAt === undefined ? 0 : Date.parse(killedAt) + KILLS_APART_MS - Date.now();
+  const killed = await memoryKills(host, input.bottle.id, { since: killedAt ?? killsSince, notBeforeMs }, ended);
+  if (killed.length === 0) return new Promise(() => undefined);
+  return { steps: [], daemons: null, asked: [], refused: [], cursor: input.cursor, killed };
 }
 
 async function lost(host: ActivityHost, { bottle, driver }: MachineInput): Promise<string[]> {

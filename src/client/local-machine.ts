@@ -16,6 +16,7 @@ import { readWorkerRecord } from './worker-presence.ts';
 export interface LocalMachine {
   plan: Plan;
   driver: MachineDriver;
+  host: DockerHost;
 }
 
 /**
@@ -24,7 +25,7 @@ export interface LocalMachine {
 export async function localMachine(context: Context, id: string): Promise<LocalMachine> {
   const plan = await localPlan(context, id);
   const host = { ...(await dockerHost(context)), settings: context.settings };
-  return { plan, driver: machineDriver(plan.driver, host) };
+  return { plan, driver: machineDriver(plan.driver, host), host };
 }
 
 /**

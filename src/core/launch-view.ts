@@ -1,6 +1,7 @@
 /** What is shown of a launch, from its runner's state and its steps' results: the status document and its Markdown. */
 
 import type { GraphRunner } from './graph-runner.ts';
+import type { MemoryKill } from './memory-kills.ts';
 import { bottleName, bundleName } from './names.ts';
 import { Observation } from './observation.ts';
 import type { Plan } from './plan.ts';
@@ -49,6 +50,7 @@ export function statusDocument(
     machine: machineStatus(launch.id, steps),
     steps,
     requests: observed.book.view(),
+    ...killedForMemory(observed, prepared?.plan),
   };
 }
 
@@ -57,6 +59,14 @@ function limitsStatus({ readyAt }: GraphRunner, limits: Plan['limits'] | undefin
   if (lifetimeMs === null && idleMs === null) return {};
   const endsAt = readyAt === undefined || lifetimeMs === null ? null : new Date(readyAt + lifetimeMs).toISOString();
   return { limits: { lifetimeMs, idleMs, endsAt } };
+}
+
+function killedForMemory({ killed }: Observation, plan: Plan | undefined): Pick<StatusDocument, 'killedForMemory'> {
+  if (killed.length === 0) return {};
+  const limitMiB = plan?.resources.memoryMiB;
+  const withLimit = (kill: MemoryKill) =>
+    kill.part === 'bundle' || limitMiB === undefined ? kill : { ...kill, limitMiB };
+  return { killedForMemory: killed.map(withLimit) };
 }
 
 function networkStatus(runner: GraphRunner): NetworkStatus | null {

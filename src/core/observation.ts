@@ -1,5 +1,6 @@
 /** What a launch has heard of its bottle since it was ready: the states of daemons, refused credentials, the agent's requests. */
 import type { DaemonState } from './daemons.ts';
+import { addKills, type MemoryKill } from './memory-kills.ts';
 import { RequestBook } from './request-book.ts';
 import type { CredentialRefusal, StopReason } from './status.ts';
 import type { BundleResult, WatchInput, WatchNews } from './step-io.ts';
@@ -11,6 +12,7 @@ export class Observation {
   #daemons: Record<string, DaemonState> = {};
   #refused: CredentialRefusal[] = [];
   #cursor: string | null = null;
+  #killed: MemoryKill[] = [];
 
   get daemons(): Record<string, DaemonState> {
     return this.#daemons;
@@ -18,6 +20,11 @@ export class Observation {
 
   /** Why the launch ends by itself; null while it does not. */
   stoppedBy: StopReason | null = null;
+
+  /** Processes killed for memory since the bottle was launched. */
+  get killed(): MemoryKill[] {
+    return this.#killed;
+  }
 
   /** The newest refusal of each route, oldest first. */
   get refused(): CredentialRefusal[] {
@@ -33,7 +40,8 @@ export class Observation {
     if (anew) this.#refused = [];
   }
 
-  take({ daemons, asked, refused, cursor }: WatchNews): void {
+  take({ daemons, asked, refused, cursor, killed = [] }: WatchNews): void {
+    this.#killed = addKills(this.#killed, killed);
     if (daemons !== null) this.#daemons = daemons;
     if (cursor !== null) this.#cursor = cursor;
     this.book.add(asked);
@@ -44,7 +52,11 @@ export class Observation {
   }
 
   /** From where the next watch goes on. */
-  watchFrom(): Pick<WatchInput, 'daemons' | 'cursor'> {
-    return { daemons: this.#daemons, cursor: this.#cursor };
+  watchFrom(): Pick<WatchInput, 'daemons' | 'cursor' | 'killedAt'> {
+    const killedAt = this.#killed
+      .map(({ at }) => at)
+      .sort()
+      .at(-1);
+    return { daemons: this.#daemons, cursor: this.#cursor, ...(killedAt === undefined ? {} : { killedAt }) };
   }
 }

@@ -1,6 +1,7 @@
 /** The status document of contract.md: what `bottle status --json` prints and the `status` query answers. */
 import type { Scanner } from './bundle-plans.ts';
 import type { ErrorView } from './errors.ts';
+import type { MemoryKill } from './memory-kills.ts';
 import type { RequestView } from './requests.ts';
 
 export type Phase = 'launching' | 'held' | 'ready' | 'healing' | 'stopping' | 'stopped' | 'failed';
@@ -85,6 +86,8 @@ export interface StatusDocument {
   steps: StepStatus[];
   /** What the agent asked, oldest first. */
   requests: RequestView[];
+  /** Processes that were killed for memory, and the limit they reached in MiB; absent while there are none. */
+  killedForMemory?: (MemoryKill & { limitMiB?: number })[];
 }
 
 /** One row of `bottle ls --json`. */

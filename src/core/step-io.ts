@@ -6,6 +6,7 @@ import type { BundlePlans, Scanner } from './bundle-plans.ts';
 import type { DaemonName, DaemonState } from './daemons.ts';
 import type { LaunchInput } from './launch-input.ts';
 import type { Link } from './machine-link.ts';
+import type { MemoryKill } from './memory-kills.ts';
 import type { Plan, PrivateVariable, Resources } from './plan.ts';
 import type { ProviderContext, Template } from './providers/provider.ts';
 import type { AskedRequest, RequestView } from './requests.ts';
@@ -170,6 +171,10 @@ export interface WatchInput extends MachineInput {
   cursor: string | null;
   /** The watch ends when no command has run in the machine for so long; null: never for that. */
   idleMs: number | null;
+  /** Processes killed for memory since then have not been told of; ISO 8601. */
+  killsSince?: string;
+  /** When one was last told of; absent: never yet. */
+  killedAt?: string;
 }
 
 /** What happened while a bottle was ready. */
@@ -185,6 +190,8 @@ export interface WatchNews {
   cursor: string | null;
   /** No command has run in the machine for as long as it may. */
   idle?: true;
+  /** Processes killed for memory. */
+  killed?: MemoryKill[];
 }
 
 /** What an activity gives back: its result, and which attempt it was, which a workflow cannot see otherwise. */

@@ -116,7 +116,8 @@ async function heal(
     await condition(() => runner.phase === 'ready');
     const idleLimit = (): number | null => (runner.value('prepare') as PrepareResult).plan.limits.idleMs;
     const idleMs = idleLimit();
-    const news = await watch({ ...observed.watchFrom(), idleMs }, () => idleLimit() !== idleMs);
+    const killsSince = runner.readyAt === undefined ? {} : { killsSince: new Date(runner.readyAt).toISOString() };
+    const news = await watch({ ...observed.watchFrom(), ...killsSince, idleMs }, () => idleLimit() !== idleMs);
     if (news === undefined) return;
     if (news.idle === true) return endBySelf(runner, observed, 'idle');
     observed.take(news);

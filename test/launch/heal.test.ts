@@ -123,3 +123,17 @@ test('a bottle that cannot be healed is held, and a retry heals it', async () =>
   await it.waitFor(id, ({ phase }) => phase === 'ready');
   await down(id);
 });
+
+test('a process that is killed for memory is told of in the status, and heals nothing', async () => {
+  it.writeAgent('small', 'image: minimal\nresources: {memoryMiB: 256}', '');
+  const id = uniqueId('oom');
+  await it.launch(id, { agent: 'small' });
+  await it.waitFor(id, ({ phase }) => phase === 'ready');
+  const program = 'a = []; for (;;) a.push(Buffer.alloc(1e7, 1))';
+  const exec = await docker.getContainer(`bottle-${id}-machine`).exec({ Cmd: ['node', '-e', program] });
+  await exec.start({ Detach: true });
+  const { phase, killedForMemory } = await it.waitFor(id, (status) => status.killedForMemory !== undefined);
+  expect(phase).toBe('ready');
+  expect(killedForMemory).toMatchObject([{ part: 'machine', count: 1, limitMiB: 256 }]);
+  await down(id);
+});

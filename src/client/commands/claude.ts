@@ -3,12 +3,13 @@ import process from 'node:process';
 
 import { agentCommand, trustVariables } from '../agent-command.ts';
 import type { Context } from '../context.ts';
+import { limitsMet } from '../limits-note.ts';
 import { localMachine } from '../local-machine.ts';
 import { type ExecOptions, execAttached, execCaptured } from '../machine-exec.ts';
 
 export async function run(context: Context, id: string, args: string[]): Promise<number> {
   const { output } = context;
-  const { plan, driver } = await localMachine(context, id);
+  const { plan, driver, host } = await localMachine(context, id);
   const terminal = process.stdin.isTTY === true && process.stdout.isTTY === true && !output.flags.json;
   const options: ExecOptions = {
     argv: agentCommand(plan, args),
@@ -16,7 +17,12 @@ export async function run(context: Context, id: string, args: string[]): Promise
     terminal,
     env: trustVariables(plan),
   };
-  if (!output.flags.json) return execAttached(driver, id, options);
+  const since = new Date().toISOString();
+  if (!output.flags.json) {
+    const exitCode = await execAttached(driver, id, options);
+    for (const line of await limitsMet(host, id, plan, { exitCode, since })) output.note(line);
+    return exitCode;
+  }
   const captured = await execCaptured(driver, id, options);
   output.result({ id, ...captured }, '');
   return captured.exitCode;

@@ -4,6 +4,7 @@ import { BottleError } from '../../core/errors.ts';
 import { GUEST } from '../../core/plan.ts';
 import { trustVariables, withPrivateEnv } from '../agent-command.ts';
 import type { Context } from '../context.ts';
+import { limitsMet } from '../limits-note.ts';
 import { localMachine } from '../local-machine.ts';
 import { type ExecOptions, execAttached, execCaptured } from '../machine-exec.ts';
 
@@ -28,12 +29,17 @@ export async function run(context: Context, id: string, argv: string[], flags: E
   if (options.terminal && process.stdin.isTTY !== true && options.interactive) {
     throw new BottleError('USAGE', 'standard input is not a terminal', { hint: 'leave -t out' });
   }
-  const { plan, driver } = await localMachine(context, id);
+  const { plan, driver, host } = await localMachine(context, id);
   const env = { ...trustVariables(plan), ...options.env };
   // What sets those variables is a file of the agent's own, which nobody else should run.
   const isAgent = options.user === undefined || options.user === GUEST.user;
   const request = { ...options, env, argv: isAgent ? withPrivateEnv(plan, argv) : argv };
-  if (!output.flags.json) return execAttached(driver, id, request);
+  const since = new Date().toISOString();
+  if (!output.flags.json) {
+    const exitCode = await execAttached(driver, id, request);
+    for (const line of await limitsMet(host, id, plan, { exitCode, since })) output.note(line);
+    return exitCode;
+  }
   const captured = await execCaptured(driver, id, request);
   output.result({ id, ...captured }, '');
   return captured.exitCode;

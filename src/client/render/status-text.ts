@@ -1,5 +1,6 @@
 /** One bottle's status as text: a table of its steps, what went wrong, and what it is made of. */
 import Table from 'cli-table3';
+import { memoryLimitText } from '../../core/memory-kills.ts';
 import type { LimitsStatus, StatusDocument, StepStatus } from '../../core/status.ts';
 import { errorLines } from '../report-error.ts';
 import { type Colours, PLAIN } from './colours.ts';
@@ -42,6 +43,11 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
     ...status.steps.flatMap((step) => stepErrors(step, colours)),
     ...(status.bundle?.refused ?? []).map(({ route, status: code, at }) =>
       colours.yellow(`the credential of ${clean(route)} was refused by the upstream (${code}) at ${clean(at)}`),
+    ),
+    ...(status.killedForMemory ?? []).map(({ part, at, count, limitMiB }) =>
+      colours.yellow(
+        `${count === 1 ? 'a process' : `${count} processes`} of the ${part} ${count === 1 ? 'was' : 'were'} killed for memory, the last at ${clean(at)}: ${memoryLimitText(part, limitMiB)}`,
+      ),
     ),
     ...status.requests
       .filter(({ state }) => state === 'pending')
