@@ -10,7 +10,7 @@ import type Dockerode from 'dockerode';
 import { execa } from 'execa';
 import { BottleError } from '../core/errors.ts';
 import { buildImage, type ContextFile } from './image-build.ts';
-import { followLog, obtainImage } from './image-progress.ts';
+import { failure, followLog, obtainImage } from './image-progress.ts';
 import { IMAGE_LABEL } from './image-tags.ts';
 import type { Arch, Pins } from './pins.ts';
 
@@ -88,13 +88,8 @@ async function bootstrapInto(docker: Dockerode, tag: string, pins: Pins['debian'
   ]);
   const id = imported.at(-1)?.status ?? '';
   if (made.failed || !id.startsWith('sha256:')) {
-    throw new BottleError(
-      'IMAGE_BUILD_FAILED',
-      `mmdebstrap failed: ${(made.stderr || made.shortMessage || id).slice(-400)}`,
-      {
-        hint: 'it needs the package servers that apt uses',
-      },
-    );
+    const said = [{ stream: made.stderr || made.shortMessage || id }];
+    throw failure('mmdebstrap failed', said, 'it needs the package servers that apt uses');
   }
   const colon = tag.lastIndexOf(':');
   await docker.getImage(id).tag({ repo: tag.slice(0, colon), tag: tag.slice(colon + 1) });

@@ -48,7 +48,10 @@ export async function ensureBundle(
  * Stops the bundle so that its daemons can finish, keeps what it said (kept-log.ts), and removes it. What is not this owner's
  * is not touched.
  */
-export async function removeBundle(host: DockerHost & { settings: Settings }, id: string): Promise<void> {
+export async function removeBundle(
+  host: DockerHost & { settings: Pick<Settings, 'state'> },
+  id: string,
+): Promise<void> {
   forgetHanded(id);
   const found = await inspectContainer(host, bundleName(id));
   if (found?.Config.Labels[LABEL.owner] === host.owner) {

@@ -50,8 +50,11 @@ export async function followLog(docker: Dockerode, log: NodeJS.ReadableStream): 
 const LAST_LINES = 30;
 const LONGEST_LINE = 300;
 
-/** @param messages undefined where the connection broke off before any */
-export function failure(error: string, messages: LogMessage[] = []): BottleError {
+/**
+ * @param messages undefined where the connection broke off before any
+ * @param hint where nothing that was said gives a better one
+ */
+export function failure(error: string, messages: LogMessage[] = [], hint?: string): BottleError {
   const said = messages
     .map((message) => message.stream ?? '')
     .join('')
@@ -62,7 +65,7 @@ export function failure(error: string, messages: LogMessage[] = []): BottleError
     .slice(-LAST_LINES)
     .map((line) => (line.length > LONGEST_LINE ? `${line.slice(0, LONGEST_LINE)}…` : line));
   const message = last.length > 1 ? error : [error, ...last].join(': ');
-  return new BottleError('IMAGE_BUILD_FAILED', message, { problems: last, hint: hintFor(said.join('\n')) });
+  return new BottleError('IMAGE_BUILD_FAILED', message, { problems: last, hint: hintFor(said.join('\n')) ?? hint });
 }
 
 /** What people meet most, by what the builder says of it. */

@@ -23,7 +23,7 @@ export interface KeptLog {
   lines(): AsyncGenerator<TimedLine[]>;
 }
 
-const fileOf = (settings: Settings, id: string): string => {
+const fileOf = (settings: Pick<Settings, 'state'>, id: string): string => {
   assertBottleId(id);
   return path.join(settings.state, FOLDER, `${id}${ENDING}`);
 };
@@ -34,7 +34,7 @@ const fileOf = (settings: Settings, id: string): string => {
  * @returns what went wrong, in one line; undefined when it is kept
  */
 export async function keepLog(
-  settings: Settings,
+  settings: Pick<Settings, 'state'>,
   id: string,
   container: Dockerode.Container,
 ): Promise<string | undefined> {
@@ -59,7 +59,7 @@ async function* textOf(batches: AsyncIterable<TimedLine[]>): AsyncGenerator<stri
 }
 
 /** What is kept of the last bottle of that id; undefined for nothing. */
-export async function keptLog(settings: Settings, id: string): Promise<KeptLog | undefined> {
+export async function keptLog(settings: Pick<Settings, 'state'>, id: string): Promise<KeptLog | undefined> {
   const file = fileOf(settings, id);
   const found = await stat(file).catch(() => undefined);
   if (found === undefined) return undefined;

@@ -9,6 +9,7 @@ import path from 'node:path';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { isBottleId, LABEL, machineName } from '../core/names.ts';
 import { removeBottleState } from './bottle-state.ts';
+import { removeBundle } from './bundle.ts';
 import { removeContainers } from './container.ts';
 import { engine, labelFilter } from './docker.ts';
 import { bottlesInSmolvm, type MachineHost, removeFromSmolvm } from './machine/drivers.ts';
@@ -47,6 +48,8 @@ export async function reap(place: Place): Promise<Leftover[]> {
     // A launch of that id may have started while the others were removed.
     if (await isOpen(place.client, leftover.id)) continue;
     await removeFromSmolvm(place.host, leftover.id);
+    // First of its containers: what it said is kept.
+    await removeBundle(place.host, leftover.id);
     await removeContainers(place.host, labelFilter(place.host, leftover.id));
     await removeNetwork(place.host, leftover.id);
     await removeBottleState(place.host.settings, leftover.id);
