@@ -2,6 +2,9 @@
 import type { EgressRoutePlan } from './bundle-plans.ts';
 import { EGRESS_URL } from './daemons.ts';
 
+/** How npm calls the one host that its registry stands in for. */
+export const NPM_REGISTRY_HOST = 'npm_config_replace_registry_host';
+
 /**
  * A registry gives each package's address at its own host, which is not to be reached past egress, and so does a lock file
  * that was written elsewhere: npm puts the registry it was told of in the place of this one host. Not of `always` every
@@ -17,5 +20,5 @@ export function npmSettings(
   const named = routes.find(({ id }) => `${registry}/`.startsWith(`${EGRESS_URL}/${id}/`));
   const [only, ...others] = routes;
   const route = named ?? (others.length === 0 ? only : undefined);
-  return route === undefined ? {} : { npm_config_replace_registry_host: new URL(route.upstream).hostname };
+  return route === undefined ? {} : { [NPM_REGISTRY_HOST]: new URL(route.upstream).hostname };
 }

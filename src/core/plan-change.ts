@@ -5,6 +5,7 @@
 import type { BundlePlans } from './bundle-plans.ts';
 import { caEnvironment } from './ca-environment.ts';
 import type { LaunchInput } from './launch-input.ts';
+import { NPM_REGISTRY_HOST } from './npm-settings.ts';
 import type { Plan } from './plan.ts';
 import { PROVIDERS } from './providers/providers.ts';
 import { type LaunchContext, stepInput } from './step-input.ts';
@@ -110,15 +111,16 @@ function inputText(step: StepId, { bottle, launch, network }: RereadInput, plan:
     result: (id) => (id === 'prepare' ? { plan, uiUrl: null } : id === 'network' ? network : undefined),
   };
   const made = stepInput(step, context);
-  return JSON.stringify(step === 'machine.create' ? withoutCaVariables(made as MachineCreateInput, plan) : made);
+  return JSON.stringify(step === 'machine.create' ? withoutWhatFollows(made as MachineCreateInput, plan) : made);
 }
 
 /**
  * A company's CA is often what somebody finds missing once the machine is there. Commands in it are given these variables
- * by whoever starts them, so a machine can do without.
+ * by whoever starts them, so a machine can do without. What npm calls a registry follows from the routes: one more of them is no
+ * reason to refuse what needs no other machine.
  */
-function withoutCaVariables(input: MachineCreateInput, { env: own }: Plan): MachineCreateInput {
-  const ours = caEnvironment();
+function withoutWhatFollows(input: MachineCreateInput, { env: own }: Plan): MachineCreateInput {
+  const ours = { ...caEnvironment(), [NPM_REGISTRY_HOST]: '' };
   const env = Object.entries(input.env).filter(([name]) => !Object.hasOwn(ours, name) || Object.hasOwn(own, name));
   return { ...input, env: Object.fromEntries(env) };
 }

@@ -32,6 +32,7 @@ function change(
     found,
   );
 }
+const ROUTE = { id: '', upstream: 'https://pkg.test', matches: [], auth: null, private: false, ca: null };
 const withBundle = (bundle: Plan['bundle'], base: Plan = before): Plan => ({
   ...base,
   bundle,
@@ -55,6 +56,12 @@ const CHANGES: [what: string, found: Plan, steps: StepId[], keys: string[]][] = 
     withBundle({ ...FULL, pipelock: { ...FULL.pipelock, allow: ['a.test', 'b.test'] } }),
     ['bundle', 'check'],
     ['allow'],
+  ],
+  [
+    'the first route that is not the model’s, which npm would be told of',
+    withBundle({ ...FULL, egress: { routes: [...(FULL.egress?.routes ?? []), { ...ROUTE, id: 'pkg.test' }] } }),
+    ['bundle'],
+    ['egress.routes'],
   ],
   [
     'the CA of all upstreams',
