@@ -56,6 +56,8 @@ function javaOptions(network: MachineNetwork): string {
 }
 
 function directHosts({ name, bundleIp, machineIp }: MachineNetwork): string[] {
-  const loopback = ['localhost', '127.0.0.1', '::1', '[::1]', '0.0.0.0'];
+  // Not `[::1]`: Node's fetch and Python's urllib know the address by that alone, but a program on httpx, the SDKs of the
+  // models among them, then ends with "Invalid port" before it does anything.
+  const loopback = ['localhost', '127.0.0.1', '::1', '0.0.0.0'];
   return [...new Set([bundleIp, EGRESS_NAME, ...loopback, ...ownNames(name), machineIp])];
 }

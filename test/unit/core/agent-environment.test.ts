@@ -23,7 +23,7 @@ const model = {
 };
 const withModel = { ...plan().bundle, egress: { routes: [model] } };
 const proxy = 'http://10.214.3.18:8888';
-const direct = '10.214.3.18,egress,localhost,127.0.0.1,::1,[::1],0.0.0.0,demo,bottle-demo-machine,10.214.3.19';
+const direct = '10.214.3.18,egress,localhost,127.0.0.1,::1,0.0.0.0,demo,bottle-demo-machine,10.214.3.19';
 
 test("every program's spelling of the proxy names the bundle", () => {
   const env = agentEnvironment(network, plan());
