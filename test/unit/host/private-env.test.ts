@@ -31,8 +31,8 @@ describe('the values', () => {
   });
 
   test.each([
-    [{}, {}, 'no value for FROM_HOST (the host has no HOST_NAME), ASKED (not answered)', /^export it where the worker/],
-    [{ HOST_NAME: '' }, { ASKED: 'x' }, 'no value for FROM_HOST (the host has no HOST_NAME)', /^export it where/],
+    [{}, {}, 'no value for FROM_HOST (the host has no HOST_NAME), ASKED (not answered)', /^export it, then retry/],
+    [{ HOST_NAME: '' }, { ASKED: 'x' }, 'no value for FROM_HOST (the host has no HOST_NAME)', /^export it, then retry/],
     [{ HOST_NAME: 'x' }, { ASKED: '' }, 'no value for ASKED (not answered)', /^bottle retry demo asks for it$/],
     [{ HOST_NAME: 'x' }, { FROM_HOST: 'y' }, 'no value for ASKED (not answered)', /^bottle retry demo/],
   ])('that are missing are named, each by its own variable: %j %j', (env, answers, message, hint) => {
