@@ -2,11 +2,13 @@
  * A worker that works with another Engine, other files or another environment than this command's is never used in silence:
  * it is started anew with this one's where nothing can be lost by that, else it is said what to do.
  */
+import path from 'node:path';
 import { BottleError } from '../core/errors.ts';
 import { planVariables } from '../core/plan-variables.ts';
 import { readPlan } from '../host/bottle-state.ts';
+import { withLock } from '../host/file-lock.ts';
 import { bottlesHere } from '../host/host-pin.ts';
-import type { Settings } from '../host/settings.ts';
+import { type Settings, stateDirectory } from '../host/settings.ts';
 import { type Difference, differences } from '../host/worker-place.ts';
 import type { Output } from './output.ts';
 import { readWorkerRecord, type WorkerRecord } from './worker-presence.ts';
@@ -19,17 +21,31 @@ const RESTART = 'bottle serve --restart';
  * @throws BottleError `WORKER_DIFFERS` when a restart would take something from bottles that are there
  */
 export async function matchWorker(settings: Settings, output: Output, variables: readonly string[]): Promise<void> {
-  const record = await readWorkerRecord(settings);
-  if (record === undefined) return;
-  const found = differences(record, settings, variables);
-  if (found.length === 0) return;
-  const objection = await whyNotRestart(settings, record, found);
-  if (objection !== undefined) throw objection;
+  const look = async () => {
+    const record = await readWorkerRecord(settings);
+    return { record, found: record === undefined ? [] : differences(record, settings, variables) };
+  };
+  if ((await look()).found.length === 0) return;
+  await inTurn(settings, async () => {
+    // Somebody else may have done it meanwhile.
+    const { record, found } = await look();
+    if (record === undefined || found.length === 0) return;
+    const objection = await whyNotRestart(settings, record, found);
+    if (objection !== undefined) throw objection;
+    const pid = await restartWorker(settings);
+    output.note(`restarted the worker of ${settings.host} (process ${pid}): it had ${listed(found)}`);
+    await assertTakenOver(settings, variables);
+  });
+}
+
+/** Two commands at once must not stop each other's new worker. */
+export const inTurn = <T>(settings: Settings, act: () => Promise<T>): Promise<T> =>
+  withLock(path.join(stateDirectory(settings, 'run'), 'restart.lock'), act);
+
+async function restartWorker(settings: Settings): Promise<number> {
   const { startWorker, stopWorker } = await import('./worker-process.ts');
   await stopWorker(settings);
-  const { pid } = await startWorker(settings, { detached: true });
-  output.note(`restarted the worker of ${settings.host} (process ${pid}): it had ${listed(found)}`);
-  await assertTakenOver(settings, variables);
+  return (await startWorker(settings, { detached: true })).pid;
 }
 
 /** @throws BottleError `WORKER_DIFFERS` when it is somebody else who starts it, with what they have */

@@ -6,13 +6,16 @@ import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import http from 'node:http';
 import { Duplex } from 'node:stream';
 
-/** A connection is a process of ssh, which ends with it. */
+/** Well below what an Engine or an sshd would wait. */
+const IDLE_MS = 10_000;
+
+/** A connection is a process of ssh, which ends with it. Ones that are free serve the next calls: each new one is a login. */
 export class SshAgent extends http.Agent {
   readonly #argv: readonly string[];
 
   /** @param address `ssh://[user@]host[:port][/socket]` */
   constructor(address: string) {
-    super({ keepAlive: false });
+    super({ keepAlive: true });
     this.#argv = sshArguments(address);
   }
 
@@ -24,6 +27,7 @@ export class SshAgent extends http.Agent {
 /** What a connection's end means is known only when ssh has ended: its streams are closed before. */
 class SshConnection extends Duplex {
   readonly #child: ChildProcessWithoutNullStreams;
+  #idle: NodeJS.Timeout | undefined;
 
   constructor(child: ChildProcessWithoutNullStreams) {
     super();
@@ -43,6 +47,33 @@ class SshConnection extends Duplex {
     });
   }
 
+  /** What the agent asks of a socket that is free: that it keeps nobody waiting for it. */
+  unref(): this {
+    for (const each of this.#handles()) each.unref?.();
+    this.#idle = setTimeout(() => this.destroy(), IDLE_MS).unref();
+    return this;
+  }
+
+  ref(): this {
+    clearTimeout(this.#idle);
+    for (const each of this.#handles()) each.ref?.();
+    return this;
+  }
+
+  /** ssh has its own way to keep a connection alive. */
+  setKeepAlive(): this {
+    return this;
+  }
+
+  setTimeout(): this {
+    return this;
+  }
+
+  #handles(): { ref?(): unknown; unref?(): unknown }[] {
+    const { stdin, stdout, stderr } = this.#child;
+    return [this.#child, stdin, stdout, stderr] as { ref?(): unknown; unref?(): unknown }[];
+  }
+
   #fail(why: string): void {
     this.destroy(Object.assign(new Error(`ssh: ${why}`), { code: 'SSH_FAILED' }));
   }
@@ -60,6 +91,7 @@ class SshConnection extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    clearTimeout(this.#idle);
     this.#child.kill();
     done(error);
   }

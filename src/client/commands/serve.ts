@@ -6,7 +6,7 @@ import type { Settings } from '../../host/settings.ts';
 import { type TemporalTarget, temporalTarget } from '../../host/temporal-target.ts';
 import type { Context } from '../context.ts';
 import { strandedText } from '../engine.ts';
-import { assertTakenOver, differenceText, RESTART_HINT, variablesOfBottles } from '../worker-match.ts';
+import { assertTakenOver, differenceText, inTurn, RESTART_HINT, variablesOfBottles } from '../worker-match.ts';
 import { startWorker, stopWorker } from '../worker-process.ts';
 
 export interface ServeOptions {
@@ -40,10 +40,12 @@ export async function run(context: Context, options: ServeOptions): Promise<numb
 /** The worker alone: the server has nothing of the environment that matters, and every launch rides this out. */
 async function restart(context: Context, target: TemporalTarget): Promise<number> {
   const { settings } = context;
-  await stopWorker(settings);
-  const code = await detach(context, target);
-  await assertTakenOver(settings, await variablesOfBottles(settings));
-  return code;
+  return inTurn(settings, async () => {
+    await stopWorker(settings);
+    const code = await detach(context, target);
+    await assertTakenOver(settings, await variablesOfBottles(settings));
+    return code;
+  });
 }
 
 async function detach({ output, settings }: Context, target: TemporalTarget): Promise<number> {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
@@ -140,9 +140,13 @@ describe('ssh', () => {
       connection.pipe(connection);
     });
     const relay = `const s=require('net').connect(process.argv[1]);process.stdin.pipe(s);s.pipe(process.stdout)`;
-    await withSsh(`exec "${process.execPath}" -e "${relay}" "${socket}"`, async () => {
+    const logins = path.join(directory, 'logins');
+    await withSsh(`echo in >> "${logins}"; exec "${process.execPath}" -e "${relay}" "${socket}"`, async () => {
       const docker = dockerAt(at('ssh://me@there'));
       expect((await docker.version()).Version).toBe('v of /version');
+      // One after the other, calls share a login.
+      for (let n = 0; n < 3; n += 1) await docker.version();
+      expect(readFileSync(logins, 'utf8')).toBe('in\n');
       const stream = await docker.getExec('x').start({ hijack: true, stdin: true });
       stream.end('there and back');
       expect(await text(stream)).toBe('there and back');
