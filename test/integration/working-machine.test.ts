@@ -130,7 +130,7 @@ END
 /** A package with a user of its own, to whom it gives a folder in its postinst, and a manual among the alternatives. */
 const PACKAGE = `set -e; rm -rf /tmp/p; mkdir -p /tmp/p/DEBIAN /tmp/p/usr/bin /tmp/p/etc; cd /tmp
   printf 'Package: served\\nVersion: 1.0\\nArchitecture: all\\nMaintainer: t <t@t.test>\\nDescription: t\\n' > p/DEBIAN/control
-  printf '#!/bin/sh\\nset -e\\nuseradd --system served\\nmkdir -p /var/lib/served\\nchown served:served /var/lib/served\\nchmod 2750 /var/lib/served\\nupdate-alternatives --install /usr/bin/serve serve /usr/bin/served 1 --slave /usr/share/man/man1/serve.1.gz serve.1.gz /usr/share/man/man1/served.1.gz\\nsu -s /bin/sh served -c "touch /var/lib/served/mine"\\n' > p/DEBIAN/postinst
+  printf '#!/bin/sh\\nset -e\\nmountpoint -q /proc\\nuseradd --system served\\nmkdir -p /var/lib/served\\nchown served:served /var/lib/served\\nchmod 2750 /var/lib/served\\nupdate-alternatives --install /usr/bin/serve serve /usr/bin/served 1 --slave /usr/share/man/man1/serve.1.gz serve.1.gz /usr/share/man/man1/served.1.gz\\nsu -s /bin/sh served -c "touch /var/lib/served/mine"\\n' > p/DEBIAN/postinst
   printf '#!/bin/sh\\nid -un\\n' > p/usr/bin/served; chmod 755 p/DEBIAN/postinst p/usr/bin/served
   dpkg-deb --root-owner-group --build p /tmp/served.deb >/dev/null`;
 
@@ -158,7 +158,9 @@ describe('the operator, as root', () => {
 
   test.each([
     ['set a route', 'ip route replace default via 10.1.1.1'],
-    ['mount', 'mount -t tmpfs none /mnt'],
+    ['mount', 'perl -e "exit(syscall(165, qq(none), qq(/mnt), qq(tmpfs), 0, 0) == 0 ? 0 : 1)"'],
+    ['join other mounts', 'nsenter --target 1 --mount true'],
+    ['look at the memory of the first process', 'cat /proc/1/environ'],
     ['make a device', 'mknod /tmp/disk b 8 0'],
     ['open a packet socket', 'perl -e "socket(S, 17, 3, 0) or die qq(\\$!)"'],
     ['make a namespace', 'unshare --net true'],

@@ -3,9 +3,10 @@
  *
  * No process of a machine has a capability, none can get one, and an Engine gives a command in a container either what the
  * container has or everything. So a command of the operator's runs from a container of its own, for as long as it takes,
- * which sees the processes of the machine, and steps into its files by way of its first process. What it needed for that it
- * gives up before the command begins: what is left are capabilities about files and processes, none about network, mounts
- * or devices. It has the machine's limits, and its network.
+ * which sees the processes of the machine, and joins the mounts of its first one: scripts of packages look at those too. What
+ * it needed for that it gives up before the command begins: what is left are capabilities about files and processes, none
+ * about network, mounts or devices. It has the machine's limits, and its network. Its filter of system calls is the Engine's
+ * for what it began with: unlike the agent, a script of a package may make a user namespace.
  */
 import { randomBytes } from 'node:crypto';
 import type Dockerode from 'dockerode';
@@ -14,10 +15,10 @@ import { engineFacts } from '../engine-facts.ts';
 
 /** What Debian's package manager and the scripts of its packages use. */
 const LEFT = ['chown', 'dac_override', 'fowner', 'fsetid', 'kill', 'setgid', 'setuid'];
-/** To look through another's first process, to make its root one's own, and to give up both and this one. */
-const TO_ENTER = ['sys_ptrace', 'sys_chroot', 'setpcap'];
+/** To look at the first process of the machine, to join its mounts, and to give up all of these. */
+const TO_ENTER = ['sys_ptrace', 'sys_admin', 'sys_chroot', 'setpcap'];
 
-const ENTER = ['chroot', '/proc/1/root'];
+const ENTER = ['nsenter', '--target', '1', '--mount', '--'];
 const SETPRIV = '/usr/bin/setpriv';
 
 /** To be run in the operator's container: exit code 0 where the machine has the program that gives up capabilities. */
