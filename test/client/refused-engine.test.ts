@@ -31,7 +31,7 @@ const engines: [name: RegExp, open: () => Promise<Pick<EngineSocket, 'url' | 'cl
             response.end(JSON.stringify(documents[url.split('/').at(-1) as 'version' | 'info'] ?? []));
           }),
       ])
-    : [[/(Podman|Docker Engine) \S+/, async () => ({ url: real, close: async () => undefined })]];
+    : [[/(?:Podman|Docker Engine) \S+(?: \(rootless\))?/, async () => ({ url: real, close: async () => undefined })]];
 
 describe.each(engines)('%s', (name, open) => {
   let engine: Pick<EngineSocket, 'url' | 'close'>;

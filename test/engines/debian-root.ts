@@ -1,6 +1,6 @@
 /** Root file systems of other Debian suites, made of packages by mmdebstrap, and kept in the cache under what they are made of. */
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
@@ -32,12 +32,15 @@ export async function debianRoot(wanted: DebianRoot, directory: string): Promise
   if (existsSync(root)) return root;
   await mkdir(directory, { recursive: true });
   // Named when it is whole: a half-made one is never taken for it, and of two made at once one wins.
-  const making = await mkdtemp(path.join(directory, 'making-'));
+  await removeUnfinished(directory);
+  const making = await mkdtemp(path.join(directory, `making-${process.pid}-`));
   try {
+    // In namespaces of its own: what it mounts must be gone with it when it is killed, or a removal would go into that.
     await execa(
-      'mmdebstrap',
+      'unshare',
       [
-        ...['--quiet', '--variant=apt', '--aptopt=APT::Install-Recommends "false"'],
+        ...['--mount', '--pid', '--fork', '--kill-child=SIGKILL', '--propagation', 'private'],
+        ...['mmdebstrap', '--quiet', '--variant=apt', '--aptopt=APT::Install-Recommends "false"'],
         // A suite that is not the computer's own may be served from a snapshot, which is old by intent.
         ...['--aptopt=Acquire::Check-Valid-Until "false"', `--include=${packages.join(',')}`],
         ...[wanted.suite, path.join(making, 'root'), `deb [signed-by=${KEYRING}] ${mirror} ${wanted.suite} main`],
@@ -51,6 +54,14 @@ export async function debianRoot(wanted: DebianRoot, directory: string): Promise
     await rm(making, { recursive: true, force: true });
   }
   return root;
+}
+
+/** What a killed run has left of one that was being made. */
+async function removeUnfinished(directory: string): Promise<void> {
+  for (const name of readdirSync(directory)) {
+    const pid = /^making-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await rm(path.join(directory, name), { recursive: true });
+  }
 }
 
 /** Where this computer's own packages come from. */

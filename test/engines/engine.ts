@@ -31,9 +31,11 @@ export async function startEngine(kind: EngineKind, lower: string, place: string
   for (const name of ['upper', 'work', 'run', 'root']) rmSync(path.join(place, name), { recursive: true, force: true });
   for (const name of ['upper', 'work', 'run', 'root', 'data']) mkdirSync(path.join(place, name), { recursive: true });
   const group = `bottle-${kind.name}-${process.pid}`;
-  // Mounts, network and processes end with the first process of the namespaces, and that one with this program.
+  // Mounts, network and processes end with the first process of the namespaces, that one with `unshare`, and that with this
+  // program, also when it is killed.
   const flags = ['--mount', '--net', '--pid', '--fork', '--kill-child=SIGKILL', '--propagation', 'private'];
-  const child = spawn('unshare', [...flags, 'sh', SCRIPT, lower, place, kind.start, group], {
+  const command = ['--pdeathsig', 'KILL', 'unshare', ...flags, 'sh', SCRIPT, lower, place, kind.start, group];
+  const child = spawn('setpriv', command, {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
   });
@@ -74,7 +76,7 @@ async function answering(docker: Dockerode, ended: () => unknown): Promise<Engin
   }
 }
 
-/** A rootless Engine's bridges are in the namespace that RootlessKit made, whose own process is the Engine's parent. */
+/** A rootless Engine's bridges are in the namespace that RootlessKit made, where the Engine is. */
 function networkProcess(unshare: number, kind: EngineKind): number {
   const wanted = kind.start === 'podman' ? 'podman' : 'dockerd';
   const below = (pid: number): number[] => [pid, ...childrenOf(pid).flatMap(below)];
@@ -83,8 +85,11 @@ function networkProcess(unshare: number, kind: EngineKind): number {
   return found;
 }
 
+/** Of each of its threads: whoever writes in Go starts processes from any. */
 const childrenOf = (pid: number): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+  );
 const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
 
 /** Control groups are the kernel's to keep: nobody removes them with the processes that were in them. */

@@ -1,6 +1,6 @@
 #!/bin/sh
 # The first process of an Engine's namespaces (engine.ts starts it there): makes a root file system, a network with an
-# "internet" of its own, and becomes the Engine. Its end is the end of everything in them, and the kernel tidies up.
+# "internet" of its own, and the Engine in them. Its end is the end of everything there, and the kernel tidies up.
 set -eu
 lower=$1 place=$2 kind=$3
 
@@ -18,17 +18,31 @@ mount -t overlay overlay -o "lowerdir=$lower,upperdir=$place/upper,workdir=$plac
 cd "$root"
 mkdir -p old
 mount -t proc proc proc
-mount --rbind /dev dev
 mount --rbind /sys sys
+# Devices of its own: an Engine changes whose they are, and what is in /dev/shm.
+mount -t tmpfs -o mode=755 tmpfs dev
+mkdir dev/net dev/shm dev/pts dev/mqueue
+while read -r name major minor; do mknod -m 666 "dev/$name" c "$major" "$minor"; done <<DEVICES
+null 1 3
+zero 1 5
+full 1 7
+random 1 8
+urandom 1 9
+tty 5 0
+fuse 10 229
+net/tun 10 200
+DEVICES
+mount -t tmpfs tmpfs dev/shm
+mount -t mqueue mqueue dev/mqueue
+mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 devpts dev/pts
+ln -s pts/ptmx dev/ptmx
+ln -s /proc/self/fd dev/fd
 # Of cgroups in both versions at once, crun wants none.
 if [ "$kind" = podman ] && mountpoint -q sys/fs/cgroup/unified; then umount sys/fs/cgroup/unified; fi
 mount -t tmpfs tmpfs run
 mkdir -p run/engine var/lib/engine
 mount --bind "$place/run" run/engine
 mount --bind "$place/data" var/lib/engine
-# /dev belongs to the computer; an Engine without root needs this one device of it.
-mount -t tmpfs tmpfs dev/net
-mknod -m 666 dev/net/tun c 10 200
 # A plain chroot is not enough: `docker load` changes its root itself.
 pivot_root . old
 umount -l /old
@@ -48,7 +62,8 @@ rootless)
   echo 'user:100000:65536' >/etc/subgid
   mkdir -p /home/user /run/user/1000
   chown user: /home/user /run/user/1000 /run/engine /var/lib/engine
-  exec setpriv --reuid user --regid user --init-groups env HOME=/home/user XDG_RUNTIME_DIR=/run/user/1000 \
+  # Not by exec: the kernel forgets to end a process with its parent once that process is somebody else's.
+  setpriv --reuid user --regid user --init-groups env HOME=/home/user XDG_RUNTIME_DIR=/run/user/1000 \
     DOCKERD_ROOTLESS_ROOTLESSKIT_NET=slirp4netns sh /usr/share/docker.io/contrib/dockerd-rootless.sh \
     --data-root /var/lib/engine/docker --host "$socket" --bip 172.28.0.1/24 >/run/engine/engine.log 2>&1
   ;;
