@@ -7,15 +7,13 @@
 import { performance } from 'node:perf_hooks';
 import { build } from './bootstrap/build.mjs';
 import { dockerEngine } from './bootstrap/docker-engine.mjs';
-import { gitleaks } from './bootstrap/gitleaks.mjs';
 import { images } from './bootstrap/images.mjs';
 import { withLock } from './bootstrap/lock.mjs';
 import { node24, packages } from './bootstrap/packages.mjs';
 import { runInstead } from './bootstrap/processes.mjs';
 import { reporter } from './bootstrap/progress.mjs';
 import { Refusal } from './bootstrap/refusal.mjs';
-import { smolvm } from './bootstrap/smolvm.mjs';
-import { temporalCli } from './bootstrap/temporal-cli.mjs';
+import { tools } from './bootstrap/tools.mjs';
 
 /**
  * What is needed, in the order in which one thing needs another.
@@ -27,7 +25,7 @@ import { temporalCli } from './bootstrap/temporal-cli.mjs';
  * @property {(say: (line: string) => void) => Promise<string | void>} provide says what there is now, or leaves it to
  *   another look; throws a Refusal where it may not
  */
-const things = (kinds) => [packages, node24, dockerEngine, temporalCli, gitleaks, build, smolvm, images(kinds)];
+const things = (kinds) => [packages, node24, dockerEngine, build, ...tools, images(kinds)];
 
 async function main([...args]) {
   const quiet = args[0] === '--quiet' && args.shift() !== undefined;

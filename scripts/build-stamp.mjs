@@ -3,11 +3,13 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 
-const SINGLE_FILES = ['scripts/build.mjs', 'tsconfig.json', 'tsconfig.build.json', 'package.json', 'package-lock.json'];
+const FOLDERS = ['src', 'scripts/build'];
+const SINGLE_FILES = ['scripts/build.mjs', 'tsconfig.json', 'package.json', 'package-lock.json'];
 
 /** @param {string} root the checkout @returns {Promise<string>} */
 export async function buildStamp(root) {
-  const files = [...(await filesBelow(join(root, 'src'))), ...SINGLE_FILES.map((file) => join(root, file))];
+  const below = await Promise.all(FOLDERS.map((folder) => filesBelow(join(root, folder))));
+  const files = [...below.flat(), ...SINGLE_FILES.map((file) => join(root, file))];
   const contents = await Promise.all(files.map((file) => readFile(file)));
   const hash = createHash('sha256');
   files.forEach((file, index) => {

@@ -10,12 +10,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { machineName } from '../dist/core/names.js';
-import { connectDocker } from '../dist/host/docker.js';
-import { imageTags } from '../dist/host/images.js';
-import { machineNames } from '../dist/host/machine/smolvm/records.js';
-import { machineDirectory, STATE_FOLDER } from '../dist/host/machine/smolvm/state-directory.js';
-import { findSmolvm } from '../dist/host/smolvm-package.js';
+import {
+  connectDocker,
+  findSmolvm,
+  imageTags,
+  machineDirectory,
+  machineName,
+  machineNames,
+  STATE_FOLDER,
+} from '../dist/tooling.js';
 import { startWorld } from '../test/support/world.ts';
 
 const bottleProgram = fileURLToPath(new URL('../dist/client/main.js', import.meta.url));

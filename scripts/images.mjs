@@ -1,8 +1,6 @@
 // Builds the images that are missing: those of the kinds that it is given, else all.
 // Run by bootstrap.mjs with Node 24 once dist/ is there; one line for each thing it does.
-import { connectDocker } from '../dist/host/docker.js';
-import { IMAGE_KINDS } from '../dist/host/image-tags.js';
-import { ensureImages } from '../dist/host/images.js';
+import { connectDocker, ensureImages, IMAGE_KINDS } from '../dist/tooling.js';
 
 const chosen = process.argv.slice(2);
 

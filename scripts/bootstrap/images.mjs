@@ -7,7 +7,7 @@ import { run } from './processes.mjs';
 export const images = (kinds) => ({
   name: 'images',
   look: async () => {
-    const { imageTag, IMAGE_KINDS } = await import('../../dist/host/image-tags.js');
+    const { imageTag, IMAGE_KINDS } = await import('../../dist/tooling.js');
     const wanted = await Promise.all((kinds.length === 0 ? IMAGE_KINDS : kinds).map((kind) => imageTag(kind)));
     const { images: present = [] } = await askEngine();
     return wanted.every((tag) => present.includes(tag)) ? wanted.map(shortName).join(', ') : undefined;

@@ -1,5 +1,4 @@
-// Folders and pins that the things share. The cache is the one src/host/tools.ts looks into.
-import { readFileSync } from 'node:fs';
+// Folders that the things share. The cache is the one src/host/tools.ts looks into.
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,4 +9,3 @@ export const node24Path = join(binaries, 'node');
 export const cache =
   process.env.BOTTLE_CACHE || join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'bottle');
 export const logs = join(process.env.XDG_STATE_HOME || join(homedir(), '.local/state'), 'bottle/log');
-export const pins = JSON.parse(readFileSync(join(root, 'images/pins.json'), 'utf8'));

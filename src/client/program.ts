@@ -1,7 +1,9 @@
 /** The command line: every command with its options and help. What a command does is loaded only when it runs. */
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { Command, type OptionValues } from 'commander';
 import { BottleError } from '../core/errors.ts';
+import { packageRoot } from '../host/package-root.ts';
 import type { Context } from './context.ts';
 import { separateCommand } from './exec-arguments.ts';
 import type { Flags } from './output.ts';
@@ -159,6 +161,9 @@ export function buildProgram(runner: Runner): Program {
   acts(add('ui', 'the Temporal UI at the open bottles').argument('[id]'), async (context, id: string | undefined) =>
     (await import('./commands/ui.ts')).run(context, id),
   );
+  acts(add('setup', 'get what bottle needs: Temporal CLI, gitleaks, pipelock, smolvm, images'), async (context) =>
+    (await import('./commands/setup.ts')).run(context),
+  );
   acts(
     add('doctor', 'what is there, what is missing, what to do').option(
       '--boot',
@@ -267,7 +272,5 @@ function withFlags(command: Command): Command {
 const collect = (value: string, earlier: string[] = []): string[] => [...earlier, value];
 
 function version(): string {
-  // Two up from here, in src as in dist.
-  const file = new URL('../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+  return (JSON.parse(readFileSync(path.join(packageRoot, 'package.json'), 'utf8')) as { version: string }).version;
 }

@@ -4,8 +4,8 @@ import { closeSync, existsSync, openSync, readFileSync, renameSync, statSync } f
 import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { BottleError, ERROR_CODES, type ErrorCode } from '../core/errors.ts';
+import { programFile } from '../host/package-root.ts';
 import { readLivePid, stopByPidFile } from '../host/process-file.ts';
 import { type Settings, stateDirectory } from '../host/settings.ts';
 import { workerIsAlive } from '../host/worker-lock.ts';
@@ -18,8 +18,7 @@ const DYING_MS = 100;
 const STOP_GRACE_MS = 60_000;
 const LOG_LIMIT_BYTES = 10 * 1024 * 1024;
 
-/** Beside this file's folder, as TypeScript in a checkout and as JavaScript in a build. */
-const WORKER = fileURLToPath(new URL(`../worker${path.extname(import.meta.url)}`, import.meta.url));
+const WORKER = programFile('worker');
 
 export interface StartedWorker {
   pid: number;

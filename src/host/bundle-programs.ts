@@ -1,17 +1,22 @@
 /**
  * The programs from outside that run inside the bundle: where their Linux binaries are found. `BOTTLE_TOOLS` (a folder),
- * PATH, our cache, and at an image build an image that holds it. Without pipelock the allow-list proxy takes its place;
- * without gitleaks there is no push gate.
+ * PATH, what this installation chose before, and at an image build an image that holds it. Without pipelock the allow-list
+ * proxy takes its place; without gitleaks there is no push gate.
+ *
+ * The cache is shared by installations, the choice is not: a program lies there under the hash of its content, and which
+ * one this installation runs stands in its own state. So nobody's image build changes what another one launches.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { constants, copyFile, mkdir, open, rename, stat } from 'node:fs/promises';
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { constants, copyFile, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { delimiter, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type Dockerode from 'dockerode';
 import { extract } from 'tar-stream';
+import { fileDigest } from './file-digest.ts';
 import { obtainImage } from './image-progress.ts';
 import { type Arch, readPins } from './pins.ts';
+import { settings, stateDirectory } from './settings.ts';
 import { cacheDirectory, toolsDirectory } from './tools.ts';
 
 export const BUNDLE_PROGRAMS = ['pipelock', 'gitleaks'] as const;
@@ -20,7 +25,7 @@ export type BundleProgram = (typeof BUNDLE_PROGRAMS)[number];
 export interface FoundProgram {
   /** Absolute path on the host. */
   path: string;
-  source: 'BOTTLE_TOOLS' | 'PATH' | 'cache';
+  source: 'BOTTLE_TOOLS' | 'PATH' | 'chosen' | 'cache';
   /** 12 hex digits that change with the program. */
   digest: string;
 }
@@ -40,12 +45,13 @@ export async function findProgram(
 ): Promise<FoundProgram | undefined> {
   const path = (env['PATH'] ?? '').split(delimiter).filter((part) => part.startsWith('/'));
   const { version } = (await readPins()).programs[name];
+  const chosen = (await choices(env))[choiceKey(name, arch)];
   const places: [FoundProgram['source'], string][] = [
     ...(env['BOTTLE_TOOLS'] ? [['BOTTLE_TOOLS', resolve(env['BOTTLE_TOOLS'], name)] as const] : []),
     ...path.map((folder) => ['PATH', join(folder, name)] as const),
-    ['cache', cached(name, arch, env)],
-    // Where the bootstrap builds it.
-    ['cache', join(toolsDirectory(env), `${name}-${version}`, name)],
+    ...(chosen === undefined ? [] : [['chosen', kept(name, chosen, env)] as const]),
+    // Of one version, so the same for everybody. A scanner is there for who has chosen it, and for nobody else.
+    ...(name === 'gitleaks' ? [['cache', join(toolsDirectory(env), `${name}-${version}`, name)] as const] : []),
   ].map((place) => place as [FoundProgram['source'], string]);
   for (const [source, file] of places) {
     const digest = await digestOf(file, arch);
@@ -67,14 +73,13 @@ export async function obtainProgram(
   const found = await findProgram(name, arch);
   if (found !== undefined) {
     report(`${name}: ${found.path} (${found.source})`);
-    if (found.source !== 'cache')
-      await keep(cached(name, arch), (file) => copyFile(found.path, file, constants.COPYFILE_FICLONE));
+    if (found.source !== 'cache' && found.source !== 'chosen') await chooseProgram(name, arch, found.path);
     return found;
   }
   const { image: pinned, member } = (await readPins()).programs[name];
   const image = process.env[`BOTTLE_${name.toUpperCase()}_IMAGE`] ?? pinned;
   if (image !== undefined && (await obtainImage(docker, image)) === undefined) {
-    await keep(cached(name, arch), (file) => copyOut(docker, image, member, file));
+    await keep(name, arch, (file) => copyOut(docker, image, member, file));
     report(`${name}: out of the image ${image}`);
     return findProgram(name, arch);
   }
@@ -82,14 +87,57 @@ export async function obtainProgram(
   return undefined;
 }
 
-const cached = (name: BundleProgram, arch: Arch, env: NodeJS.ProcessEnv = process.env): string =>
-  join(cacheDirectory(env), 'programs', `linux-${arch}`, name);
+/** Keeps a copy of this program, and has this installation run it from now on, whatever environment its worker has. */
+export async function chooseProgram(
+  name: BundleProgram,
+  arch: Arch,
+  file: string,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<void> {
+  await keep(name, arch, (copy) => copyFile(file, copy, constants.COPYFILE_FICLONE), env);
+}
 
-async function keep(file: string, make: (temporary: string) => Promise<void>): Promise<void> {
-  await mkdir(dirname(file), { recursive: true });
-  const temporary = `${file}.${randomUUID()}`;
-  await make(temporary);
-  await rename(temporary, file);
+const kept = (name: BundleProgram, sha256: string, env: NodeJS.ProcessEnv): string =>
+  join(cacheDirectory(env), 'programs', sha256, name);
+
+async function keep(
+  name: BundleProgram,
+  arch: Arch,
+  make: (temporary: string) => Promise<void>,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<void> {
+  const folder = join(cacheDirectory(env), 'programs');
+  await mkdir(folder, { recursive: true });
+  const temporary = join(folder, randomUUID());
+  try {
+    await make(temporary);
+    const sha256 = (await fileDigest(temporary)).toString('hex');
+    const file = kept(name, sha256, env);
+    await mkdir(join(folder, sha256), { recursive: true });
+    await rename(temporary, file);
+    await choose(choiceKey(name, arch), sha256, env);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+const CHOICES = 'programs.json';
+const choiceKey = (name: BundleProgram, arch: Arch): string => `${name}-linux-${arch}`;
+
+/** Which program this installation runs, by the sha256 of its content. */
+async function choices(env: NodeJS.ProcessEnv): Promise<Record<string, string>> {
+  try {
+    return JSON.parse(await readFile(join(settings(env).state, CHOICES), 'utf8')) as Record<string, string>;
+  } catch {
+    return {};
+  }
+}
+
+async function choose(key: string, sha256: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const file = join(stateDirectory(settings(env)), CHOICES);
+  const fresh = `${file}.${randomUUID()}`;
+  await writeFile(fresh, `${JSON.stringify({ ...(await choices(env)), [key]: sha256 })}\n`, { mode: 0o600 });
+  await rename(fresh, file);
 }
 
 async function copyOut(docker: Dockerode, image: string, member: string, file: string): Promise<void> {

@@ -1,14 +1,13 @@
 /**
  * The versions of everything that is not a plain dependency, from `images/pins.json`; Node's own version is the one of
- * the `node` dependency in package.json, so that the host and both images run the same. The one place a version stands:
+ * the `node` dependency of development in package.json, so that the host and both images run the same. The one place a version stands:
  * scripts/bootstrap.mjs, which runs before TypeScript can, reads the same file.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { packageRoot } from './package-root.ts';
 
-/** The package's own folder: two up from here, in `src/host` as in `dist/host`. */
-export const packageRoot: string = fileURLToPath(new URL('../../', import.meta.url));
+export { packageRoot } from './package-root.ts';
 
 /** Processor architecture in npm's words. */
 export type Arch = 'x64' | 'arm64';
@@ -56,6 +55,8 @@ export interface Pins {
 /** @param root the package's folder; another one in tests */
 export async function readPins(root: string = packageRoot): Promise<Pins> {
   const pins = JSON.parse(await readFile(join(root, 'images/pins.json'), 'utf8')) as Pins;
-  const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as { dependencies: { node: string } };
-  return { ...pins, node: { ...pins.node, version: manifest.dependencies.node } };
+  const manifest = JSON.parse(await readFile(join(root, 'package.json'), 'utf8')) as {
+    devDependencies: { node: string };
+  };
+  return { ...pins, node: { ...pins.node, version: manifest.devDependencies.node } };
 }

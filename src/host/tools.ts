@@ -1,6 +1,6 @@
 /**
  * The programs from outside that bottle runs, in one table: where they are looked for, and what to do when one is missing.
- * Versions are pinned in images/pins.json. Installing them is scripts/bootstrap.mjs's work, or the reader's.
+ * Versions are pinned in images/pins.json. Getting them is src/host/setup's work, or the reader's.
  */
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
@@ -22,12 +22,12 @@ interface ToolEntry {
 export const TOOLS = {
   temporal: {
     purpose: 'the embedded Temporal server',
-    hint: 'install the Temporal CLI (brew install temporal, or its own installer), or run npm test once in a checkout with Go on PATH',
+    hint: 'bottle setup gets it; or install the Temporal CLI (brew install temporal, or its own installer)',
     cached: true,
   },
   smolvm: {
     purpose: 'machines of their own kernel, the driver smolvm',
-    hint: 'run node scripts/bootstrap.mjs once in a checkout with Python and pip, or put smolvm on PATH',
+    hint: 'bottle setup gets it where Python has pip; or put smolvm on PATH',
     cached: true,
   },
   docker: {

@@ -28,8 +28,8 @@ describe('with everything there', { timeout: PATIENCE }, () => {
     const ready = String(stderr)
       .split('\n')
       .flatMap((line) => /^ok {6}([^:]+): .*\d m?s$/.exec(line)?.[1] ?? []);
-    const before = ['npm packages', 'Node 24', 'Docker Engine', 'Temporal CLI', 'gitleaks', 'build'];
-    expect(ready).toEqual([...before, 'smolvm', 'images']);
+    const before = ['npm packages', 'Node 24', 'Docker Engine', 'build'];
+    expect(ready).toEqual([...before, 'Temporal CLI', 'gitleaks', 'smolvm', 'images']);
   });
 
   test('runs a command on Node 24 and ends with its exit code', async () => {
@@ -94,9 +94,13 @@ describe('refusing', { timeout: PATIENCE }, () => {
     expect(exitCode).toBe(1);
   });
 
-  test('builds no Temporal CLI without Go', async () => {
-    const { exitCode, stderr } = await bootstrap(['--quiet'], { env: { PATH: folder, BOTTLE_CACHE: folder } });
-    expect(stderr).toMatch(/^error\[TOOL_MISSING\]: the Temporal CLI is not installed, and there is no Go/m);
+  test('where neither a release nor Go is to be had, says so of the Temporal CLI', async () => {
+    const { exitCode, stderr } = await bootstrap(['--quiet'], {
+      env: { PATH: folder, BOTTLE_CACHE: folder, BOTTLE_DOWNLOADS: 'http://127.0.0.1:1' },
+    });
+    expect(stderr).toMatch(
+      /^error\[TOOL_MISSING\]: the Temporal CLI is not installed: http:.*; there is no Go to build it with$/m,
+    );
     expect(stderr).toMatch(/^hint: brew install temporal/m);
     expect(exitCode).toBe(1);
   });

@@ -115,6 +115,8 @@ export async function installation({ host }: InstallationOptions = {}): Promise<
     BOTTLE_HOME: path.join(directory, 'home'),
     BOTTLE_STATE: path.join(directory, 'state'),
     BOTTLE_PORT: String(port),
+    // What the images were built with; a choice that another installation made does not count here.
+    ...(process.env['BOTTLE_TOOLS'] ? { BOTTLE_TOOLS: process.env['BOTTLE_TOOLS'] } : {}),
     ...(host === undefined ? {} : { BOTTLE_HOST: host }),
     // Skills must come from this installation's folders, never from the person's who runs the tests.
     HOME: directory,

@@ -2,12 +2,14 @@
 import process from 'node:process';
 import Table from 'cli-table3';
 import { DEFAULT_IMAGE } from '../../core/manifest/fields.ts';
+import { findProgram } from '../../host/bundle-programs.ts';
 import { ensureCustomImage } from '../../host/custom-image.ts';
 import { connectDocker, engine } from '../../host/docker.ts';
 import { guestKind, imageTag, USUAL_KINDS } from '../../host/image-tags.ts';
 import { ensureImages, type ImageView, listImages } from '../../host/images.ts';
 import { makePlan } from '../../host/planning.ts';
 import type { Context } from '../context.ts';
+import { NO_PIPELOCK } from '../render/scanner.ts';
 import { trimLines } from '../render/status-text.ts';
 import { BORDERLESS } from '../render/table.ts';
 import { clean, duration } from '../render/text.ts';
@@ -22,6 +24,7 @@ export async function build(
   const force = options.force === true;
   if (agent === undefined) {
     await engine('build images', () => ensureImages(docker, { report, force }));
+    await noteScanner(output);
     const tags = Object.fromEntries(await Promise.all(USUAL_KINDS.map(async (kind) => [kind, await imageTag(kind)])));
     output.result(tags, () => Object.values(tags).join('\n'));
     return 0;
@@ -37,8 +40,15 @@ export async function build(
     const base = await imageTag(guest);
     await ensureCustomImage(docker, { dockerfile: dockerfile.file, tag: images.guest, base }, { report, force });
   });
+  await noteScanner(output);
   output.result(images, () => Object.values(images).join('\n'));
   return 0;
+}
+
+/** Each installation has its own choice, so it is said which. */
+async function noteScanner(output: Context['output']): Promise<void> {
+  const found = await findProgram('pipelock');
+  output.note(found === undefined ? NO_PIPELOCK : `scanner: pipelock, from ${clean(found.path)} (${found.source})`);
 }
 
 export async function ls({ output }: Context): Promise<number> {

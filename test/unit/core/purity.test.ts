@@ -36,6 +36,7 @@ const LAYERS: Record<string, Layer> = {
     sources: ['core', 'host', 'workflows/messages.ts'],
     packages: anyBut('@temporalio/activity', '@temporalio/worker'),
   },
+  'tooling.ts': { sources: ['core', 'host'], packages: oneOf() },
   'worker.ts': { sources: ['core', 'host', 'activities', 'workflows'], packages: anyBut('@temporalio/workflow') },
 };
 

@@ -9,17 +9,17 @@ import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { BottleError } from '../../../core/errors.ts';
 import { BUNDLE_PORTS, LOOPBACK } from '../../../core/machine-link.ts';
 import { bundleName, machineName } from '../../../core/names.ts';
+import { programFile } from '../../package-root.ts';
 import { type Settings, stateDirectory } from '../../settings.ts';
 import { type HostProcess, killProcess, processesWith } from './processes.ts';
 
 const FOLDER = 'vm-links';
 const ADDRESS = 'bundle-address';
 const IN_MACHINE = '/run/bottle';
-const PROGRAM = fileURLToPath(new URL(`./relay-process${path.extname(import.meta.url)}`, import.meta.url));
+const PROGRAM = programFile('host/machine/smolvm/relay-process');
 /** Of whichever version of bottle, from wherever. */
 const RELAY = /\/relay-process\.[jt]s$/;
 const LISTENS_MS = 10_000;
