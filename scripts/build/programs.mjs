@@ -34,6 +34,7 @@ const shared = (root) => ({
 export const clientOptions = (root) => ({
   ...shared(root),
   entryPoints: ['src/client/main.ts', 'src/host/machine/smolvm/relay-process.ts', 'src/tooling.ts'],
+  plugins: [...shared(root).plugins, namedExports(root)],
   splitting: true,
   chunkNames: 'chunks/[name]-[hash]',
 });
@@ -65,6 +66,23 @@ const optionalNatives = {
     build.onResolve({ filter: /(^cpu-features$|\.node$)/ }, ({ path }) => ({ path, external: true }));
   },
 };
+
+/**
+ * A CommonJS package that is loaded when it is needed is a chunk with a default export alone, where Node gives it its named
+ * exports too: so it is loaded by way of a module that has them, as Node tells them.
+ */
+const namedExports = (root) => ({
+  name: 'named exports',
+  setup(build) {
+    build.onResolve({ filter: /^(@[^/]+\/)?[^./][^:]*$/ }, ({ path, kind, namespace }) =>
+      kind === 'dynamic-import' && namespace === 'file' ? { path, namespace: 'loaded' } : undefined,
+    );
+    build.onLoad({ filter: /.*/, namespace: 'loaded' }, async ({ path }) => {
+      const names = Object.keys(await import(path)).filter((name) => /^[A-Za-z_$][\w$]*$/.test(name));
+      return { contents: `export { ${names.join(', ')} } from ${JSON.stringify(path)};`, resolveDir: root };
+    });
+  },
+});
 
 /** The workflow code is bundled ahead, so webpack, swc and the debugger stay out. */
 const withoutBundler = {

@@ -165,6 +165,13 @@ export function buildProgram(runner: Runner): Program {
     (await import('./commands/setup.ts')).run(context),
   );
   acts(
+    add('service', 'server and worker that start with the computer: install, remove or status')
+      .argument('<action>', 'install, remove or status')
+      .option('--dry-run', 'print the file of the service, and touch nothing'),
+    async (context, action: string, options: { dryRun?: boolean }) =>
+      (await import('./commands/service.ts')).run(context, action, options),
+  );
+  acts(
     add('doctor', 'what is there, what is missing, what to do').option(
       '--boot',
       'try as well whether a smolvm machine boots on this host',

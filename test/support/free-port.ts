@@ -49,10 +49,11 @@ function isAlive(file: string): boolean {
 async function isFree(port: number): Promise<boolean> {
   const server = net.createServer();
   server.listen(port, '127.0.0.1');
-  const free = await Promise.race([
-    once(server, 'listening').then(() => true),
-    once(server, 'error').then(() => false),
-  ]);
+  // `once` rejects with whatever error comes instead.
+  const free = await once(server, 'listening').then(
+    () => true,
+    () => false,
+  );
   if (free) {
     server.close();
     await once(server, 'close');
