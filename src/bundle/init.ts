@@ -33,6 +33,10 @@ function main(): void {
     import('./relay.ts').then(({ runRelay }) => runRelay(name ?? '')).catch(endWith);
     return;
   }
+  if (mode === '--reach') {
+    import('./reach.ts').then(({ runReach }) => runReach()).catch(endWith);
+    return;
+  }
   let daemons: DaemonSpec[];
   try {
     daemons = planDaemons(process.env);

@@ -3,12 +3,14 @@ import { readdirSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
+import { proxyUrl } from '../core/network-proxy.ts';
 import { type BundleProgram, findProgram, PROGRAM_HINTS } from '../host/bundle-programs.ts';
 import { readConfig } from '../host/config-file.ts';
 import { connectDocker, engine } from '../host/docker.ts';
 import { dockerEndpoint, endpointText } from '../host/docker-endpoint.ts';
 import { engineFacts } from '../host/engine-facts.ts';
 import { engineName, triedText, unsupported, wasTried } from '../host/engine-support.ts';
+import { expandHome } from '../host/expand-home.ts';
 import { strandedHost } from '../host/host-pin.ts';
 import { USUAL_KINDS } from '../host/image-tags.ts';
 import { imageTags, listImages } from '../host/images.ts';
@@ -17,7 +19,9 @@ import type { Settings } from '../host/settings.ts';
 import { clusterOwner } from '../host/temporal-connection.ts';
 import { temporalTarget } from '../host/temporal-target.ts';
 import { findTool, TOOLS } from '../host/tools.ts';
+import { tryWayOut } from '../host/way-out.ts';
 import { smolvm, smolvmBoot } from './doctor-smolvm.ts';
+import { unusedProxy } from './render/proxy-variables.ts';
 import { NO_PIPELOCK } from './render/scanner.ts';
 import { viewOf } from './report-error.ts';
 import { openSession } from './session.ts';
@@ -47,6 +51,7 @@ export async function checks(settings: Settings, boot?: AbortSignal): Promise<Ch
     ['pipelock', () => program('pipelock', NO_PIPELOCK)],
     ['gitleaks', () => program('gitleaks', 'no push gate can be run: it scans what is pushed')],
     ['subnet pool', () => subnetPool(settings)],
+    ['way out', () => wayOut(settings)],
     ['smolvm', () => smolvm(settings)],
     ['Temporal CLI', () => temporalCli(settings)],
     ['Temporal server', () => temporalServer(settings)],
@@ -119,6 +124,32 @@ async function subnetPool(settings: Settings): Promise<Finding> {
     found: `${found}, some by networks that are not bottle's: ${foreign.map(({ Name }) => Name).join(', ')}`,
     hint: 'bottle goes around them; or set network.pool in config.yaml',
   };
+}
+
+const WAY_OUT_MS = 6000;
+const MODEL = { host: 'api.anthropic.com', port: 443 };
+
+/** Uplink, proxy and CA, by reaching a model as a bundle would. That nobody is reached may be meant. */
+async function wayOut(settings: Settings): Promise<Finding> {
+  const { uplink, proxy, ca } = readConfig(settings).network;
+  const image = (await imageTags()).bundle;
+  const here = (await engine('list images', () => listImages(connectDocker()))).some(({ tag }) => tag === image);
+  if (!here)
+    return { state: 'warn', found: 'not tried: the image of the bundle is missing', hint: 'bottle image build' };
+  const by = `over ${uplink}${proxy === undefined ? '' : `, by the proxy ${proxyUrl(proxy)}`}`;
+  const unused = proxy === undefined ? unusedProxy(process.env) : undefined;
+  const note = unused === undefined ? '' : `; ${unused.note}`;
+  const file = ca === undefined ? null : expandHome(ca);
+  const tried = await tryWayOut(connectDocker(), { image, uplink, ...MODEL, ca: file, proxy, timeoutMs: WAY_OUT_MS });
+  if (tried.reached) return { state: 'ok', found: `${MODEL.host} is reached ${by}${note}` };
+  const hints = {
+    certificate: "network.ca in config.yaml names a PEM file with your company's CA",
+    connection:
+      unused === undefined
+        ? 'network.uplink and network.proxy in config.yaml are the way out'
+        : `write in config.yaml: ${unused.line}`,
+  };
+  return { state: 'warn', found: `${tried.why}, ${by}${note}`, hint: hints[tried.what] };
 }
 
 /** Whether two IPv4 networks in CIDR form share an address. */

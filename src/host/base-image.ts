@@ -13,6 +13,7 @@ import { buildImage, type ContextFile } from './image-build.ts';
 import { failure, followLog, obtainImage } from './image-progress.ts';
 import { IMAGE_LABEL } from './image-tags.ts';
 import type { Arch, Pins } from './pins.ts';
+import { proxyEnvironment } from './proxy-environment.ts';
 
 /** Builds and tags the base image. @throws BottleError `IMAGE_BUILD_FAILED` when neither way is open */
 export async function buildBase(
@@ -77,7 +78,7 @@ async function bootstrapInto(docker: Dockerode, tag: string, pins: Pins['debian'
       pins.suite,
       '-',
     ],
-    { buffer: { stdout: false }, stdin: 'ignore', reject: false },
+    { buffer: { stdout: false }, env: await proxyEnvironment(), stdin: 'ignore', reject: false },
   );
   // Imported without a name, and named only when mmdebstrap ended well: a half-made system is never taken for the image.
   const [imported, made] = await Promise.all([
@@ -98,7 +99,8 @@ async function bootstrapInto(docker: Dockerode, tag: string, pins: Pins['debian'
 async function ensureMmdebstrap(): Promise<void> {
   const found = await execa('mmdebstrap', ['--version'], { reject: false });
   if (!found.failed) return;
-  const apt = { env: { DEBIAN_FRONTEND: 'noninteractive' }, stdin: 'ignore', reject: false } as const;
+  const env = { ...(await proxyEnvironment()), DEBIAN_FRONTEND: 'noninteractive' };
+  const apt = { env, stdin: 'ignore', reject: false } as const;
   await execa('apt-get', ['update', '-q'], apt);
   // The keyring matters on Ubuntu, whose own does not know Debian's packages.
   const packages = ['mmdebstrap', 'debian-archive-keyring'];

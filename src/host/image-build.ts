@@ -7,6 +7,7 @@ import { type Pack, pack } from 'tar-stream';
 import { followLog } from './image-progress.ts';
 import { dockerfileOf, IMAGE_LABEL, type ImageKind } from './image-tags.ts';
 import { membersOf, withMember } from './npm-package.ts';
+import { proxyEnvironment } from './proxy-environment.ts';
 
 /** A part of a build context: a file of given content, one member of a tarball, or all that are wanted in a folder. */
 export type ContextFile =
@@ -27,8 +28,8 @@ export interface ImageBuild {
 /**
  * Builds and tags one image.
  *
- * The build uses the host's network, and the host's proxy variables, since a company's proxy or name server is often
- * only reachable so.
+ * The build uses the host's network, and network.proxy of config.yaml or the host's proxy variables, since a company's
+ * proxy or name server is often only reachable so. The builder keeps none of these arguments in the image or its history.
  *
  * @throws BottleError `IMAGE_BUILD_FAILED` with the builder's own last words
  */
@@ -41,7 +42,7 @@ export async function buildImage(docker: Dockerode, build: ImageBuild): Promise<
   const log = await docker.buildImage(context as unknown as NodeJS.ReadableStream, {
     t: build.tag,
     ...(build.dockerfile === undefined ? {} : { dockerfile: build.dockerfile }),
-    buildargs: { ...proxySettings(), ...build.buildargs },
+    buildargs: { ...(await proxyEnvironment()), ...build.buildargs },
     labels: { [IMAGE_LABEL]: build.kind },
     networkmode: 'host',
     rm: true,
@@ -84,9 +85,4 @@ async function addEntry(
 ): Promise<void> {
   // The same bytes each time: the builder recognises an unchanged step.
   await pipeline(content, context.entry({ name, mode, size, mtime: new Date(0), uid: 0, gid: 0 }));
-}
-
-function proxySettings(): Record<string, string> {
-  const names = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY', 'http_proxy', 'https_proxy', 'no_proxy'];
-  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
 }

@@ -9,6 +9,7 @@ import { extract } from 'tar-stream';
 import { BottleError } from '../core/errors.ts';
 import { fileDigest } from './file-digest.ts';
 import type { Arch, PackagePin, PlainPackagePin } from './pins.ts';
+import { proxyEnvironment } from './proxy-environment.ts';
 import { cacheDirectory } from './tools.ts';
 
 /**
@@ -54,6 +55,7 @@ export async function plainTarball(
 async function npmPack(spec: string, folder: string): Promise<string> {
   const npm = await execa('npm', ['pack', spec, '--silent', '--pack-destination', folder], {
     cwd: folder,
+    env: await proxyEnvironment(),
     stdin: 'ignore',
     reject: false,
   });

@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { BottleError } from '../core/errors.ts';
+import { proxyEnvironment } from './proxy-environment.ts';
 
 export interface Wheel {
   package: string;
@@ -33,7 +34,7 @@ export async function downloadWheel(
   // Of the ABI that every Python from 3.9 on has: the one here does not matter.
   const python = ['--implementation', 'cp', '--abi', 'abi3', '--python-version', '3.12'];
   const args = [...first, 'download', '--quiet', '--retries', '1', '--dest', folder, ...which, ...python, spec];
-  const pip = await execa(program, args, options(env, DOWNLOAD_MS));
+  const pip = await execa(program, args, options({ ...env, ...(await proxyEnvironment(env)) }, DOWNLOAD_MS));
   const file = (await readdir(folder)).find((name) => name.endsWith('.whl'));
   if (!pip.failed && file !== undefined) return join(folder, file);
   const reason = pip.stderr.trim().split('\n').at(-1) || pip.shortMessage;

@@ -1,5 +1,9 @@
 /** A bottle in the network of a company: no way out but a real proxy, which wants a login. */
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { randomUUID } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import type { BundlePlans } from '../../src/core/bundle-plans.ts';
 import { EGRESS_URL, GIT_GATE_PORT } from '../../src/core/daemons.ts';
 import { bundleName } from '../../src/core/names.ts';
@@ -7,6 +11,8 @@ import type { ProxyPlan } from '../../src/core/network-proxy.ts';
 import type { SecretRef } from '../../src/core/secret-ref.ts';
 import type { BottleRef, BundleInput, NetworkFacts } from '../../src/core/step-io.ts';
 import { ensureBundle } from '../../src/host/bundle.ts';
+import { ensureCustomImage } from '../../src/host/custom-image.ts';
+import { tryWayOut, type WayOut } from '../../src/host/way-out.ts';
 import { type CompanyNetwork, companyNetwork } from '../support/company-proxy.ts';
 import { type DockerSite, dockerSite, plansOf, run } from '../support/docker-site.ts';
 import { repository, routeTo } from '../support/full-bundle.ts';
@@ -176,4 +182,77 @@ describe('what goes wrong is told by name:', () => {
     }
     expect(await statusAndReason('http://plain.test/')).toBe('plain.test/ 200');
   });
+});
+
+describe('the way out is tried as a bundle would go', () => {
+  const way = (change: Partial<WayOut> = {}): WayOut => ({
+    image: site.images.bundle,
+    uplink: company.name,
+    host: 'model.test',
+    port: 443,
+    ca: world.ca.file,
+    proxy,
+    timeoutMs: 6000,
+    ...change,
+  });
+
+  test('and somebody is reached, by the proxy and with the CA of the company', async () => {
+    expect(await tryWayOut(site.docker, way())).toEqual({ reached: true });
+  });
+
+  test.each<[string, Partial<WayOut>, 'connection' | 'certificate', RegExp]>([
+    ['without that CA', { ca: null }, 'certificate', /^the certificate of model\.test:443 is not trusted/],
+    [
+      'without the proxy',
+      { proxy: undefined },
+      'connection',
+      /^(cannot resolve model\.test|no answer from model\.test:443)/,
+    ],
+  ])('and %s is told why not', async (_what, change, what, why) => {
+    expect(await tryWayOut(site.docker, way(change))).toEqual({
+      reached: false,
+      what,
+      why: expect.stringMatching(why),
+    });
+  });
+
+  test('and a login that is missing is told too; nothing is left behind', async () => {
+    const missing = { ...proxy, username: null, password: null };
+    expect(await tryWayOut(site.docker, way({ proxy: missing }))).toMatchObject({
+      why: expect.stringContaining('wants a login (407)'),
+    });
+    const left = await site.docker.listContainers({ all: true, filters: { network: [company.name] } });
+    expect(left.filter(({ Command }) => Command.includes('--reach'))).toEqual([]);
+  });
+});
+
+test('an image is built by the proxy, and nothing of its login stays in it', async () => {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'bottle-build-'));
+  const image = {
+    dockerfile: path.join(folder, 'Dockerfile'),
+    tag: `bottleworks-test/built:${randomUUID()}`,
+    base: site.images.guest,
+  };
+  try {
+    await writeFile(
+      image.dockerfile,
+      'ARG BASE\nFROM ${BASE}\nUSER root\nRUN curl -sSf http://plain.test/built >/built\n',
+    );
+    const { username, password: value } = company.proxy;
+    const yaml = `network: {proxy: {url: "http://${company.address}:3128", username: ${username}, password: env:COMPANY_PASSWORD}}`;
+    await writeFile(path.join(folder, 'config.yaml'), yaml);
+    vi.stubEnv('BOTTLE_HOME', folder);
+    vi.stubEnv('COMPANY_PASSWORD', value);
+    await ensureCustomImage(site.docker, image, { report: () => undefined });
+    expect(await company.asked()).toContain('GET http://plain.test/built HTTP/1.1');
+    const made = site.docker.getImage(image.tag);
+    expect(JSON.stringify([await made.history(), await made.inspect()])).not.toContain(value);
+  } finally {
+    vi.unstubAllEnvs();
+    await site.docker
+      .getImage(image.tag)
+      .remove({ force: true })
+      .catch(() => undefined);
+    await rm(folder, { recursive: true, force: true });
+  }
 });

@@ -15,6 +15,8 @@ export interface CompanyNetwork {
     readonly username: string;
     readonly password: string;
   };
+  /** Of the proxy on that network, which the host can dial. */
+  readonly address: string;
   /** What the proxy was asked, a line each: `CONNECT model.test:443 HTTP/1.1`. */
   asked(): Promise<string[]>;
   /** Cuts the proxy off from the world, and lets it out again. */
@@ -80,8 +82,10 @@ export async function companyNetwork(docker: Dockerode, image: string, world: Wo
     throw error;
   }
   const proxy = container;
+  const { NetworkSettings } = await proxy.inspect();
   return {
     name,
+    address: NetworkSettings.Networks[name]?.IPAddress ?? '',
     proxy: { host: HOST, port: PORT, username, password },
     asked: async () =>
       [...(await logOf(proxy)).matchAll(/Request \(file descriptor \d+\): (.*)/g)].map(([, line = '']) => line.trim()),

@@ -4,7 +4,9 @@ import path from 'node:path';
 import process from 'node:process';
 import { BottleError } from '../../core/errors.ts';
 import { MANIFEST_NAME } from '../../core/manifest/fields.ts';
+import { readConfig } from '../../host/config-file.ts';
 import type { Context } from '../context.ts';
+import { unusedProxy } from '../render/proxy-variables.ts';
 
 export const FIRST_NAME = 'assistant';
 
@@ -23,6 +25,9 @@ export async function run({ output, settings }: Context, name: string = FIRST_NA
   ];
   const files = [bottle, agent];
   for (const [at, isNew] of written.entries()) output.note(`${isNew ? 'wrote' : 'left as it is'}  ${files[at]}`);
+  const { proxy } = readConfig(settings).network;
+  const unused = proxy === undefined ? unusedProxy(process.env) : undefined;
+  if (unused !== undefined) output.note(`note: ${unused.note}; write in ${settings.home}/config.yaml: ${unused.line}`);
   output.result({ agent: name, files: files.map((file, at) => ({ file, written: written[at] })) }, () =>
     [`next: bottle check ${name}`, `      bottle up ${name}`, `      bottle claude ${name}`].join('\n'),
   );

@@ -9,6 +9,7 @@ import type { Answers } from '../../host/bottle-state.ts';
 import type { Planned } from '../../host/planning.ts';
 import type { Settings } from '../../host/settings.ts';
 import type { Context, Run } from '../context.ts';
+import { unusedProxy } from '../render/proxy-variables.ts';
 import { NO_PIPELOCK } from '../render/scanner.ts';
 
 export interface UpOptions {
@@ -160,6 +161,8 @@ async function tellNotes({ output, settings }: Context, { plan, manifest }: Plan
     output.note(`note: ${changed ? 'pipelock is found no more: ' : ''}${NO_PIPELOCK} (bottle doctor says why)`);
   else if (changed)
     output.note('note: pipelock is found now: what goes out of new bottles is scanned (bottle doctor says where)');
+  const unused = plan.bundle.proxy === undefined ? unusedProxy(process.env) : undefined;
+  if (unused !== undefined) output.note(`note: ${unused.note}: ${unused.line}`);
   const { problemText } = await import('../../core/manifest/problems.ts');
   for (const note of manifest.notes) output.note(`note: ${problemText(note)}`);
 }

@@ -1,0 +1,65 @@
+/** Whether anybody is reached over the uplink, as a bundle would go: from a container that lasts as long as the question. */
+import { readFile } from 'node:fs/promises';
+import { PassThrough, type Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import type Dockerode from 'dockerode';
+import type { ProxyPlan } from '../core/network-proxy.ts';
+import type { Reached, ReachQuestion } from '../core/reach.ts';
+import { removeContainer } from './container.ts';
+import { engine } from './docker.ts';
+import { demultiplex } from './machine/demultiplex.ts';
+import { withPassword } from './proxy-environment.ts';
+
+const REACH = ['node', '/opt/bottle/init.js', '--reach'];
+
+export interface WayOut {
+  /** Tag of the bundle's image. */
+  image: string;
+  uplink: string;
+  host: string;
+  port: number;
+  /** PEM file; null for none. */
+  ca: string | null;
+  proxy?: ProxyPlan | undefined;
+  timeoutMs: number;
+}
+
+/** @throws BottleError `SECRET_MISSING` for the proxy's password, `DOCKER_ERROR`, `DOCKER_UNREACHABLE` */
+export async function tryWayOut(docker: Dockerode, way: WayOut): Promise<Reached> {
+  const { image, uplink, host, port, ca, proxy, timeoutMs } = way;
+  const question: ReachQuestion = {
+    host,
+    port,
+    ca: ca === null ? null : await readFile(ca, 'utf8'),
+    ...(proxy === undefined ? {} : { proxy: await withPassword(proxy) }),
+    timeoutMs,
+  };
+  const container = await engine('try the way out', () =>
+    docker.createContainer({
+      Image: image,
+      Cmd: REACH,
+      User: 'nobody',
+      OpenStdin: true,
+      // It ends with this process, whatever becomes of it, and is gone with its end.
+      StdinOnce: true,
+      HostConfig: { NetworkMode: uplink, CapDrop: ['ALL'], SecurityOpt: ['no-new-privileges'], AutoRemove: true },
+    }),
+  );
+  try {
+    const wire = await container.attach({ stream: true, hijack: true, stdin: true, stdout: true, stderr: true });
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    const said = Promise.all([text(stdout), text(stderr)]);
+    await engine('try the way out', () => container.start());
+    wire.write(JSON.stringify(question));
+    wire.end();
+    await demultiplex(wire as unknown as Readable, stdout, stderr);
+    stdout.end();
+    stderr.end();
+    const [answer, complaint] = await said;
+    if (answer !== '') return JSON.parse(answer) as Reached;
+    return { reached: false, what: 'connection', why: complaint.trim().split('\n').at(-1) ?? 'nothing was heard' };
+  } finally {
+    // Where it was never started; else it is going, or gone.
+    await removeContainer(container);
+  }
+}
