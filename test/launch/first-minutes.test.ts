@@ -5,8 +5,10 @@
  * bundle refused, put into `allow` and applied, as an operator does.
  */
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { X509Certificate } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import tls from 'node:tls';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, type TestContext, test } from 'vitest';
 import { bundleName } from '../../src/core/names.ts';
@@ -70,17 +72,18 @@ beforeAll(async () => {
   await writeFiles();
   await it.startWorker();
   await it.launch(id, { agent: 'first' });
-  await it.waitFor(id, ({ phase }) => phase === 'ready', 120);
+  await it.waitFor(id, ({ phase }) => phase === 'ready', 300);
 }, 400_000);
 afterAll(async () => {
   await it?.dispose();
   await world?.dispose();
 });
 
-/** What this host trusts beyond the usual, where somebody reads its HTTPS. */
+/** What this host's Node was told to trust beyond the usual, where somebody reads its HTTPS. */
 function hostCas(): string[] {
-  const file = process.env['NODE_EXTRA_CA_CERTS'] || process.env['SSL_CERT_FILE'];
-  return file !== undefined && existsSync(file) ? [readFileSync(file, 'utf8')] : [];
+  const fingerprint = (pem: string): string => new X509Certificate(pem).fingerprint256;
+  const usual = new Set(tls.getCACertificates('bundled').map(fingerprint));
+  return tls.getCACertificates('extra').filter((pem) => !usual.has(fingerprint(pem)));
 }
 
 /** Variables that send a client to a mirror, as this host's own are sent. */
