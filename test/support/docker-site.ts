@@ -139,14 +139,16 @@ export async function dockerSite(): Promise<DockerSite> {
       await container.start();
       return container;
     },
-    foreignNetwork: (options = {}) =>
-      docker.createNetwork({
+    foreignNetwork: (options = {}) => {
+      // The Engine's own pools hold some thirty networks, of everybody on it. Engines since 26 tell no gateway that they chose.
+      const { subnet: Subnet, gateway: Gateway } = networkFacts('', site.subnet());
+      return docker.createNetwork({
         Name: `not-bottle-${randomUUID()}`,
-        // The Engine's own pools hold some thirty networks, of everybody on it.
-        IPAM: { Driver: 'default', Config: [{ Subnet: site.subnet() }] },
+        IPAM: { Driver: 'default', Config: [{ Subnet, Gateway }] },
         ...options,
         Labels: { ...options.Labels, [STRANGER]: key },
-      }),
+      });
+    },
     secret: (value) => {
       const file = path.join(directory, `secret-${randomUUID()}`);
       writeFileSync(file, `${value}\n`, { mode: 0o600 });
