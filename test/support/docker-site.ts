@@ -14,7 +14,7 @@ import { type BundlePlans, daemonsOf } from '../../src/core/bundle-plans.ts';
 import { LABEL } from '../../src/core/names.ts';
 import type { SecretRef } from '../../src/core/secret-ref.ts';
 import type { BottleRef, BundleInput, NetworkFacts } from '../../src/core/step-io.ts';
-import { overlaps } from '../../src/core/subnet.ts';
+import { networkFacts, overlaps } from '../../src/core/subnet.ts';
 import { connectDocker, type DockerHost, statusOf } from '../../src/host/docker.ts';
 import { ensureImages, type ImageTags, imageTags } from '../../src/host/images.ts';
 import { dockerDriver } from '../../src/host/machine/docker.ts';
