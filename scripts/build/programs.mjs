@@ -2,6 +2,8 @@
 // has one dependency, Temporal's native core, and starts without looking through a thousand files for its modules.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+// What one of the packages asks of whoever loads it, as is done here to see its exports.
+import 'reflect-metadata';
 
 /** What bundled CommonJS packages take for granted and an ES module has not; `require` is for Node's own modules. */
 const COMMONJS = [
