@@ -39,7 +39,7 @@ describe('prepare', () => {
         agent: path.join(site.settings.home, 'agents/demo.md'),
         bottles: [path.join(site.settings.home, 'bottles/dev.md')],
       },
-      images: { guest: site.images.guest, bundle: site.images.bundle },
+      images: { guest: site.images['guest-full'], bundle: site.images.bundle },
       bundle: { pipelock: { allow: ['api.anthropic.com', 'pkg.example.com'] } },
       env: { A: '1', B: 'b' },
       skills: ['review'],
