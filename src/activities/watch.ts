@@ -59,9 +59,14 @@ async function machineDeath(host: ActivityHost, input: WatchInput, ended: AbortS
 
 /** @returns undefined when all is well again */
 async function deathNews(host: ActivityHost, input: WatchInput): Promise<WatchNews | undefined> {
-  // Who removes what runs kills it first: what is to be done depends on how it ends.
-  await sleep(SETTLE_MS);
-  const steps = await lost(host, input);
+  // Who removes what runs kills it first, and a busy Engine takes its time between the two: what is to be done depends on
+  // how it ends, so it has to look the same twice.
+  let steps = await lost(host, input);
+  for (let before: string[] | undefined; steps.join() !== before?.join(); ) {
+    before = steps;
+    await sleep(SETTLE_MS);
+    steps = await lost(host, input);
+  }
   return steps.length === 0 ? undefined : { steps, daemons: null, asked: [], refused: [], cursor: input.cursor };
 }
 

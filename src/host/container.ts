@@ -25,7 +25,7 @@ export async function ensureContainer(
   const existing = await inspectContainer(host, name);
   if (existing !== undefined) {
     assertOurs(host, 'container', name, existing.Config.Labels);
-    if (isWanted(existing.Config.Labels, labels) && (await isAttached(host, existing, spec))) {
+    if (!isGoing(existing) && isWanted(existing.Config.Labels, labels) && (await isAttached(host, existing, spec))) {
       return host.docker.getContainer(existing.Id);
     }
     await removeContainer(host.docker.getContainer(existing.Id));
@@ -89,6 +89,11 @@ export async function inspectContainer(
       throw error;
     }
   });
+}
+
+/** Whether a container is being removed, or its removal has failed half-way: it can never be started again. */
+export function isGoing({ State }: Dockerode.ContainerInspectInfo): boolean {
+  return State.Status === 'removing' || State.Dead;
 }
 
 /** Starts a container; one that runs is left alone, and then the answer is false. */

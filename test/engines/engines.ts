@@ -1,4 +1,5 @@
 /** The Engines that `npm run test:engines` brings up beside the one that is here, each from the packages of a Debian suite. */
+import type { ImageKind } from '../../src/host/image-tags.ts';
 
 const EVERYWHERE = ['ca-certificates', 'iproute2', 'mount', 'procps', 'util-linux'];
 const DOCKER = [...EVERYWHERE, 'docker.io', 'iptables', 'rootlesskit', 'slirp4netns', 'uidmap'];
@@ -27,6 +28,9 @@ export const SUITES = [
   ...['engine-versions', 'isolation', 'machine', 'network', 'bundle'].map((name) => `test/integration/${name}.test.ts`),
   ...['happy-path', 'held', 'heal'].map((name) => `test/launch/${name}.test.ts`),
 ];
+
+/** What they run on. Base is what a probe of the tests is made from. */
+export const IMAGES = ['base', 'guest', 'guest-full', 'bundle'] as const satisfies readonly ImageKind[];
 
 /** What runs on the others. */
 export const REFUSALS = ['test/client/refused-engine.test.ts'];

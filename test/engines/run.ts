@@ -14,11 +14,12 @@ import { parseArgs } from 'node:util';
 import { connectDocker } from '../../src/host/docker.ts';
 import { engineName } from '../../src/host/engine-support.ts';
 import { tryLock } from '../../src/host/file-lock.ts';
-import { imageTags } from '../../src/host/images.ts';
+import { imageTag } from '../../src/host/image-tags.ts';
 import { settings } from '../../src/host/settings.ts';
+import { TESTED_KINDS } from '../support/tested-kinds.ts';
 import { debianRoot } from './debian-root.ts';
 import { carryImages, type RunningEngine, startEngine, tidy } from './engine.ts';
-import { ENGINES, type EngineKind, REFUSALS, SUITES } from './engines.ts';
+import { ENGINES, type EngineKind, IMAGES, REFUSALS, SUITES } from './engines.ts';
 
 const SIDE_BY_SIDE = 2;
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -94,7 +95,7 @@ async function withEngine<T>(kind: EngineKind, act: (engine: RunningEngine, log:
     say(`${kind.name}: starting`);
     const engine = await startEngine(kind, lower, place);
     try {
-      const tags = kind.expected === 'supported' ? Object.values(await imageTags()) : [];
+      const tags = kind.expected === 'supported' ? await Promise.all(IMAGES.map((each) => imageTag(each))) : [];
       await tidy(engine, tags);
       const carried = await carryImages(connectDocker(), engine, tags);
       say(`${kind.name}: ${engineName(engine.facts)}, ${carried} of ${tags.length} images carried over; testing`);
@@ -138,6 +139,7 @@ async function tests(
         ...process.env,
         NO_COLOR: '1',
         DOCKER_HOST: engine.dockerHost,
+        [TESTED_KINDS]: IMAGES.join(','),
         ...(kind.expected === 'refused' ? { BOTTLE_TEST_REFUSED_ENGINE: engine.dockerHost } : {}),
       },
     },

@@ -21,6 +21,7 @@ import { dockerDriver } from '../../src/host/machine/docker.ts';
 import type { ExecRequest, MachineDriver, MachineSpec } from '../../src/host/machine/driver.ts';
 import { ensureNetwork } from '../../src/host/network.ts';
 import { settings as readSettings, type Settings } from '../../src/host/settings.ts';
+import { testedKinds } from './tested-kinds.ts';
 
 export interface DockerSite extends DockerHost {
   readonly settings: Settings;
@@ -70,7 +71,7 @@ export async function dockerSite(): Promise<DockerSite> {
   const docker = connectDocker();
   await ensureImages(docker, {
     report: (line) => console.error(line),
-    kinds: ['guest', 'codex', 'guest-full', 'bundle'],
+    kinds: testedKinds() ?? ['guest', 'codex', 'guest-full', 'bundle'],
   });
   const images = await imageTags();
   const key = randomUUID();

@@ -4,13 +4,14 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { testedKinds } from './tested-kinds.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
 export async function setup(): Promise<void> {
   if (!(await isBuilt())) await script('build.mjs');
   // Nothing is made from an image on an Engine that must be refused.
-  if (process.env['BOTTLE_TEST_REFUSED_ENGINE'] === undefined) await script('images.mjs');
+  if (process.env['BOTTLE_TEST_REFUSED_ENGINE'] === undefined) await script('images.mjs', testedKinds() ?? []);
 }
 
 async function isBuilt(): Promise<boolean> {
@@ -20,6 +21,6 @@ async function isBuilt(): Promise<boolean> {
   return stamp === (await buildStamp(root));
 }
 
-async function script(name: string): Promise<void> {
-  await promisify(execFile)(process.execPath, [path.join(root, 'scripts', name)], { cwd: root });
+async function script(name: string, args: readonly string[] = []): Promise<void> {
+  await promisify(execFile)(process.execPath, [path.join(root, 'scripts', name), ...args], { cwd: root });
 }

@@ -4,7 +4,14 @@ import { EGRESS_NAME } from '../../core/daemons.ts';
 import { BottleError } from '../../core/errors.ts';
 import { LABEL, machineName } from '../../core/names.ts';
 import { GUEST } from '../../core/plan.ts';
-import { ensureContainer, inspectContainer, removeContainers, startContainer, stopContainer } from '../container.ts';
+import {
+  ensureContainer,
+  inspectContainer,
+  isGoing,
+  removeContainers,
+  startContainer,
+  stopContainer,
+} from '../container.ts';
 import { assertOurs, type DockerHost, engine, ensureGone, labelFilter, statusOf } from '../docker.ts';
 import { isRoot, rootPath } from './administer.ts';
 import { archiveOf } from './archive.ts';
@@ -48,6 +55,7 @@ export function dockerDriver(host: DockerHost): MachineDriver {
       const found = await inspectContainer(host, machineName(id));
       if (found === undefined || found.Config.Labels[LABEL.owner] !== host.owner) return 'absent';
       if (found.State.Running) return 'running';
+      if (isGoing(found)) return 'absent';
       return found.State.Status === 'created' ? 'created' : 'stopped';
     },
     async untilStopped(id, signal) {
