@@ -26,6 +26,7 @@ const ENOUGH_LINES = 1000;
 /**
  * Ensures the bundle, gives its init what the daemons work from, and waits until each has taken it and is ready. A bundle
  * that runs already is given it too: only the daemons whose part has changed take notice.
+ * @param patience how long its daemons may take; half a minute unless given
  * @throws BottleError `SECRET_MISSING`, `STATE_MISSING`, `UPLINK_MISSING`, `BUNDLE_NOT_READY` with the bundle's last words, and what
  *   ensureContainer throws
  */
@@ -33,6 +34,7 @@ export async function ensureBundle(
   host: DockerHost & { settings: Settings },
   input: BundleInput,
   signal: AbortSignal,
+  patience?: AbortSignal,
 ): Promise<BundleResult> {
   const name = bundleName(input.bottle.id);
   const delivery = await makeDelivery(host.settings, input, signal);
@@ -41,7 +43,7 @@ export async function ensureBundle(
   // Before the start: a daemon must never run without its way out, and the Engine sets both up in one go.
   await connectUplink(host, container, input.uplink);
   await startContainer(container, name);
-  return { container: name, daemons: await deliver(container, name, delivery, signal) };
+  return { container: name, daemons: await deliver(container, name, delivery, signal, patience) };
 }
 
 /**
@@ -132,15 +134,16 @@ async function deliver(
   name: string,
   { revision, config }: Delivery,
   signal: AbortSignal,
+  patience = AbortSignal.timeout(READY_SECONDS * 1000),
 ): Promise<Daemons> {
-  const deadline = AbortSignal.timeout(READY_SECONDS * 1000);
+  const began = Date.now();
   const said: string[] = [];
   let daemons: Daemons = {};
   let applied = false;
   const lines = containerLines(container, {
     follow: true,
     tail: ENOUGH_LINES,
-    signal: AbortSignal.any([signal, deadline]),
+    signal: AbortSignal.any([signal, patience]),
   });
   // Init reads it whenever it gets there; if that is never, the log ends without the line that is waited for. It begins
   // with a line end, in case that a killed predecessor stopped in the midst of a line.
@@ -169,7 +172,9 @@ async function deliver(
   const waiting = Object.entries(daemons).flatMap(([daemon, state]) =>
     state === 'ready' ? [] : `${daemon} is ${state}`,
   );
-  const why = State.Running ? `after ${READY_SECONDS} s ${waiting.join(', ')}` : `it ended with ${State.ExitCode}`;
+  const why = State.Running
+    ? `after ${Math.round((Date.now() - began) / 1000)} s ${waiting.join(', ')}`
+    : `it ended with ${State.ExitCode}`;
   throw new BottleError(
     'BUNDLE_NOT_READY',
     `the bundle's daemons are not ready: ${why}. ${said.slice(-3).join(' | ')}`,

@@ -1,5 +1,6 @@
 /** The daemons of a real bundle: kept apart from each other, kept running, and ended in time. */
 import { randomUUID } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type Dockerode from 'dockerode';
 import { pack } from 'tar-stream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -58,7 +59,7 @@ async function newBundle(kind: Scanner = scanner): Promise<Bundle> {
 
 async function readyBundle(kind?: Scanner): Promise<Bundle> {
   const bundle = await newBundle(kind);
-  await ensureBundle(site, bundle.input, never);
+  await ensureBundle(site, bundle.input, never, never);
   return bundle;
 }
 
@@ -217,7 +218,7 @@ describe('a daemon that cannot start', () => {
       FREE_PORT_9100,
       network.bundleIp,
     );
-    const ensured = ensureBundle(site, input, never);
+    const ensured = ensureBundle(site, input, never, never);
     const failed = await daemonsUntil(site, name, (daemons) => daemons.supervise.state === 'failed');
     expect(statesOf(failed)).toEqual({ ...ALL_READY, supervise: 'failed' });
     expect(pidsOf(await daemonsIn(site, name)).slice(0, 3)).toEqual(pidsOf(failed).slice(0, 3));
@@ -234,15 +235,22 @@ describe('a daemon that cannot start', () => {
   test('is what the step fails with, in the words of that daemon, and may be tried again', async () => {
     const { input, name } = await waitingBundle();
     await giveGateDirectory(name, 0);
-    await expect(ensureBundle(site, input, never)).rejects.toMatchObject({
+    const patience = new AbortController();
+    const ended = ensureBundle(site, input, never, patience.signal);
+    ended.catch(() => undefined);
+    const broken = { ...ALL_READY, 'git-gate': 'failed' };
+    await daemonsUntil(site, name, (daemons) => isDeepStrictEqual(statesOf(daemons), broken));
+    // What the gate said of it may be still on its way.
+    await expect.poll(() => logOf(name)).toMatch(/\[git-gate\].*EACCES/);
+    patience.abort();
+    await expect(ended).rejects.toMatchObject({
       code: 'BUNDLE_NOT_READY',
       retryable: true,
-      message: expect.stringMatching(/after 30 s git-gate is failed\. .*git-gate.*EACCES/),
+      message: expect.stringMatching(/after \d+ s git-gate is failed\. .*git-gate.*EACCES/),
       hint: `docker logs ${name}`,
     });
-    expect(statesOf(await daemonsIn(site, name))).toEqual({ ...ALL_READY, 'git-gate': 'failed' });
     await giveGateDirectory(name, DAEMON_USERS['git-gate']);
-    expect((await ensureBundle(site, input, never)).daemons).toEqual(ALL_READY);
+    expect((await ensureBundle(site, input, never, never)).daemons).toEqual(ALL_READY);
   });
 });
 
@@ -270,7 +278,7 @@ test('SIGHUP to the container has every daemon take its configuration again, and
   expect((await through(shared.network, shared.name, `${EGRESS_URL}/`)).stdout).toContain('"echo.test"');
   expect(await daemonsIn(site, shared.name)).toEqual(before);
   // What comes after it is taken as ever.
-  await ensureBundle(site, shared.input, never);
+  await ensureBundle(site, shared.input, never, never);
 });
 
 describe('the end', () => {

@@ -44,7 +44,7 @@ async function newInput(change: BundleChange = {}): Promise<BundleInput> {
 
 async function readyBundle(change: BundleChange = {}) {
   const input = await newInput(change);
-  await ensureBundle(site, input, never);
+  await ensureBundle(site, input, never, never);
   return { bottle: input.bottle, network: input.network, input, name: bundleName(input.bottle.id) };
 }
 
@@ -65,19 +65,22 @@ async function routesOf({ name, network }: { name: string; network: NetworkFacts
 describe('ensuring a bundle', () => {
   test.each(SCANNERS)('returns once the proxy answers, not before: %s', async (kind) => {
     const input = await newInput({ scanner: kind });
-    const { container, daemons } = await ensureBundle(site, input, never);
+    const { container, daemons } = await ensureBundle(site, input, never, never);
     expect([container, daemons]).toEqual([bundleName(input.bottle.id), { pipelock: 'ready' }]);
     const health = await curl(site, container, `http://${input.network.bundleIp}:${PIPELOCK_PORT}/health`, '-f');
     expect(health).toMatchObject({ exitCode: 0 });
   });
 
   test('returns once every daemon is ready that the plans need', async () => {
-    expect(await ensureBundle(site, shared.input, never)).toEqual({ container: shared.name, daemons: ALL_READY });
+    expect(await ensureBundle(site, shared.input, never, never)).toEqual({
+      container: shared.name,
+      daemons: ALL_READY,
+    });
   });
 
   test('run again adopts the container that runs, and restarts no daemon', async () => {
     const [before, daemons] = [await site.inspect(shared.name), await daemonsIn(site, shared.name)];
-    for (let run = 0; run < 2; run++) await ensureBundle(site, shared.input, never);
+    for (let run = 0; run < 2; run++) await ensureBundle(site, shared.input, never, never);
     const after = await site.inspect(shared.name);
     expect([after.Id, after.State.StartedAt]).toEqual([before.Id, before.State.StartedAt]);
     expect(await daemonsIn(site, shared.name)).toEqual(daemons);
@@ -85,7 +88,7 @@ describe('ensuring a bundle', () => {
 
   test('twice at once, as an attempt and its killed predecessor do, ends with one container', async () => {
     const input = await newInput();
-    await Promise.all([ensureBundle(site, input, never), ensureBundle(site, input, never)]);
+    await Promise.all([ensureBundle(site, input, never), ensureBundle(site, input, never, never)]);
     const filters = { label: [`${LABEL.owner}=${site.owner}`, `${LABEL.bottle}=${input.bottle.id}`] };
     expect(await site.docker.listContainers({ all: true, filters })).toHaveLength(1);
   });
@@ -96,7 +99,7 @@ describe('ensuring a bundle', () => {
     const { pipelock } = await daemonsIn(site, bundle.name);
     expect(await isUnlisted(bundle, 'new.invalid')).toBe(true);
     const plans = plansOf({ pipelock: { allow: ['new.invalid'], intercept: false } });
-    await ensureBundle(site, { ...bundle.input, plans }, never);
+    await ensureBundle(site, { ...bundle.input, plans }, never, never);
     expect(await isUnlisted(bundle, 'new.invalid')).toBe(false);
     expect(await isUnlisted(bundle, 'api.anthropic.com')).toBe(true);
     const after = await site.inspect(bundle.name);
@@ -113,7 +116,7 @@ describe('ensuring a bundle', () => {
     expect(await routesOf(bundle)).toEqual(['echo.test']);
     const { plans } = bundle.input;
     const changed = { ...plans, egress: { routes: [routeTo('pkg.test'), ...(plans.egress?.routes ?? [])] } };
-    await ensureBundle(site, { ...bundle.input, plans: changed }, never);
+    await ensureBundle(site, { ...bundle.input, plans: changed }, never, never);
     expect(await routesOf(bundle)).toEqual(['pkg.test', 'echo.test']);
     const after = await site.inspect(bundle.name);
     expect([after.Id, after.State.StartedAt]).toEqual([before.Id, before.State.StartedAt]);
@@ -124,7 +127,7 @@ describe('ensuring a bundle', () => {
     const bundle = await readyBundle(full());
     const before = await site.inspect(bundle.name);
     const other = fullPlans({ route: site.secret('another-1'), repository: site.secret('another-2') });
-    await ensureBundle(site, { ...bundle.input, plans: plansOf(other) }, never);
+    await ensureBundle(site, { ...bundle.input, plans: plansOf(other) }, never, never);
     const after = await site.inspect(bundle.name);
     expect([after.Id, after.Config.Labels]).toEqual([before.Id, before.Config.Labels]);
   });
@@ -133,7 +136,7 @@ describe('ensuring a bundle', () => {
     const bundle = await readyBundle();
     const before = await site.inspect(bundle.name);
     const plans = { ...bundle.input.plans, supervise: { maxPending: 1 } };
-    const { daemons } = await ensureBundle(site, { ...bundle.input, plans }, never);
+    const { daemons } = await ensureBundle(site, { ...bundle.input, plans }, never, never);
     expect(daemons).toEqual({ pipelock: 'ready', egress: 'ready', supervise: 'ready' });
     expect((await site.inspect(bundle.name)).Id).not.toBe(before.Id);
   });
@@ -146,7 +149,7 @@ describe('ensuring a bundle', () => {
     for (let life = 0; life < 3; life++) {
       await container.kill();
       await container.wait();
-      expect((await ensureBundle(site, input, never)).daemons).toEqual(ALL_READY);
+      expect((await ensureBundle(site, input, never, never)).daemons).toEqual(ALL_READY);
       expect(await routesOf(bundle)).toEqual(['echo.test']);
     }
   });
@@ -156,7 +159,7 @@ describe('ensuring a bundle', () => {
     const { Id } = await site.inspect(name);
     await site.docker.getContainer(name).stop({ t: 0 });
     await site.docker.getNetwork('bridge').disconnect({ Container: name, Force: true });
-    await ensureBundle(site, input, never);
+    await ensureBundle(site, input, never, never);
     const { Id: now, NetworkSettings } = await site.inspect(name);
     expect(now).toBe(Id);
     expect(Object.keys(NetworkSettings.Networks).sort()).toEqual(['bridge', input.network.name].sort());
@@ -168,7 +171,7 @@ describe('ensuring a bundle', () => {
     await site.docker.getNetwork(input.network.name).remove();
     await site.docker.getContainer(name).kill();
     await site.network(input.bottle);
-    await ensureBundle(site, input, never);
+    await ensureBundle(site, input, never, never);
     expect((await site.inspect(name)).NetworkSettings.Networks[input.network.name]?.IPAddress).toBe(
       input.network.bundleIp,
     );
@@ -184,7 +187,7 @@ describe('ensuring a bundle', () => {
     const states = () => daemonsIn(site, name).catch(() => undefined);
     await expect.poll(states).toMatchObject({ pipelock: { state: 'starting' } });
     const before = await site.inspect(name);
-    expect((await ensureBundle(site, input, never)).daemons).toEqual(ALL_READY);
+    expect((await ensureBundle(site, input, never, never)).daemons).toEqual(ALL_READY);
     const after = await site.inspect(name);
     expect([after.Id, after.State.StartedAt]).toEqual([before.Id, before.State.StartedAt]);
     killed.abort();
@@ -195,7 +198,7 @@ describe('ensuring a bundle', () => {
     const bundle = await readyBundle(full());
     await writeToContainer(site.docker.getContainer(bundle.name), '{"revision":"half","config":{"egress":{"rou');
     const plans = { ...bundle.input.plans, egress: { routes: [routeTo('other.test')] } };
-    await ensureBundle(site, { ...bundle.input, plans }, never);
+    await ensureBundle(site, { ...bundle.input, plans }, never, never);
     expect(await routesOf(bundle)).toEqual(['other.test']);
   });
 
@@ -213,13 +216,13 @@ describe('ensuring a bundle', () => {
     await expect.poll(async () => (await logOf(bundle.name)).match(/a delivery that cannot be read/g)).toHaveLength(3);
     expect(await logOf(bundle.name)).not.toContain('7f3');
     expect(await daemonsIn(site, bundle.name)).toEqual(daemons);
-    await ensureBundle(site, bundle.input, never);
+    await ensureBundle(site, bundle.input, never, never);
   });
 
   test('of which a secret is missing names the reference, for a person to mend, and starts nothing', async () => {
     const secrets = { route: 'file:/no/such-secret', repository: 'env:BOTTLE_TEST_UNSET' };
     const input = await newInput({ plans: fullPlans(secrets) });
-    await expect(ensureBundle(site, input, never)).rejects.toMatchObject({
+    await expect(ensureBundle(site, input, never, never)).rejects.toMatchObject({
       code: 'SECRET_MISSING',
       retryable: false,
       message: expect.stringMatching(
@@ -232,7 +235,7 @@ describe('ensuring a bundle', () => {
   test('whose way out is not there says so, for a person to mend, and goes on once it is', async () => {
     const uplink = `not-bottle-${randomUUID()}`;
     const input = await newInput({ uplink });
-    await expect(ensureBundle(site, input, never)).rejects.toMatchObject({
+    await expect(ensureBundle(site, input, never, never)).rejects.toMatchObject({
       code: 'UPLINK_MISSING',
       retryable: false,
       message: expect.stringContaining(uplink),
@@ -240,7 +243,7 @@ describe('ensuring a bundle', () => {
     });
     expect(await statusOf(bundleName(input.bottle.id))).toBe('absent');
     await site.foreignNetwork({ Name: uplink });
-    await ensureBundle(site, input, never);
+    await ensureBundle(site, input, never, never);
     const { NetworkSettings } = await site.inspect(bundleName(input.bottle.id));
     expect(Object.keys(NetworkSettings.Networks).sort()).toEqual([input.network.name, uplink].sort());
   });
@@ -252,7 +255,7 @@ describe('ensuring a bundle', () => {
     await site.docker.getContainer(name).kill();
     await first.remove();
     const { id } = await site.foreignNetwork({ Name: uplink });
-    await ensureBundle(site, input, never);
+    await ensureBundle(site, input, never, never);
     expect((await site.inspect(name)).NetworkSettings.Networks[uplink]?.NetworkID).toBe(id);
   });
 
@@ -264,9 +267,9 @@ describe('ensuring a bundle', () => {
       message: expect.stringMatching(/it ended with 64.*BOTTLE_SCANNER is "mystery" \(known: pipelock/),
       hint: expect.stringContaining(bundleName(input.bottle.id)),
     };
-    await expect(ensureBundle(site, input, never)).rejects.toMatchObject(failure);
+    await expect(ensureBundle(site, input, never, never)).rejects.toMatchObject(failure);
     // The second attempt of a held step meets what the first has left.
-    await expect(ensureBundle(site, input, never)).rejects.toMatchObject(failure);
+    await expect(ensureBundle(site, input, never, never)).rejects.toMatchObject(failure);
   });
 
   test('that ended before it could be given anything fails as well, and nobody waits for its next life', async () => {
@@ -284,7 +287,7 @@ describe('ensuring a bundle', () => {
         };
       },
     });
-    await expect(ensureBundle({ ...site, docker }, input, never)).rejects.toMatchObject({
+    await expect(ensureBundle({ ...site, docker }, input, never, never)).rejects.toMatchObject({
       code: 'BUNDLE_NOT_READY',
       message: expect.stringContaining('it ended with 64'),
     });
@@ -292,7 +295,7 @@ describe('ensuring a bundle', () => {
 
   test('of an image that is not there says so', async () => {
     const input = await newInput({ image: 'bottleworks/bundle:no-such' });
-    await expect(ensureBundle(site, input, never)).rejects.toMatchObject({
+    await expect(ensureBundle(site, input, never, never)).rejects.toMatchObject({
       code: 'IMAGE_MISSING',
       retryable: false,
       message: expect.stringContaining('bottleworks/bundle:no-such'),
@@ -315,7 +318,7 @@ describe('ensuring a bundle', () => {
   test("does not take somebody else's container of that name", async () => {
     const input = await newInput();
     const foreign = await site.stranger({ name: bundleName(input.bottle.id) });
-    await expect(ensureBundle(site, input, never)).rejects.toMatchObject({ code: 'NAME_TAKEN' });
+    await expect(ensureBundle(site, input, never, never)).rejects.toMatchObject({ code: 'NAME_TAKEN' });
     await removeBundle(site, input.bottle.id);
     expect((await foreign.inspect()).State.Running).toBe(true);
   });
@@ -381,7 +384,7 @@ describe('the container', () => {
   });
 
   test('shows no secret: not in what the Engine knows of it, not in its log, not in a command line', async () => {
-    await ensureBundle(site, shared.input, never);
+    await ensureBundle(site, shared.input, never, never);
     const places = [
       JSON.stringify(await site.inspect(shared.name)),
       await logOf(shared.name),
