@@ -295,12 +295,10 @@ describe('asking the operator', () => {
 
     const listed = JSON.parse((await bottle('requests', id, '--json')).stdout);
     expect(listed).toEqual([expect.objectContaining({ bottle: id, id: requestId, state: 'pending' })]);
-    const approved = JSON.parse((await bottle('approve', id, requestId, '--for', '8s', '--json')).stdout);
+    const approved = JSON.parse((await bottle('approve', id, requestId, '--for', '15s', '--json')).stdout);
     expect(approved).toMatchObject({ bottle: id, id: requestId, state: 'approved', expiresAt: expect.any(String) });
     expect((await throughEgress('echo.test/extra')).stdout).toBe('200');
-    const told = await claude(world.script({ call: 'mcp__supervise__check_request', input: { requestId } }));
-    expect(told.stdout).toContain('approved');
-
+    // What the agent is told of it, requests.test.ts asks without a clock that runs.
     await it.waitFor(id, ({ requests, phase }) => phase === 'ready' && requests[0]?.state === 'expired');
     expect((await throughEgress('echo.test/extra')).stdout).toBe('403');
     expect((await throughEgress('echo.test/open')).stdout).toBe('200');
