@@ -40,7 +40,7 @@ describe('prepare', () => {
         bottles: [path.join(site.settings.home, 'bottles/dev.md')],
       },
       images: { guest: site.images['guest-full'], bundle: site.images.bundle },
-      bundle: { pipelock: { allow: ['api.anthropic.com', 'pkg.example.com'] } },
+      bundle: { pipelock: { allow: ['api.anthropic.com', 'platform.claude.com', 'pkg.example.com'] } },
       env: { A: '1', B: 'b' },
       skills: ['review'],
       prompt: { empty: false },

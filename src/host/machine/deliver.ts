@@ -88,8 +88,17 @@ async function carry(machine: MachineDriver, id: string, { files, swap }: Delive
   await unpack(machine, id, { argv, stdin: archiveOf(files) });
 }
 
-/** The agent may have taken its own right to write in a directory, which is no reason to keep an old version. */
-const UNPACK_AND_SWAP = `set -eu; tar -xpf - -C /; cd "$1"; incoming=$2; shift 2
+/** A delivery that was broken off may still be at work in the machine. Longer than any takes. */
+const LOCK_SECONDS = 60;
+
+/**
+ * One at a time, so that none clears away what another is just unpacking: the lock is the machine's root directory, which is
+ * always there, and ends with its holder. The agent may have taken its own right to write in a directory, which is no reason
+ * to keep an old version.
+ */
+const UNPACK_AND_SWAP = `set -eu; exec 9</
+flock --wait ${LOCK_SECONDS} 9 || { echo 'something in the machine keeps a lock on /'; exit 1; }
+tar -xpf - -C /; cd "$1"; incoming=$2; shift 2
 discard() { chmod -R u+rwX "$@" 2>/dev/null || true; rm -rf "$@"; }
 for name in "$@"; do
   discard ${OUTGOING}
