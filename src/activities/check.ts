@@ -5,14 +5,14 @@ import { exampleOf, parseAllowEntry } from '../core/allow-list.ts';
 import { EGRESS_PORT, EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from '../core/daemons.ts';
 import { BottleError } from '../core/errors.ts';
 import { GUEST } from '../core/plan.ts';
-import type { CheckInput } from '../core/step-io.ts';
+import type { CheckInput, CheckResult } from '../core/step-io.ts';
 import { handedSecrets } from '../host/handed-secrets.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 
 import type { ActivityHost } from './activity-host.ts';
 
 /** @throws BottleError `CHECK_FAILED` naming every probe that went wrong, `SECRET_MISSING` */
-export async function check(host: ActivityHost, input: CheckInput, signal: AbortSignal): Promise<null> {
+export async function check(host: ActivityHost, input: CheckInput, signal: AbortSignal): Promise<CheckResult> {
   const secrets = await handedSecrets(input.bottle.id, input.secrets, signal);
   const output = new PassThrough();
   const printed = buffer(output);
@@ -21,13 +21,14 @@ export async function check(host: ActivityHost, input: CheckInput, signal: Abort
     .exec(input.bottle.id, request)
     .finally(() => output.end());
   const [probes, belongings] = halves(await printed);
+  const seen = parseProbes(probes.toString());
   const failures = [
-    ...judge(parseProbes(probes.toString()), expectations(input)),
+    ...judge(seen, expectations(input)),
     ...[...secrets].flatMap(([reference, value]) =>
       belongings.includes(value) ? [`the secret ${reference} is in the machine`] : [],
     ),
   ];
-  if (failures.length === 0) return null;
+  if (failures.length === 0) return wayOutOf(seen[WAY_OUT]);
   throw new BottleError('CHECK_FAILED', failures.join('; '), {
     hint: `look inside with: bottle exec ${input.bottle.id} -it -- sh`,
   });
@@ -39,6 +40,9 @@ const UNLISTED = 'unlisted.bottle.invalid';
 const PUBLIC_ADDRESS = '1.1.1.1';
 /** Asked of whoever answers for names: where one does, whatever is asked of it reaches the internet. */
 const PUBLIC_NAME = 'example.com';
+/** The probe whose answer is told and not judged: where the bottle leads nowhere, it is still as closed as it must be. */
+const WAY_OUT = 'way-out';
+const MAX_TOLD = 300;
 /** Ends the probes; what follows is everything of the machine that could hold a credential. */
 const BELONGINGS = '--belongings--';
 
@@ -67,6 +71,7 @@ fi
 if [ -n "$listed" ]; then (see listed "$(curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed")") & fi
 if has egress; then
   (see egress "$(status --noproxy '' -x "http://$proxy" ${EGRESS_URL}/)") &
+  (see ${WAY_OUT} "$(curl -s --max-time 5 --noproxy '*' ${EGRESS_URL}/ | sed -n 's/^{"wayOut":\\({[^{}]*}\\).*/\\1/p' | head -c 1000)") &
   (see egress-name "$(status --noproxy '*' ${EGRESS_URL}/)") &
   (see egress-direct "$(status --noproxy '*' "http://$bundle:${EGRESS_PORT}/")") &
   (see egress-tunnel "$(status --noproxy '' -p -x "http://$proxy" ${EGRESS_URL}/)") &
@@ -177,3 +182,24 @@ export function judge(seen: Probes, expected: readonly Expectation[]): string[] 
     return [`${wrong} (${name}: ${value?.slice(0, 120) ?? 'no answer'})`];
   });
 }
+
+/** What egress tells of its way out. It comes through the machine, so it is anybody's text: a line or two, not long. */
+export function wayOutOf(told = ''): CheckResult {
+  const { reached, host, why } = objectIn(told);
+  if (reached !== false || typeof host !== 'string' || typeof why !== 'string') return null;
+  return { wayOut: { host: oneLine(host), why: oneLine(why) } };
+}
+
+function objectIn(json: string): Record<string, unknown> {
+  try {
+    return Object(JSON.parse(json)) as Record<string, unknown>;
+  } catch {
+    return {};
+  }
+}
+
+const oneLine = (text: string): string =>
+  text
+    .replace(/[\p{C}\s]+/gu, ' ')
+    .trim()
+    .slice(0, MAX_TOLD);

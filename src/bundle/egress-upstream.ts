@@ -101,9 +101,8 @@ function agentFor(
     ...(ca === null ? {} : { secureContext: tls.createSecureContext({ ca: [...tls.getCACertificates(), ca] }) }),
   });
   if (proxy === undefined || goesDirectly(proxy, hostname)) return agent;
-  const port = url.port === '' ? HTTPS_PORT : Number(url.port);
   agent.createConnection = (options, callback) => {
-    dialThrough(proxy, hostname, port).then(
+    dialThrough(proxy, hostname, portOf(url)).then(
       (socket) => callback?.(null, tls.connect({ ...(options as tls.ConnectionOptions), socket })),
       (error: Error) => callback?.(error, undefined as unknown as Duplex),
     );
@@ -111,6 +110,8 @@ function agentFor(
   };
   return agent;
 }
+
+export const portOf = ({ port }: URL): number => (port === '' ? HTTPS_PORT : Number(port));
 
 /** One line for the agent about an upstream that is an address and must not be connected to: nothing looks it up. */
 export function addressRefusal({ hostname, private: mayBePrivate }: Route): string | undefined {

@@ -10,11 +10,14 @@ import type { AddressInfo } from 'node:net';
 import { type Duplex, pipeline } from 'node:stream';
 import type { EgressConfig, Listen } from '../core/bundle-config.ts';
 import { credentialRefusedLine, decideEgress, type EgressDecision, viewRoute } from '../core/egress-routes.ts';
+import type { UpstreamProxy } from '../core/network-proxy.ts';
+import type { Reached, ReachQuestion, WayOutProblem } from '../core/reach.ts';
 import { type Daemon, runDaemon } from './daemon-process.ts';
 import { DialError, type Resolve, resolveBySystem } from './dial.ts';
 import { answerHeaders, answerProblem, framingProblem, isEventStream, requestHeaders } from './egress-headers.ts';
-import { addressRefusal, describeFailure, openRoute, type Route, retire } from './egress-upstream.ts';
+import { addressRefusal, describeFailure, openRoute, portOf, type Route, retire } from './egress-upstream.ts';
 import { limitStream } from './limit-stream.ts';
+import { reach } from './reach.ts';
 
 export interface EgressOptions {
   /** Takes each line of the log, JSON without its line break. */
@@ -22,6 +25,8 @@ export interface EgressOptions {
   resolve?: Resolve;
   /** Milliseconds since 1970. @default Date.now */
   now?: () => number;
+  /** Tries the way out whenever a configuration has come into force, to tell of it; absent: nobody tries. */
+  reach?: (question: ReachQuestion, resolve: Resolve) => Promise<Reached>;
   /** How long name, connection and TLS may take together, in milliseconds. @default 15000 */
   connectTimeoutMs?: number;
 }
@@ -42,13 +47,19 @@ export interface Egress extends Daemon<EgressConfig> {
 const KEEP_ALIVE_MS = 120_000;
 const HEADERS_TIMEOUT_MS = 60_000;
 const MAX_LOGGED_PATH = 256;
+const WAY_OUT_MS = 3000;
+
+type WayOut = null | { reached: true } | ({ reached: false } & WayOutProblem);
 
 export function startEgress(options: EgressOptions): Egress {
-  const { log, resolve = resolveBySystem, now = Date.now, connectTimeoutMs = 15_000 } = options;
+  const { log, reach: tryOut, resolve = resolveBySystem, now = Date.now, connectTimeoutMs = 15_000 } = options;
   let routes: ReadonlyMap<string, Route> = new Map();
   let agents = new Map<string, Agent>();
   let listen: Listen | undefined;
   let maxAnswerBytes: number | null = null;
+  /** Whether the first route's upstream was reached; null while that is not known. */
+  let wayOut: WayOut = null;
+  let tries = 0;
   // An upload may take its time; with requestTimeout 0 Node would drop the limit for headers as well.
   const server = createServer(
     { requestTimeout: 0, headersTimeout: HEADERS_TIMEOUT_MS, keepAliveTimeout: KEEP_ALIVE_MS },
@@ -73,6 +84,21 @@ export function startEgress(options: EgressOptions): Egress {
     agents = new Map([...opened].filter(([, agent]) => used.has(agent)));
     routes = new Map(next.map((route) => [route.id, route]));
     maxAnswerBytes = config.maxAnswerBytes;
+    void tryWayOut(next[0], config.proxy);
+  }
+
+  /** Connects as a request would, asks nothing of the other end, and holds nobody up. */
+  async function tryWayOut(first: Route | undefined, proxy: UpstreamProxy | undefined): Promise<void> {
+    tries += 1;
+    const mine = tries;
+    wayOut = null;
+    if (tryOut === undefined || first === undefined) return;
+    const { hostname: host, url, ca, private: mayBePrivate } = first;
+    const question = { host, port: portOf(url), ca, private: mayBePrivate, proxy, timeoutMs: WAY_OUT_MS };
+    const reached = await tryOut(question, resolve).catch(() => null);
+    // A newer configuration may have another way.
+    if (mine !== tries || reached === null) return;
+    wayOut = reached.reached ? { reached: true } : { reached: false, host: url.host, why: reached.why };
   }
 
   const port = () => (server.address() as AddressInfo).port;
@@ -97,7 +123,7 @@ export function startEgress(options: EgressOptions): Egress {
     } else if (decision.verdict === 'list') {
       recordOnClose(request, response, null, '/');
       const list = [...routes.values()].map((route) => viewRoute(route, port()));
-      answer(response, 200, JSON.stringify({ routes: list }), { 'content-type': 'application/json' });
+      answer(response, 200, JSON.stringify({ wayOut, routes: list }), { 'content-type': 'application/json' });
     } else {
       recordOnClose(request, response, decision.route, decision.path);
       // After what is no proper request, nothing on the connection can be trusted to be one.
@@ -220,5 +246,5 @@ function answer(response: ServerResponse, status: number, text: string, headers:
 
 /** As a child process of init, logging to its standard output. */
 export function runEgress(): void {
-  runDaemon(startEgress({ log: (line) => process.stdout.write(`${line}\n`) }));
+  runDaemon(startEgress({ log: (line) => process.stdout.write(`${line}\n`), reach }));
 }

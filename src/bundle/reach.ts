@@ -2,11 +2,12 @@
  * Tries a way out: `init.js --reach`, run by the host in a bundle's container, or in one of its image. It connects as the
  * daemons do and shakes hands over TLS; nothing is asked of the other end.
  */
+import { isIP } from 'node:net';
 import { text } from 'node:stream/consumers';
 import tls from 'node:tls';
 import { authority } from '../core/network-proxy.ts';
 import type { Reached, ReachQuestion } from '../core/reach.ts';
-import { dial, resolveBySystem } from './dial.ts';
+import { dial, type Resolve, resolveBySystem } from './dial.ts';
 import { describeFailure } from './egress-upstream.ts';
 
 export async function runReach(): Promise<void> {
@@ -14,24 +15,27 @@ export async function runReach(): Promise<void> {
   process.stdout.write(`${JSON.stringify(await reach(question))}\n`, () => process.exit(0));
 }
 
-export async function reach(question: ReachQuestion): Promise<Reached> {
+export async function reach(question: ReachQuestion, resolveName: Resolve = resolveBySystem): Promise<Reached> {
   const { host, port, timeoutMs } = question;
   const { promise: late, resolve } = Promise.withResolvers<Reached>();
   const why = `no answer from ${authority(host, port)} within ${timeoutMs / 1000} s`;
   const timer = setTimeout(() => resolve({ reached: false, what: 'connection', why }), timeoutMs);
   try {
-    return await Promise.race([late, attempt(question)]);
+    return await Promise.race([late, attempt(question, resolveName)]);
   } finally {
     clearTimeout(timer);
   }
 }
 
-async function attempt({ host, port, ca, proxy }: ReachQuestion): Promise<Reached> {
+async function attempt(
+  { host, port, ca, proxy, private: mayBePrivate = true }: ReachQuestion,
+  resolve: Resolve,
+): Promise<Reached> {
   try {
-    const socket = await dial(host, port, { mayBePrivate: true, resolve: resolveBySystem, proxy });
+    const socket = await dial(host, port, { mayBePrivate, resolve, proxy });
     const secured = tls.connect({
       socket,
-      servername: host,
+      servername: isIP(host) === 0 ? host : '',
       ...(ca === null ? {} : { ca: [...tls.getCACertificates(), ca] }),
     });
     await new Promise<void>((resolve, reject) => {

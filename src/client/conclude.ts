@@ -2,6 +2,7 @@
 import type { StatusDocument } from '../core/status.ts';
 import type { Output } from './output.ts';
 import { heldLines } from './render/held.ts';
+import { wayOutLine } from './render/status-text.ts';
 import { clean, duration } from './render/text.ts';
 import { errorLines } from './report-error.ts';
 import type { Goal, Settled } from './settle.ts';
@@ -43,6 +44,10 @@ export function tellTrouble(settled: Settled, goal: Goal, output: Output): void 
 /** Result and trouble of one bottle, and its exit code. */
 export function conclude(settled: Settled, goal: Goal, output: Output, since?: number): number {
   tellTrouble(settled, goal, output);
+  const { kind, status } = settled;
+  if (kind === 'ready' && status.wayOut !== undefined && !output.flags.json) {
+    output.say(`note: ${wayOutLine(status.wayOut)}`);
+  }
   output.result(settled.status, resultLine(settled, goal, since));
   return exitCodeOf(settled, goal);
 }

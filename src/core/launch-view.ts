@@ -15,7 +15,7 @@ import type {
   StepState,
   StepStatus,
 } from './status.ts';
-import type { BundleResult, NetworkFacts, PrepareResult } from './step-io.ts';
+import type { BundleResult, CheckResult, NetworkFacts, PrepareResult } from './step-io.ts';
 
 export interface LaunchIdentity {
   id: string;
@@ -48,6 +48,7 @@ export function statusDocument(
     network: networkStatus(runner),
     bundle: bundleStatus(launch.id, runner, prepared?.plan, observed),
     machine: machineStatus(launch.id, steps),
+    ...wayOutStatus(runner),
     steps,
     requests: observed.book.view(),
     ...killedForMemory(observed, prepared?.plan),
@@ -67,6 +68,12 @@ function killedForMemory({ killed }: Observation, plan: Plan | undefined): Pick<
   const withLimit = (kill: MemoryKill) =>
     kill.part === 'bundle' || limitMiB === undefined ? kill : { ...kill, limitMiB };
   return { killedForMemory: killed.map(withLimit) };
+}
+
+/** Null in a history from before it was told. */
+function wayOutStatus(runner: GraphRunner): Pick<StatusDocument, 'wayOut'> {
+  const found = runner.value('check') as CheckResult | undefined;
+  return found?.wayOut === undefined || !runner.isDone('check') ? {} : { wayOut: found.wayOut };
 }
 
 function networkStatus(runner: GraphRunner): NetworkStatus | null {
@@ -121,6 +128,7 @@ export function detailsMarkdown(status: StatusDocument): string {
     ...held.map(heldMarkdown),
     ...status.requests.filter(({ state }) => state === 'pending').map(requestMarkdown),
     ...(status.bundle?.refused ?? []).map(refusalMarkdown),
+    ...(status.wayOut === undefined ? [] : [`\n**The way out leads nowhere**: ${escapeMarkdown(status.wayOut.why)}`]),
     '',
     '| | step | state | attempts | time |',
     '|---|---|---|---|---|',

@@ -6,6 +6,8 @@ export interface ReachQuestion {
   port: number;
   /** PEM of CAs that the other end may have, beside the usual ones; null for none. */
   ca: string | null;
+  /** Whether the name may lead to a private address. @default true */
+  private?: boolean;
   proxy?: UpstreamProxy | undefined;
   /** Milliseconds that all of it may take. */
   timeoutMs: number;
@@ -15,3 +17,9 @@ export type Reached =
   | { reached: true }
   /** `certificate`: somebody answers, and shows a certificate of whom nobody has signed for. */
   | { reached: false; what: 'connection' | 'certificate'; why: string };
+
+/** Who is not reached by the way out, and one line that says why. */
+export interface WayOutProblem {
+  host: string;
+  why: string;
+}

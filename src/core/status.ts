@@ -2,6 +2,7 @@
 import type { Scanner } from './bundle-plans.ts';
 import type { ErrorView } from './errors.ts';
 import type { MemoryKill } from './memory-kills.ts';
+import type { WayOutProblem } from './reach.ts';
 import type { RequestView } from './requests.ts';
 
 export type Phase = 'launching' | 'held' | 'ready' | 'healing' | 'stopping' | 'stopped' | 'failed';
@@ -83,6 +84,8 @@ export interface StatusDocument {
   network: NetworkStatus | null;
   bundle: BundleStatus | null;
   machine: MachineStatus | null;
+  /** Whom the bottle did not reach when it was checked, and why; absent where that is well, or not known. */
+  wayOut?: WayOutProblem;
   steps: StepStatus[];
   /** What the agent asked, oldest first. */
   requests: RequestView[];

@@ -9,6 +9,7 @@ import type { Link } from './machine-link.ts';
 import type { MemoryKill } from './memory-kills.ts';
 import type { Plan, PrivateVariable, Resources } from './plan.ts';
 import type { ProviderContext, Template } from './providers/provider.ts';
+import type { WayOutProblem } from './reach.ts';
 import type { AskedRequest, RequestView } from './requests.ts';
 import type { SecretRef } from './secret-ref.ts';
 import type { Driver } from './status.ts';
@@ -138,6 +139,9 @@ export interface CheckInput extends MachineInput {
   secrets: SecretRef[];
 }
 
+/** What is no fault of the bottle, and worth knowing; null where there is nothing. */
+export type CheckResult = { wayOut: WayOutProblem } | null;
+
 /** Step id to its input and result. */
 export interface StepIo {
   prepare: { input: PrepareInput; result: PrepareResult };
@@ -152,7 +156,7 @@ export interface StepIo {
   'provision.supervise': { input: SuperviseInput; result: null };
   'provision.agent': { input: AgentInput; result: null };
   'provision.workspace': { input: WorkspaceInput; result: null };
-  check: { input: CheckInput; result: null };
+  check: { input: CheckInput; result: CheckResult };
 }
 
 /** Compensation name to its input; none has a result. */

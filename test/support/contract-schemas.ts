@@ -85,6 +85,7 @@ export const statusSchema = z.strictObject({
     })
     .nullable(),
   machine: z.strictObject({ name: z.string(), state: z.enum(['created', 'running', 'stopped', 'absent']) }).nullable(),
+  wayOut: z.strictObject({ host: z.string(), why: z.string() }).optional(),
   steps: z.array(step).length(stepIds.length),
   requests: z.array(request),
 });

@@ -1,6 +1,7 @@
 /** One bottle's status as text: a table of its steps, what went wrong, and what it is made of. */
 import Table from 'cli-table3';
 import { memoryLimitText } from '../../core/memory-kills.ts';
+import type { WayOutProblem } from '../../core/reach.ts';
 import type { LimitsStatus, StatusDocument, StepStatus } from '../../core/status.ts';
 import { errorLines } from '../report-error.ts';
 import { type Colours, PLAIN } from './colours.ts';
@@ -44,6 +45,7 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
     ...(status.bundle?.refused ?? []).map(({ route, status: code, at }) =>
       colours.yellow(`the credential of ${clean(route)} was refused by the upstream (${code}) at ${clean(at)}`),
     ),
+    ...(status.wayOut === undefined ? [] : [colours.yellow(wayOutLine(status.wayOut))]),
     ...(status.killedForMemory ?? []).map(({ part, at, count, limitMiB }) =>
       colours.yellow(
         `${count === 1 ? 'a process' : `${count} processes`} of the ${part} ${count === 1 ? 'was' : 'were'} killed for memory, the last at ${clean(at)}: ${memoryLimitText(part, limitMiB)}`,
@@ -55,6 +57,10 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
     ...(held.length === 0 ? [] : ['', 'decide with', ...commands(status.id, held).map((command) => `  ${command}`)]),
   ].join('\n');
 }
+
+/** Told beside the rest: the bottle is as it should be, and its agent may not get far. */
+export const wayOutLine = ({ why }: WayOutProblem): string =>
+  `the way out leads nowhere: ${clean(why)} (bottle doctor tries it)`;
 
 function limitsText({ lifetimeMs, idleMs, endsAt }: LimitsStatus, now: number): string {
   const left = endsAt === null ? 0 : Date.parse(endsAt) - now;

@@ -262,6 +262,7 @@ test('the list of routes is there for GET and HEAD, with no credential in it', a
   };
   const other = { id: 'open', url: `${at}/open`, upstream: 'https://open.test', methods: [], credential: false };
   expect(JSON.parse(answer.body)).toEqual({
+    wayOut: null,
     routes: [
       { ...api, paths: [{ type: 'exact', value: '/a' }] },
       { ...other, paths: [], expiresAt: null },

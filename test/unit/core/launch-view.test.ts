@@ -275,3 +275,16 @@ describe('what was heard of a bottle', () => {
     expect(told[1]).toBe(`**Request \`id1\`** asks: ${safe} (${safe})`);
   });
 });
+
+test('the way out that the check found to lead nowhere is in the document of a bottle that is up', async () => {
+  const wayOut = { host: 'api.example.com', why: 'cannot resolve api.example.com' };
+  const well = launch();
+  await well.settle();
+  expect(statusDocument(identity, well.runner)).not.toHaveProperty('wayOut');
+  const { runner, settle } = launch({ check: { ok: true, attempts: 1, value: { wayOut } } });
+  await settle();
+  expect(statusDocument(identity, runner)).toMatchObject({ phase: 'ready', wayOut });
+  runner.stop('stopped');
+  await settle();
+  expect(statusDocument(identity, runner)).not.toHaveProperty('wayOut');
+});
