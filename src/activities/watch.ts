@@ -8,11 +8,13 @@ import { bundleNews } from '../host/bundle-news.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { untilIdle } from '../host/machine/idleness.ts';
 import { memoryKills } from '../host/memory-events.ts';
+import { untilProcessLimit } from '../host/process-limit.ts';
 import type { ActivityHost } from './activity-host.ts';
 
 /**
  * Waits for the first thing that happens in a ready bottle: bundle or machine die, a daemon changes its state, the agent
- * asks something, an upstream refuses a credential, nothing runs any more, a process is killed for memory.
+ * asks something, an upstream refuses a credential, nothing runs any more, a process is killed for memory or
+ * refused since there are as many as may be.
  * @throws BottleError `DOCKER_UNREACHABLE` when the Engine goes away, `WORKER_LOST` when the worker stops: in either
  *   case the next attempt looks again
  */
@@ -21,7 +23,7 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
   const ended = AbortSignal.any([signal, host.stopping, over.signal]);
   try {
     return await Promise.race(
-      [bundleDeath, machineDeath, news, idleness, memory].map((each) => each(host, input, ended)),
+      [bundleDeath, machineDeath, news, idleness, memory, processes].map((each) => each(host, input, ended)),
     );
   } catch (error) {
     signal.throwIfAborted();
@@ -86,17 +88,27 @@ async function idleness(host: ActivityHost, input: WatchInput, ended: AbortSigna
   return { steps: [], daemons: null, asked: [], refused: [], cursor: input.cursor, idle: true };
 }
 
-/** The first is told at once; after it, since a program may be killed again and again, no more than one a minute. */
-const KILLS_APART_MS = 60_000;
+/** The first is told at once; after it, since a program may be killed, or refused a process, again and again, no more than one a minute. */
+const MET_APART_MS = 60_000;
 
 async function memory(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   if (input.driver !== 'docker') return new Promise(() => undefined);
   const { killedAt, killsSince } = input;
-  const notBeforeMs = killedAt === undefined ? 0 : Date.parse(killedAt) + KILLS_APART_MS - Date.now();
+  const notBeforeMs = notBefore(killedAt);
   const killed = await memoryKills(host, input.bottle.id, { since: killedAt ?? killsSince, notBeforeMs }, ended);
   if (killed.length === 0) return new Promise(() => undefined);
   return { steps: [], daemons: null, asked: [], refused: [], cursor: input.cursor, killed };
 }
+
+async function processes(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
+  if (input.driver !== 'docker') return new Promise(() => undefined);
+  const range = { told: input.outOfPids, notBeforeMs: notBefore(input.outOfPids?.at) };
+  const outOfPids = await untilProcessLimit(host, input.bottle.id, range, ended);
+  return { steps: [], daemons: null, asked: [], refused: [], cursor: input.cursor, outOfPids };
+}
+
+const notBefore = (toldAt: string | undefined): number =>
+  toldAt === undefined ? 0 : Date.parse(toldAt) + MET_APART_MS - Date.now();
 
 async function lost(host: ActivityHost, { bottle, driver }: MachineInput): Promise<string[]> {
   const [bundle, machine] = await Promise.all([

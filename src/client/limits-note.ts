@@ -2,8 +2,10 @@
 import { memoryLimitText } from '../core/memory-kills.ts';
 import { machineName } from '../core/names.ts';
 import type { Plan } from '../core/plan.ts';
+import { processLimitText } from '../core/process-limit.ts';
 import type { DockerHost } from '../host/docker.ts';
 import { memoryKills } from '../host/memory-events.ts';
+import { processLimitMet } from '../host/process-limit.ts';
 
 const KILLED = 137;
 const LONG_AGO = '1970-01-01T00:00:01.000Z';
@@ -37,19 +39,23 @@ export async function limitsMet(
   ];
 }
 
-/** What was killed for memory in a bottle that is there now, as far back as the Engine knows; a line each. */
-export async function killedSoFar(
+/** The limits that were met in a bottle that is there now, as far back as Engine and kernel know; a line each. */
+export async function limitsMetSoFar(
   host: DockerHost,
   id: string,
   { driver, resources }: Pick<Plan, 'driver' | 'resources'>,
 ): Promise<string[]> {
   if (driver !== 'docker') return [];
   const range = { since: LONG_AGO, patienceMs: 100 };
-  const kills = await memoryKills(host, id, range, new AbortController().signal).catch(() => []);
-  return kills.map(
+  const [kills, full] = await Promise.all([
+    memoryKills(host, id, range, new AbortController().signal).catch(() => []),
+    processLimitMet(host, id),
+  ]);
+  const killed = kills.map(
     ({ part, at, count }) =>
       `${id}: ${count} killed for memory in the ${part}, the last at ${at}: ${memoryLimitText(part, resources.memoryMiB)}`,
   );
+  return [...killed, ...(full === undefined ? [] : [`${id}: ${processLimitText(full, resources.pids)}`])];
 }
 
 async function hasNoProcessLeft({ docker }: DockerHost, id: string): Promise<boolean> {

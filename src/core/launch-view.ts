@@ -1,10 +1,11 @@
 /** What is shown of a launch, from its runner's state and its steps' results: the status document and its Markdown. */
 
 import type { GraphRunner } from './graph-runner.ts';
-import type { MemoryKill } from './memory-kills.ts';
+import { type MemoryKill, memoryKillText } from './memory-kills.ts';
 import { bottleName, bundleName } from './names.ts';
 import { Observation } from './observation.ts';
 import type { Plan } from './plan.ts';
+import { processLimitText } from './process-limit.ts';
 import type { RequestView } from './requests.ts';
 import type {
   BundleStatus,
@@ -52,6 +53,7 @@ export function statusDocument(
     steps,
     requests: observed.book.view(),
     ...killedForMemory(observed, prepared?.plan),
+    ...outOfPids(observed, prepared?.plan),
   };
 }
 
@@ -74,6 +76,11 @@ function killedForMemory({ killed }: Observation, plan: Plan | undefined): Pick<
 function wayOutStatus(runner: GraphRunner): Pick<StatusDocument, 'wayOut'> {
   const found = runner.value('check') as CheckResult | undefined;
   return found?.wayOut === undefined || !runner.isDone('check') ? {} : { wayOut: found.wayOut };
+}
+
+function outOfPids({ outOfPids: met }: Observation, plan: Plan | undefined): Pick<StatusDocument, 'outOfPids'> {
+  if (met === undefined) return {};
+  return { outOfPids: { ...met, ...(plan === undefined ? {} : { limit: plan.resources.pids }) } };
 }
 
 function networkStatus(runner: GraphRunner): NetworkStatus | null {
@@ -106,6 +113,12 @@ function machineStatus(id: string, steps: readonly StepStatus[]): MachineStatus 
 const stateOf = (steps: readonly StepStatus[], id: string): StepState | undefined =>
   steps.find((step) => step.id === id)?.state;
 
+/** The limits of memory and processes that were met, a line each. */
+export const limitsMetText = ({ killedForMemory: kills = [], outOfPids: met }: StatusDocument): string[] => [
+  ...kills.map((kill) => memoryKillText(kill, kill.limitMiB)),
+  ...(met === undefined ? [] : [processLimitText(met, met.limit)]),
+];
+
 const MARKS: Record<StepState, string> = {
   pending: '·',
   running: '▶',
@@ -129,6 +142,7 @@ export function detailsMarkdown(status: StatusDocument): string {
     ...status.requests.filter(({ state }) => state === 'pending').map(requestMarkdown),
     ...(status.bundle?.refused ?? []).map(refusalMarkdown),
     ...(status.wayOut === undefined ? [] : [`\n**The way out leads nowhere**: ${escapeMarkdown(status.wayOut.why)}`]),
+    ...limitsMetText(status).map((line) => `\n${escapeMarkdown(line)}.`),
     '',
     '| | step | state | attempts | time |',
     '|---|---|---|---|---|',

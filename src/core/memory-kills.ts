@@ -29,3 +29,9 @@ export const memoryLimitText = (part: MemoryPart, memoryMiB: number | undefined)
   part === 'bundle'
     ? "the bundle's own limit of memory"
     : `the limit of ${memoryMiB === undefined ? 'its memory' : `${memoryMiB} MiB`} (resources.memoryMiB)`;
+
+/** What a person is told of the kills of one part. */
+export function memoryKillText({ part, at, count }: MemoryKill, memoryMiB: number | undefined): string {
+  const who = count === 1 ? `a process of the ${part} was` : `${count} processes of the ${part} were`;
+  return `${who} killed for memory, the last at ${at}: ${memoryLimitText(part, memoryMiB)}`;
+}

@@ -1,6 +1,7 @@
 /** What a launch has heard of its bottle since it was ready: the states of daemons, refused credentials, the agent's requests. */
 import type { DaemonState } from './daemons.ts';
 import { addKills, type MemoryKill } from './memory-kills.ts';
+import type { ProcessLimitMet } from './process-limit.ts';
 import { RequestBook } from './request-book.ts';
 import type { CredentialRefusal, StopReason } from './status.ts';
 import type { BundleResult, WatchInput, WatchNews } from './step-io.ts';
@@ -13,6 +14,7 @@ export class Observation {
   #refused: CredentialRefusal[] = [];
   #cursor: string | null = null;
   #killed: MemoryKill[] = [];
+  #outOfPids: ProcessLimitMet | undefined;
 
   get daemons(): Record<string, DaemonState> {
     return this.#daemons;
@@ -24,6 +26,11 @@ export class Observation {
   /** Processes killed for memory since the bottle was launched. */
   get killed(): MemoryKill[] {
     return this.#killed;
+  }
+
+  /** The machine's limit of processes, when it was met last; undefined when never. */
+  get outOfPids(): ProcessLimitMet | undefined {
+    return this.#outOfPids;
   }
 
   /** The newest refusal of each route, oldest first. */
@@ -40,8 +47,9 @@ export class Observation {
     if (anew) this.#refused = [];
   }
 
-  take({ daemons, asked, refused, cursor, killed = [] }: WatchNews): void {
+  take({ daemons, asked, refused, cursor, killed = [], outOfPids }: WatchNews): void {
     this.#killed = addKills(this.#killed, killed);
+    this.#outOfPids = outOfPids ?? this.#outOfPids;
     if (daemons !== null) this.#daemons = daemons;
     if (cursor !== null) this.#cursor = cursor;
     this.book.add(asked);
@@ -52,11 +60,16 @@ export class Observation {
   }
 
   /** From where the next watch goes on. */
-  watchFrom(): Pick<WatchInput, 'daemons' | 'cursor' | 'killedAt'> {
+  watchFrom(): Pick<WatchInput, 'daemons' | 'cursor' | 'killedAt' | 'outOfPids'> {
     const killedAt = this.#killed
       .map(({ at }) => at)
       .sort()
       .at(-1);
-    return { daemons: this.#daemons, cursor: this.#cursor, ...(killedAt === undefined ? {} : { killedAt }) };
+    return {
+      daemons: this.#daemons,
+      cursor: this.#cursor,
+      ...(killedAt === undefined ? {} : { killedAt }),
+      ...(this.#outOfPids === undefined ? {} : { outOfPids: this.#outOfPids }),
+    };
   }
 }

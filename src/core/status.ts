@@ -2,6 +2,7 @@
 import type { Scanner } from './bundle-plans.ts';
 import type { ErrorView } from './errors.ts';
 import type { MemoryKill } from './memory-kills.ts';
+import type { ProcessLimitMet } from './process-limit.ts';
 import type { WayOutProblem } from './reach.ts';
 import type { RequestView } from './requests.ts';
 
@@ -91,6 +92,8 @@ export interface StatusDocument {
   requests: RequestView[];
   /** Processes that were killed for memory, and the limit they reached in MiB; absent while there are none. */
   killedForMemory?: (MemoryKill & { limitMiB?: number })[];
+  /** The machine has had as many processes as it may, which is `limit`: `resources.pids`; absent while it never had. */
+  outOfPids?: ProcessLimitMet & { limit?: number };
 }
 
 /** One row of `bottle ls --json`. */

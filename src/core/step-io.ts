@@ -8,6 +8,7 @@ import type { LaunchInput } from './launch-input.ts';
 import type { Link } from './machine-link.ts';
 import type { MemoryKill } from './memory-kills.ts';
 import type { Plan, PrivateVariable, Resources } from './plan.ts';
+import type { ProcessLimitMet } from './process-limit.ts';
 import type { ProviderContext, Template } from './providers/provider.ts';
 import type { WayOutProblem } from './reach.ts';
 import type { AskedRequest, RequestView } from './requests.ts';
@@ -179,6 +180,8 @@ export interface WatchInput extends MachineInput {
   killsSince?: string;
   /** When one was last told of; absent: never yet. */
   killedAt?: string;
+  /** When the machine's limit of processes was last told of; absent: never yet. */
+  outOfPids?: ProcessLimitMet;
 }
 
 /** What happened while a bottle was ready. */
@@ -196,6 +199,8 @@ export interface WatchNews {
   idle?: true;
   /** Processes killed for memory. */
   killed?: MemoryKill[];
+  /** The machine has had as many processes as it may. */
+  outOfPids?: ProcessLimitMet;
 }
 
 /** What an activity gives back: its result, and which attempt it was, which a workflow cannot see otherwise. */

@@ -2,8 +2,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ActivityHost } from '../../src/activities/activity-host.ts';
 import { watch } from '../../src/activities/watch.ts';
-import { killedSoFar, limitsMet } from '../../src/client/limits-note.ts';
-import type { BottleRef, WatchInput } from '../../src/core/step-io.ts';
+import { limitsMet, limitsMetSoFar } from '../../src/client/limits-note.ts';
+import type { BottleRef, WatchInput, WatchNews } from '../../src/core/step-io.ts';
+import { untilProcessLimit } from '../../src/host/process-limit.ts';
 import { type ActivitySite, activityEnvironment, activitySite } from '../support/activity-site.ts';
 import { run, sh } from '../support/docker-site.ts';
 
@@ -29,31 +30,30 @@ const host = (): ActivityHost => ({
   uiUrl: () => null,
 });
 const patience = (): AbortSignal => AbortSignal.timeout(60_000);
+const hears = (more: Partial<WatchInput>) => {
+  const daemons = { pipelock: 'ready' as const };
+  const input: WatchInput = { bottle, driver: 'docker', daemons, cursor: null, idleMs: null, ...more };
+  return activityEnvironment().run(
+    (watched: WatchInput) => watch(host(), watched, patience()),
+    input,
+  ) as Promise<WatchNews>;
+};
 const met = (exitCode: number, since: string) =>
   limitsMet(site, bottle.id, { driver: 'docker', resources }, { exitCode, since });
 
 describe('a program that takes more memory than the machine has', () => {
   test('is ended, and its person and its launch are told of which limit', async () => {
     const since = new Date().toISOString();
-    const input = {
-      bottle,
-      driver: 'docker' as const,
-      daemons: { pipelock: 'ready' as const },
-      cursor: null,
-      idleMs: null,
-      killsSince: since,
-    };
     const { exitCode } = await run(site.driver, bottle.id, EATS);
     expect(exitCode).toBe(137);
     expect(await met(exitCode, since)).toEqual([
       `${bottle.id}: a process of the machine was killed for memory: it reached the limit of 256 MiB (resources.memoryMiB)`,
     ]);
-    expect(await killedSoFar(site, bottle.id, { driver: 'docker', resources })).toEqual([
+    expect(await limitsMetSoFar(site, bottle.id, { driver: 'docker', resources })).toEqual([
       expect.stringMatching(/: 1 killed for memory in the machine, the last at \d{4}-.*Z: the limit of 256 MiB/),
     ]);
     // Also when nobody watched just then: the Engine still knows.
-    const heard = activityEnvironment().run((watched: WatchInput) => watch(host(), watched, patience()), input);
-    expect(await heard).toMatchObject({
+    expect(await hears({ killsSince: since })).toMatchObject({
       steps: [],
       killed: [{ part: 'machine', count: 1, at: expect.stringMatching(/^\d{4}-.*Z$/) }],
     });
@@ -64,11 +64,33 @@ describe('a program that takes more memory than the machine has', () => {
   });
 });
 
-test('a machine that has as many processes as it may says so to who cannot start another', async () => {
+test('a machine that has as many processes as it may says so to who cannot start another, and to its launch', async () => {
   const { id } = bottle;
   const { exitCode } = await sh(site.driver, id, 'for i in $(seq 200); do sleep 30 & done');
   expect(exitCode).not.toBe(0);
   expect(await met(exitCode, new Date().toISOString())).toEqual([
     `${id}: the machine has as many processes as it may: 64 (resources.pids)`,
   ]);
+  const killsSince = new Date().toISOString();
+  const { outOfPids, ...others } = await hears({ killsSince });
+  expect(others).toMatchObject({ steps: [], refused: [] });
+  expect(outOfPids).toMatchObject({ at: expect.stringMatching(/^\d{4}-.*Z$/) });
+  expect((await limitsMetSoFar(site, id, { driver: 'docker', resources })).at(-1)).toMatch(
+    /: the machine had as many processes as it may(, \d+ refused)?: the limit of 64 \(resources\.pids\)$/,
+  );
+
+  // Where the Engine's kernel is not ours, its numbers of processes are of others, or of none: the Engine is asked.
+  const elsewhere = await untilProcessLimit({ ...site, docker: withoutPid(site.docker) }, id, {}, patience());
+  expect(elsewhere).toEqual({ at: expect.stringMatching(/^\d{4}-.*Z$/) });
 });
+
+/** An Engine in a virtual machine, as far as a container's process goes. */
+const withoutPid = (docker: ActivitySite['docker']): ActivitySite['docker'] =>
+  Object.assign(Object.create(docker), {
+    getContainer: (name: string) => {
+      const container = docker.getContainer(name);
+      return Object.assign(Object.create(container), {
+        inspect: async () => ({ ...(await container.inspect()), State: { Pid: 0 } }),
+      });
+    },
+  });

@@ -124,8 +124,8 @@ test('a bottle that cannot be healed is held, and a retry heals it', async () =>
   await down(id);
 });
 
-test('a process that is killed for memory is told of in the status, and heals nothing', async () => {
-  it.writeAgent('small', 'image: minimal\nresources: {memoryMiB: 256}', '');
+test('a limit of memory or processes that is met is told of in the status, and heals nothing', async () => {
+  it.writeAgent('small', 'image: minimal\nresources: {memoryMiB: 256, pids: 64}', '');
   const id = uniqueId('oom');
   await it.launch(id, { agent: 'small' });
   await it.waitFor(id, ({ phase }) => phase === 'ready');
@@ -135,5 +135,9 @@ test('a process that is killed for memory is told of in the status, and heals no
   const { phase, killedForMemory } = await it.waitFor(id, (status) => status.killedForMemory !== undefined);
   expect(phase).toBe('ready');
   expect(killedForMemory).toMatchObject([{ part: 'machine', count: 1, limitMiB: 256 }]);
+  const many = ['sh', '-c', 'for i in $(seq 100); do sleep 60 & done; wait'];
+  await (await docker.getContainer(`bottle-${id}-machine`).exec({ Cmd: many })).start({ Detach: true });
+  const full = await it.waitFor(id, (status) => status.outOfPids !== undefined);
+  expect(full).toMatchObject({ phase: 'ready', outOfPids: { limit: 64 } });
   await down(id);
 });

@@ -9,7 +9,7 @@ import { assertOurs } from '../../host/docker.ts';
 import { keptLog } from '../../host/kept-log.ts';
 import { writeWhenTaken } from '../../host/machine/write-when-taken.ts';
 import type { Context } from '../context.ts';
-import { killedSoFar } from '../limits-note.ts';
+import { limitsMetSoFar } from '../limits-note.ts';
 import { dockerHost, localPlan } from '../local-machine.ts';
 import { sinceOf, tailOf } from '../log-range.ts';
 import { clean } from '../render/text.ts';
@@ -52,7 +52,7 @@ export async function run(
   const text = ({ at, line }: TimedLine): string => `${options.timestamps === true ? `${at} ` : ''}${line}`;
   if (!context.output.flags.json) {
     const code = await print(context, lines, (each) => clean(text(each)) || ' ');
-    if (code === 0 && !range.follow) await noteKills(context, id);
+    if (code === 0 && !range.follow) await noteLimits(context, id);
     return code;
   }
   if (range.follow) return print(context, lines, ({ at, line }) => JSON.stringify({ id, at, line }));
@@ -60,10 +60,10 @@ export async function run(
 }
 
 /** The kernel's doing stands in no log of the bundle's. */
-async function noteKills(context: Context, id: string): Promise<void> {
+async function noteLimits(context: Context, id: string): Promise<void> {
   const plan = await readPlan(context.settings, id);
   if (plan === undefined) return;
-  for (const line of await killedSoFar(await dockerHost(context), id, plan)) context.output.note(line);
+  for (const line of await limitsMetSoFar(await dockerHost(context), id, plan)) context.output.note(line);
 }
 
 /** Reads one part of a log. */

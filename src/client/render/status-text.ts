@@ -1,6 +1,6 @@
 /** One bottle's status as text: a table of its steps, what went wrong, and what it is made of. */
 import Table from 'cli-table3';
-import { memoryLimitText } from '../../core/memory-kills.ts';
+import { limitsMetText } from '../../core/launch-view.ts';
 import type { WayOutProblem } from '../../core/reach.ts';
 import type { LimitsStatus, StatusDocument, StepStatus } from '../../core/status.ts';
 import { errorLines } from '../report-error.ts';
@@ -46,11 +46,7 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
       colours.yellow(`the credential of ${clean(route)} was refused by the upstream (${code}) at ${clean(at)}`),
     ),
     ...(status.wayOut === undefined ? [] : [colours.yellow(wayOutLine(status.wayOut))]),
-    ...(status.killedForMemory ?? []).map(({ part, at, count, limitMiB }) =>
-      colours.yellow(
-        `${count === 1 ? 'a process' : `${count} processes`} of the ${part} ${count === 1 ? 'was' : 'were'} killed for memory, the last at ${clean(at)}: ${memoryLimitText(part, limitMiB)}`,
-      ),
-    ),
+    ...limitsMetText(status).map((line) => colours.yellow(clean(line))),
     ...status.requests
       .filter(({ state }) => state === 'pending')
       .flatMap((request) => ['', ...requestLines(status.id, request, now, colours)]),
