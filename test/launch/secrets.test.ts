@@ -46,7 +46,8 @@ beforeAll(async () => {
   it.writeBottle('failing', `egress:\n  routes:\n${route('env.test', 'HUSH')}\n${failing}`);
   it.writeAgent('fine', 'bottle: fine');
   it.writeAgent('failing', 'bottle: failing');
-  worker = await it.startWorker();
+  // From its sources: what tells the secret takes Temporal's SDK from the same place, where the build has one of its own.
+  worker = await it.startWorker(undefined, 'src/worker.ts');
 });
 afterAll(() => it?.dispose());
 

@@ -61,8 +61,8 @@ export interface Installation {
   writeBottle(name: string, frontMatter: string): void;
   writeSkill(name: string, text?: string): void;
   writeConfig(yaml: string): void;
-  /** Starts a worker process and waits until it polls. */
-  startWorker(pause?: Pause): Promise<WorkerProcess>;
+  /** Starts a worker process and waits until it polls: the built one, or another program below the checkout. */
+  startWorker(pause?: Pause, program?: string): Promise<WorkerProcess>;
   /** SIGKILLs the embedded server. */
   killServer(): Promise<void>;
   startServer(): Promise<void>;
@@ -149,8 +149,8 @@ export async function installation({ host }: InstallationOptions = {}): Promise<
       writeFileSync(path.join(settings.home, 'skills', name, 'SKILL.md'), text);
     },
     writeConfig: (yaml) => writeFileSync(path.join(settings.home, 'config.yaml'), yaml),
-    startWorker: async (pause) => {
-      const worker = await startWorker(settings, env, pause);
+    startWorker: async (pause, program) => {
+      const worker = await startWorker(settings, env, pause, program);
       workers.add(worker);
       return worker;
     },
@@ -227,7 +227,12 @@ function write(settings: Settings, file: string, frontMatter: string, body: stri
   writeFileSync(path.join(settings.home, file), `---\n${frontMatter.trim()}\n---\n${body}\n`);
 }
 
-async function startWorker(settings: Settings, env: NodeJS.ProcessEnv, pause?: Pause): Promise<WorkerProcess> {
+async function startWorker(
+  settings: Settings,
+  env: NodeJS.ProcessEnv,
+  pause?: Pause,
+  program?: string,
+): Promise<WorkerProcess> {
   mkdirSync(settings.state, { recursive: true, mode: 0o700 });
   const files = path.join(settings.state, `worker-${Date.now()}-${Math.random()}`);
   const logFile = `${files}.log`;
@@ -240,8 +245,8 @@ async function startWorker(settings: Settings, env: NodeJS.ProcessEnv, pause?: P
   };
   if (pause !== undefined) pauseAt(pause);
   const output = openSync(logFile, 'a');
-  const program = path.join(root, pause === undefined ? 'dist/worker.js' : 'test/fixtures/pausing-worker.ts');
-  const child = spawn(process.execPath, [program], {
+  const file = program ?? (pause === undefined ? 'dist/worker.js' : 'test/fixtures/pausing-worker.ts');
+  const child = spawn(process.execPath, [path.join(root, file)], {
     env: { ...env, ...(pause === undefined ? {} : { PAUSE_FILE: pauseFile }) },
     stdio: ['ignore', output, output],
     detached: true,
