@@ -253,6 +253,8 @@ describe.skipIf(trouble !== undefined)("the stand-in's guests", () => {
 
     test('half-way, a start goes on for good after a delete that no stop went before', async () => {
       const name = await booting('forgotten');
+      // Until it has its container it works in its folder, which the delete takes away.
+      await expect.poll(() => site.containers()).toHaveLength(1);
       expect(await machine('delete', name, '-f')).toMatchObject({ exitCode: 0 });
       expect(await machine('stop', name)).toMatchObject({ exitCode: 1 });
       await sleep(3000);
