@@ -40,8 +40,8 @@ describe('YAML', () => {
     })).value;
     fc.assert(
       fc.property(fc.dictionary(fc.stringMatching(/^[a-z-]+$/), plain), (value) => {
-        // Without anchors for what is the same twice, and merge keys are refused.
-        fc.pre(!JSON.stringify(value).includes('"<<":'));
+        // Without anchors for what is the same twice. Merge keys and __proto__ are refused, and variables stay text.
+        fc.pre(!/"(<<|__proto__)":/.test(JSON.stringify(value)) && !Object.hasOwn(value, 'env'));
         expect(readYaml('f', stringify(value, { aliasDuplicateObjects: false })).value).toEqual(value);
       }),
     );
