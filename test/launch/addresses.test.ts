@@ -36,6 +36,8 @@ test('no address of a whole launch holds anything of what a container is made fr
   const driver = dockerDriver({ docker, owner: it.owner });
   const told = await run(driver, id, ['sh', '-c', 'cat; echo $TYPED'], { stdin: typed, env: { TYPED: typed } });
   expect(told.stdout).toBe(`${typed}${typed}\n`);
+  // A launch whose provisioners all share one trip writes nothing this way.
+  await driver.putFiles(id, [{ path: '/home/agent/typed', content: Buffer.from(typed), mode: 0o600 }]);
   expect(await it.down(id)).toEqual([]);
 
   const addresses = proxy.calls;
