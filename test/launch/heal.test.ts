@@ -135,8 +135,11 @@ test('a limit of memory or processes that is met is told of in the status, and h
   const { phase, killedForMemory } = await it.waitFor(id, (status) => status.killedForMemory !== undefined);
   expect(phase).toBe('ready');
   expect(killedForMemory).toMatchObject([{ part: 'machine', count: 1, limitMiB: 256 }]);
-  const many = ['sh', '-c', 'for i in $(seq 100); do sleep 60 & done; wait'];
-  await (await docker.getContainer(`bottle-${id}-machine`).exec({ Cmd: many })).start({ Detach: true });
+  // It stays when no more can be started, so the machine stays full: other Engines' counts are looked at now and then only.
+  const many = `const more = () => require('node:child_process').spawn('sleep', ['600']).on('spawn', more).on('error', () => {});
+    more(); setInterval(() => {}, 1e6)`;
+  const filling = await docker.getContainer(`bottle-${id}-machine`).exec({ Cmd: ['node', '-e', many] });
+  await filling.start({ Detach: true });
   const full = await it.waitFor(id, (status) => status.outOfPids !== undefined);
   expect(full).toMatchObject({ phase: 'ready', outOfPids: { limit: 64 } });
   await down(id);
