@@ -9,9 +9,9 @@ import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
 import { DefaultLogger, type LogLevel, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { type Logger, pino, stdSerializers } from 'pino';
-import { createActivities } from './activities/index.ts';
+import { createActivities, createWaitingActivities } from './activities/index.ts';
 import { BottleError, errorView } from './core/errors.ts';
-import { isBottleId, taskQueueOf } from './core/names.ts';
+import { isBottleId, taskQueueOf, waitingQueueOf } from './core/names.ts';
 import { dockerAt } from './host/docker-connection.ts';
 import { endpointEnvironment } from './host/docker-endpoint.ts';
 import { pinHost } from './host/host-pin.ts';
@@ -37,14 +37,25 @@ export interface WorkerRun {
   settings?: Settings;
   /** Wrapped around activities: a test stops the worker inside a chosen one. */
   interceptors?: WorkerOptions['interceptors'];
+  /** How many steps may run at a time; a test has few. */
+  stepSlots?: number;
 }
+
+/** Steps at a time. Each is work for the Engine, which is no quicker for more of it. */
+const STEP_SLOTS = 32;
+/** More than any host has bottles: what only waits takes no room from anything. */
+const WAITING_SLOTS = 10_000;
 
 /**
  * Runs until SIGTERM, SIGINT or SIGHUP. A stop undoes nothing: what runs gets some seconds to end, and whatever
  * does not is done again by the next worker.
  * @throws BottleError `WORKER_LOCKED`, `TEMPORAL_UNREACHABLE`, `WORKER_FAILED`
  */
-export async function runWorker({ settings = readSettings(), interceptors = {} }: WorkerRun = {}): Promise<void> {
+export async function runWorker({
+  settings = readSettings(),
+  interceptors = {},
+  stepSlots = STEP_SLOTS,
+}: WorkerRun = {}): Promise<void> {
   const log = openLog(settings);
   const lock = await takeWorkerLock(settings);
   const files = runFiles(settings);
@@ -70,24 +81,36 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
       (error: unknown) =>
         log.error({ error: errorView(error) }, 'could not take over from a dead worker; its attempts will time out'),
     );
-    const worker = await Worker.create({
+    const common = {
       connection,
       namespace: target.namespace,
-      taskQueue: taskQueueOf(settings.host),
       identity,
       interceptors,
-      ...workflowSource(),
-      activities: createActivities(host),
       shutdownGraceTime: '10 seconds',
       shutdownForceTime: '20 seconds',
-      maxHeartbeatThrottleInterval: '1 second',
-      // A workflow task on a dead worker's own queue waits this long before anybody may take it.
-      stickyQueueScheduleToStartTimeout: '1 second',
-      workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
-      activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
-      maxConcurrentActivityTaskExecutions: 32,
-    });
-    const running = worker.run();
+    } as const;
+    const workers = await Promise.all([
+      Worker.create({
+        ...common,
+        taskQueue: taskQueueOf(settings.host),
+        ...workflowSource(),
+        activities: createActivities(host),
+        maxHeartbeatThrottleInterval: '1 second',
+        // A workflow task on a dead worker's own queue waits this long before anybody may take it.
+        stickyQueueScheduleToStartTimeout: '1 second',
+        workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+        activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+        maxConcurrentActivityTaskExecutions: stepSlots,
+      }),
+      Worker.create({
+        ...common,
+        taskQueue: waitingQueueOf(taskQueueOf(settings.host)),
+        activities: createWaitingActivities(host),
+        activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
+        maxConcurrentActivityTaskExecutions: WAITING_SLOTS,
+      }),
+    ]);
+    const running = runTogether(workers);
     const readyAt = new Date().toISOString();
     const { address, namespace } = target;
     const record = { pid: process.pid, identity, address, namespace, owner, readyAt, ...place };
@@ -102,6 +125,15 @@ export async function runWorker({ settings = readSettings(), interceptors = {} }
     rmSync(files.pid, { force: true });
     lock.release();
   }
+}
+
+/** Until all have stopped; when one does, for whatever reason, the others follow: half a worker is none. */
+async function runTogether(workers: readonly Worker[]): Promise<void> {
+  const stopAll = (): void => {
+    for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
+  };
+  const ended = await Promise.allSettled(workers.map((worker) => worker.run().finally(stopAll)));
+  for (const each of ended) if (each.status === 'rejected') throw each.reason;
 }
 
 /** At once, for what was terminated while no worker was there, and then every ten minutes. */

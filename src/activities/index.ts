@@ -20,7 +20,7 @@ import { provisionCa } from './provision-ca.ts';
 import { reread } from './reread.ts';
 import { watch } from './watch.ts';
 
-const WATCH_HEARTBEAT_MS = 10_000;
+const WATCH_HEARTBEAT_MS = 60_000;
 
 /** Every step and compensation as a plain function, for a caller that has no Temporal (the bench). */
 export type StepFunctions = {
@@ -60,16 +60,31 @@ export type Activities = Record<
   (input: never) => Promise<StepReturn<unknown>>
 >;
 
+/** What a worker takes from its host's task queue. */
 export function createActivities(host: ActivityHost): Activities {
   const wrapped = Object.entries(stepFunctions(host)).map(([name, step]) => [
     name,
     asActivity(step as Step<unknown, unknown>),
   ]);
+  const rereading = asActivity<RereadInput, RereadResult>((input) => reread(host, input));
+  const moving = asActivity<WatchInput, WatchNews>(async ({ cursor }) => noNews(cursor));
+  return { ...Object.fromEntries(wrapped), watch: moving, reread: rereading } as Activities;
+}
+
+export type WaitingActivities = Record<'watch', (input: never) => Promise<StepReturn<unknown>>>;
+
+/** What only waits, for as long as a bottle lives: taken from the waiting queue, where it keeps no step from running. */
+export function createWaitingActivities(host: ActivityHost): WaitingActivities {
   // It lasts for days and nothing waits for its cancellation, so a beat now and then is enough.
   const watching = asActivity<WatchInput, WatchNews>((input, signal) => watch(host, input, signal), WATCH_HEARTBEAT_MS);
-  const rereading = asActivity<RereadInput, RereadResult>((input) => reread(host, input));
-  return { ...Object.fromEntries(wrapped), watch: watching, reread: rereading } as Activities;
+  return { watch: watching };
 }
+
+/**
+ * The answer to a watch that stands on the task queue, where a launch of an earlier version has put it: it ends at once, so
+ * that its launch watches on from the same place by the waiting queue.
+ */
+const noNews = (cursor: string | null): WatchNews => ({ steps: [], daemons: null, asked: [], refused: [], cursor });
 
 /** Results are JSON, which has no `undefined`. */
 async function done(work: Promise<void>): Promise<null> {

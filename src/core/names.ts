@@ -43,6 +43,9 @@ export function ownNames(network: string): string[] {
 /** The task queue of a host: workflow and activities share it, so activities can be dispatched eagerly. */
 export const taskQueueOf = (host: string): string => `bottle@${host}`;
 
+/** Where a host's worker takes what only waits, beside its task queue: that has room for all, and takes none from a step. */
+export const waitingQueueOf = (taskQueue: string): string => `${taskQueue}/waiting`;
+
 export const LABEL = {
   bottle: 'bottleworks.bottle',
   run: 'bottleworks.run',

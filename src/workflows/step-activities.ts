@@ -10,8 +10,10 @@ import {
   proxyActivities,
   proxyLocalActivities,
   TimeoutFailure,
+  workflowInfo,
 } from '@temporalio/workflow';
 import type { StepOutcome } from '../core/graph-runner.ts';
+import { waitingQueueOf } from '../core/names.ts';
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
 import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
 import type { StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
@@ -26,10 +28,14 @@ const OPTIONS = {
   retry: { maximumAttempts: 3, initialInterval: '200 milliseconds', backoffCoefficient: 2 },
 } as const satisfies ActivityOptions;
 
-/** Watching lasts as long as the bottle; it touches nothing, so nobody waits for it to notice that it was cancelled. */
+/**
+ * Watching lasts as long as the bottle; it touches nothing, so nobody waits for it to notice that it was cancelled. Each of
+ * its heartbeats is a write of the server's, so with a thousand bottles they must be rare: whose worker died is taken over
+ * by the next one long before (takeover.ts).
+ */
 const WATCH_OPTIONS = {
   startToCloseTimeout: '365 days',
-  heartbeatTimeout: '1 minute',
+  heartbeatTimeout: '3 minutes',
   cancellationType: ActivityCancellationType.TRY_CANCEL,
   retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
 } as const satisfies ActivityOptions;
@@ -95,7 +101,10 @@ export function stepActivities(context: LaunchContext): StepActivities {
     },
     watch: (from, outdated) =>
       forward.run(async () => {
-        const { watch } = proxyActivities<{ watch(input: unknown): Promise<StepReturn<WatchNews>> }>(WATCH_OPTIONS);
+        const { watch } = proxyActivities<{ watch(input: unknown): Promise<StepReturn<WatchNews>> }>({
+          ...WATCH_OPTIONS,
+          taskQueue: waitingQueueOf(workflowInfo().taskQueue),
+        });
         const options = { activityId: 'watch', summary: 'Watching bundle and machine, and what the agent asks' };
         const scope = new CancellationScope();
         const begin = scope.run(() => watch.executeWithOptions(options, [{ ...undoInput(context), ...from }]));
