@@ -11,20 +11,39 @@ import type { Session } from './session.ts';
 /** A query is answered in milliseconds; a worker that takes this long is not there. */
 const QUERY_DEADLINE_MS = 10_000;
 
+/** One launch. Temporal ends a run that has grown long and goes on in another; the launch keeps the run id it began with. */
 export interface BottleRun {
   id: string;
+  /** Of its first run. */
   runId: string;
+}
+
+/** The launch that a run belongs to. */
+export function launchOf({ workflowId, runId, raw }: WorkflowExecutionDescription): BottleRun {
+  return { id: workflowId, runId: raw.workflowExecutionInfo?.firstRunId || runId };
 }
 
 /**
  * The newest run of a bottle.
+ * @param launch run id of a launch's first run: the newest run of that one, though its id may have been used again since
  * @throws BottleError `NO_SUCH_BOTTLE`, `INVALID_ID`
  */
 export async function describeBottle(
   session: Session,
   id: string,
-  runId?: string,
+  launch?: string,
 ): Promise<WorkflowExecutionDescription> {
+  const newest = await describeRun(session, id);
+  if (launch === undefined || launchOf(newest).runId === launch) return newest;
+  for (let runId = launch; ; ) {
+    const description = await describeRun(session, id, runId);
+    const next = description.status.name === 'CONTINUED_AS_NEW' ? await runAfter(session, description) : undefined;
+    if (next === undefined) return description;
+    runId = next;
+  }
+}
+
+async function describeRun(session: Session, id: string, runId?: string): Promise<WorkflowExecutionDescription> {
   assertBottleId(id);
   try {
     const description = await session.client.workflow.getHandle(id, runId).describe();
@@ -41,6 +60,28 @@ export function noSuchBottle(id: string, what = 'bottle'): BottleError {
   });
 }
 
+/** temporal.api.enums.v1.HistoryEventFilterType: the last event alone, once there is no more to come. */
+export const CLOSE_EVENT = 2;
+
+/** The run in which a launch went on after this one. */
+async function runAfter({ client }: Session, { workflowId, runId }: WorkflowExecutionDescription) {
+  const { history } = await client.workflowService.getWorkflowExecutionHistory({
+    namespace: client.options.namespace,
+    execution: { workflowId, runId },
+    historyEventFilterType: CLOSE_EVENT,
+  });
+  return nextRunId(history?.events?.at(-1));
+}
+
+/** What of a history's last event says where the launch goes on. */
+export interface ClosingEvent {
+  workflowExecutionContinuedAsNewEventAttributes?: { newExecutionRunId?: string | null } | null;
+}
+
+/** Where the launch goes on, when an event says that this run is over and the launch is not. */
+export const nextRunId = (event: ClosingEvent | undefined): string | undefined =>
+  event?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId || undefined;
+
 /** Whether the workflow is still open. */
 export const isOpen = (description: WorkflowExecutionDescription): boolean => {
   const { name } = description.status;
@@ -53,10 +94,14 @@ export const isOpen = (description: WorkflowExecutionDescription): boolean => {
  * @throws BottleError `WORKER_UNREACHABLE` when no worker answers in time
  */
 export async function queryStatus(session: Session, run: BottleRun): Promise<StatusDocument | undefined> {
-  const handle = session.client.workflow.getHandle(run.id, run.runId);
+  const ask = (runId?: string) => session.client.workflow.getHandle(run.id, runId).query(statusQuery);
   try {
     return await within(QUERY_DEADLINE_MS, () =>
-      session.client.withDeadline(Date.now() + QUERY_DEADLINE_MS, () => handle.query(statusQuery)),
+      session.client.withDeadline(Date.now() + QUERY_DEADLINE_MS, async () => {
+        const answer = await ask();
+        // Its id has been used again since.
+        return answer.runId === run.runId ? answer : ask((await describeBottle(session, run.id, run.runId)).runId);
+      }),
     );
   } catch (error) {
     if (error instanceof Error && error.name === 'QueryNotRegisteredError') return undefined;
@@ -81,7 +126,7 @@ export function mergeStatus(
   return {
     ...known,
     phase: closedPhase(description.status.name) ?? known.phase,
-    uiUrl: known.uiUrl ?? session.target.uiUrl(known.id, known.runId),
+    uiUrl: known.uiUrl ?? session.target.uiUrl(known.id, description.runId),
     steps: isOpen(description) ? withAttempts(known.steps, description) : known.steps,
   };
 }
@@ -147,7 +192,7 @@ function bareStatus(description: WorkflowExecutionDescription): StatusDocument {
     phase: 'launching',
     host: description.taskQueue.replace(/^bottle@/, ''),
     driver: memo.driver ?? null,
-    runId: description.runId,
+    runId: launchOf(description).runId,
     uiUrl: null,
     startedAt: description.startTime.toISOString(),
     readyAt: null,

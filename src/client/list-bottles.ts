@@ -8,7 +8,7 @@ import type { Session } from './session.ts';
 const PHASES: readonly string[] = ['launching', 'held', 'ready', 'healing', 'stopping', 'stopped', 'failed'];
 
 export interface ListRequest {
-  /** Closed ones too, each run of a reused id. */
+  /** Closed ones too, each launch of a reused id. */
   all: boolean;
   host?: string;
 }
@@ -17,7 +17,8 @@ export interface ListRequest {
 export async function listBottles(session: Session, { all, host }: ListRequest): Promise<BottleRow[]> {
   const query = [
     `WorkflowType = '${BOTTLE_LAUNCH}'`,
-    ...(all ? [] : [`ExecutionStatus = 'Running'`]),
+    // A run that has gone on in another is no bottle of its own.
+    all ? `ExecutionStatus != 'ContinuedAsNew'` : `ExecutionStatus = 'Running'`,
     ...(host === undefined ? [] : [`TaskQueue = 'bottle@${host}'`]),
   ].join(' AND ');
   const rows: BottleRow[] = [];

@@ -3,7 +3,7 @@ import type { LaunchInput } from '../core/launch-input.ts';
 import { planVariables } from '../core/plan-variables.ts';
 import { readPlan } from '../host/bottle-state.ts';
 import type { Settings } from '../host/settings.ts';
-import type { BottleRun } from './bottle-status.ts';
+import { type BottleRun, describeBottle } from './bottle-status.ts';
 import type { Context } from './context.ts';
 import type { Session } from './session.ts';
 import { matchWorker } from './worker-match.ts';
@@ -35,11 +35,13 @@ async function planNow(session: Session, settings: Settings, launch: ServedLaunc
   return (await makePlan({ settings, launch: input })).plan;
 }
 
-/** What the launch was started with: the first event has it. */
-async function inputOf({ client }: Session, { id, runId }: BottleRun): Promise<LaunchInput> {
+/** What the launch was started with: the first event of each of its runs has it. */
+async function inputOf(session: Session, launch: BottleRun): Promise<LaunchInput> {
+  const { client } = session;
+  const { runId } = await describeBottle(session, launch.id, launch.runId);
   const { history } = await client.workflowService.getWorkflowExecutionHistory({
     namespace: client.options.namespace,
-    execution: { workflowId: id, runId },
+    execution: { workflowId: launch.id, runId },
     maximumPageSize: 1,
   });
   const [payload] = history?.events?.[0]?.workflowExecutionStartedEventAttributes?.input?.payloads ?? [];

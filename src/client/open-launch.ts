@@ -1,5 +1,5 @@
 /** The open launch of a bottle that somebody names. */
-import { type BottleRun, describeBottle, isOpen, noSuchBottle } from './bottle-status.ts';
+import { type BottleRun, describeBottle, isOpen, launchOf, noSuchBottle } from './bottle-status.ts';
 import type { Context } from './context.ts';
 import type { Session } from './session.ts';
 import { assertWorker } from './worker-presence.ts';
@@ -8,7 +8,7 @@ import { assertWorker } from './worker-presence.ts';
 export async function openLaunch(session: Session, id: string): Promise<BottleRun & { host: string }> {
   const description = await describeBottle(session, id);
   if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
-  return { id, runId: description.runId, host: description.taskQueue.replace(/^bottle@/, '') };
+  return { ...launchOf(description), host: description.taskQueue.replace(/^bottle@/, '') };
 }
 
 /** One that a worker will answer for. @throws BottleError as {@link openLaunch}, and what assertWorker throws */

@@ -1,6 +1,6 @@
 /** Takes an open bottle down before another of the same id takes its place. */
 import { stopUpdate } from '../workflows/messages.ts';
-import { describeBottle, isOpen } from './bottle-status.ts';
+import { describeBottle, isOpen, launchOf } from './bottle-status.ts';
 import { exitCodeOf, tellTrouble } from './conclude.ts';
 import type { Context } from './context.ts';
 import { stoppable } from './interrupt.ts';
@@ -17,7 +17,7 @@ export async function takeDownFirst({ output }: Context, session: Session, id: s
     throw error;
   });
   if (description === undefined || !isOpen(description)) return 0;
-  const launch = { id, runId: description.runId };
+  const launch = launchOf(description);
   output.note(`taking ${id} down first`);
   await sendUpdate(session, launch, stopUpdate);
   return stoppable(

@@ -23,7 +23,7 @@ export async function sendUpdate(
     | UpdateDefinition<string, unknown[]>,
   args: readonly unknown[] = [],
 ): Promise<string> {
-  const handle = session.client.workflow.getHandle(run.id, run.runId);
+  const handle = session.client.workflow.getHandle(run.id, undefined, { firstExecutionRunId: run.runId });
   const updateId = randomUUID();
   try {
     return await within(DEADLINE_MS, () =>

@@ -1,12 +1,23 @@
 /**
- * Follows one launch by its history: the server answers a long poll when there is something new, and only then is the
- * workflow asked for its status. Outages of server or worker are ridden out.
+ * Follows one launch by the end of its history: the server answers a long poll when there is something new, and only then is
+ * the workflow asked for its status. Outages of server or worker are ridden out; any other error ends the watch.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { BottleError } from '../core/errors.ts';
 import type { StatusDocument } from '../core/status.ts';
-import { type BottleRun, describeBottle, grpcCode, isOpen, mergeStatus, queryStatus, within } from './bottle-status.ts';
+import {
+  type BottleRun,
+  CLOSE_EVENT,
+  type ClosingEvent,
+  describeBottle,
+  grpcCode,
+  isOpen,
+  mergeStatus,
+  nextRunId,
+  queryStatus,
+  within,
+} from './bottle-status.ts';
 import { MOMENT_MS } from './say-if-slow.ts';
 import { isBroken, type Session } from './session.ts';
 
@@ -22,11 +33,20 @@ const MIN_INTERVAL_MS = 50;
 const ATTEMPTS_INTERVAL_MS = 700;
 const LONG_POLL_MS = 30_000;
 const BACK_OFF_MS = { first: 250, most: 5000 };
+/** The server spends a second of a deadline on the way back: with less, it does not wait. */
+const AT_ONCE_MS = 900;
+/** A server that is there and fails as often, one time after the other, is no outage. */
+const MOST_FAILURES = 5;
 /** temporal.api.enums.v1.HistoryEventFilterType */
 const ALL_EVENTS = 1;
 /** temporal.api.enums.v1.EventType: only a completed workflow task changes what the workflow would answer. */
 const WORKFLOW_TASK_COMPLETED = 7;
 const NOT_FOUND = 5;
+const DEADLINE_EXCEEDED = 4;
+/** CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE. */
+const OUTAGE_CODES = [1, DEADLINE_EXCEEDED, 14];
+/** UNKNOWN, INTERNAL: a stream that is cut off ends so, and a call that cannot be answered. */
+const CUT_OFF_CODES = [2, 13];
 
 /**
  * Yields the status whenever it changed, until the launch is closed, `signal` aborts or the consumer leaves.
@@ -182,14 +202,26 @@ async function tryTo<T>(act: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
+interface Follower {
+  readonly session: Session;
+  readonly run: BottleRun;
+  readonly news: News;
+  readonly signal: AbortSignal;
+  /** Since the server last answered. */
+  failures: number;
+}
+
 async function followHistory(session: Session, run: BottleRun, news: News, signal: AbortSignal): Promise<void> {
+  const follower: Follower = { session, run, news, signal, failures: 0 };
   while (!signal.aborted && !news.closed) {
     try {
-      await followConnection(session, run, news, signal);
+      await followLaunch(follower);
     } catch (error) {
       if (signal.aborted) return;
       if (grpcCode(error) === NOT_FOUND)
         throw new BottleError('NO_SUCH_BOTTLE', `there is no bottle "${run.id}" any more`);
+      follower.failures += 1;
+      if (!isOutage(error, follower.failures)) throw error;
       news.event({ kind: 'silent', who: 'temporal' });
       await reconnect(session, signal);
       if (signal.aborted) return;
@@ -198,6 +230,18 @@ async function followHistory(session: Session, run: BottleRun, news: News, signa
     }
   }
 }
+
+/**
+ * Whether nobody answered, or only to say that it cannot now: any other answer is the same the next time.
+ * @param failures in a row; whatever fails again and again at its work is there
+ */
+export function isOutage(error: unknown, failures: number): boolean {
+  if (error instanceof ConnectionLost) return true;
+  const code = grpcCode(error) ?? 0;
+  return OUTAGE_CODES.includes(code) || (CUT_OFF_CODES.includes(code) && failures <= MOST_FAILURES);
+}
+
+class ConnectionLost extends Error {}
 
 async function reconnect(session: Session, signal: AbortSignal): Promise<void> {
   let delay = BACK_OFF_MS.first;
@@ -211,32 +255,89 @@ async function reconnect(session: Session, signal: AbortSignal): Promise<void> {
   }
 }
 
-/** Reads pages until the last one; a page token is only good for the server that gave it, so a new connection starts over. */
-async function followConnection(session: Session, run: BottleRun, news: News, signal: AbortSignal): Promise<void> {
-  const { client } = session;
-  let nextPageToken: Uint8Array | undefined;
-  do {
-    const page = await untilBroken(session, signal, () =>
-      client.withAbortSignal(signal, () =>
-        client.withDeadline(Date.now() + LONG_POLL_MS, () =>
-          client.workflowService.getWorkflowExecutionHistory({
-            namespace: client.options.namespace,
-            execution: { workflowId: run.id, runId: run.runId },
-            waitNewEvent: true,
-            historyEventFilterType: ALL_EVENTS,
-            ...(nextPageToken === undefined ? {} : { nextPageToken }),
-          }),
-        ),
-      ),
+/** Follows a launch from one run to the next, until the last is over. */
+async function followLaunch(follower: Follower): Promise<void> {
+  const { session, run, signal, news } = follower;
+  const description = await untilBroken(session, signal, () => describeBottle(session, run.id, run.runId));
+  let runId: string | undefined = description.runId;
+  while (runId !== undefined && !signal.aborted) {
+    runId = await followRun(follower, runId);
+    follower.failures = 0;
+    // Whoever was asked before could not tell of what came before the place to follow from.
+    news.fresh = true;
+    news.tell();
+  }
+  news.closed = !signal.aborted;
+  news.tell();
+}
+
+/**
+ * Waits for each new piece of a run's history, from its end: a history may be long, and a page of it more than gRPC takes.
+ * @returns the run in which the launch goes on; undefined when it is over
+ */
+async function followRun(follower: Follower, runId: string): Promise<string | undefined> {
+  const { news, signal } = follower;
+  const { closed, token } = await endOfHistory(follower, runId);
+  if (token === undefined) return nextRunId(closed);
+  news.fresh = true;
+  news.tell();
+  for (let nextPageToken = token; !signal.aborted; ) {
+    const page = await readHistory(
+      follower,
+      runId,
+      { historyEventFilterType: ALL_EVENTS, nextPageToken },
+      LONG_POLL_MS,
     );
-    nextPageToken = page.nextPageToken?.length ? page.nextPageToken : undefined;
+    follower.failures = 0;
     const events = page.history?.events ?? [];
-    if (nextPageToken === undefined) news.closed = true;
-    if (news.closed || events.some(({ eventType }) => eventType === WORKFLOW_TASK_COMPLETED)) {
+    if (events.some(({ eventType }) => eventType === WORKFLOW_TASK_COMPLETED)) {
       news.fresh = true;
       news.tell();
     }
-  } while (nextPageToken !== undefined && !signal.aborted);
+    if (!page.nextPageToken?.length) return nextRunId(events.at(-1));
+    nextPageToken = page.nextPageToken;
+  }
+  return undefined;
+}
+
+/**
+ * The place behind a history's last event. Asked for the closing event alone, the server waits for it until a second before
+ * the deadline, and then tells where it has got to: with less than that second left, at once, and without any event.
+ */
+async function endOfHistory(
+  follower: Follower,
+  runId: string,
+): Promise<{ closed?: ClosingEvent | undefined; token?: Uint8Array }> {
+  for (let deadlineMs = AT_ONCE_MS; ; deadlineMs = LONG_POLL_MS) {
+    try {
+      const page = await readHistory(follower, runId, { historyEventFilterType: CLOSE_EVENT }, deadlineMs);
+      return page.nextPageToken?.length ? { token: page.nextPageToken } : { closed: page.history?.events?.at(-1) };
+    } catch (error) {
+      // On a computer that is that busy, it waits with a deadline that is none.
+      if (grpcCode(error) !== DEADLINE_EXCEEDED || deadlineMs !== AT_ONCE_MS) throw error;
+    }
+  }
+}
+
+async function readHistory(
+  { session, run, signal }: Follower,
+  runId: string,
+  page: { historyEventFilterType: number; nextPageToken?: Uint8Array },
+  deadlineMs: number,
+) {
+  const { client } = session;
+  return untilBroken(session, signal, () =>
+    client.withAbortSignal(signal, () =>
+      client.withDeadline(Date.now() + deadlineMs, () =>
+        client.workflowService.getWorkflowExecutionHistory({
+          namespace: client.options.namespace,
+          execution: { workflowId: run.id, runId },
+          waitNewEvent: true,
+          ...page,
+        }),
+      ),
+    ),
+  );
 }
 
 /** A call that ends early when the connection is lost: the SDK would go on retrying it in silence. */
@@ -244,7 +345,7 @@ async function untilBroken<T>(session: Session, signal: AbortSignal, call: () =>
   const { client } = session;
   const lost = Promise.withResolvers<never>();
   const timer = setInterval(() => {
-    if (isBroken(client)) lost.reject(new Error('the connection was lost'));
+    if (isBroken(client)) lost.reject(new ConnectionLost('the connection was lost'));
   }, 250);
   const onAbort = (): void => lost.reject(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });

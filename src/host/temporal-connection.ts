@@ -11,6 +11,8 @@ export { type TemporalTarget, temporalTarget } from './temporal-target.ts';
 /** A server on this computer answers at once or not at all; one far away may need a handshake or two. */
 const CONNECT_TIMEOUT_MS = { here: 5_000, elsewhere: 10_000 } as const;
 
+const MOST_RECEIVED_BYTES = 64 * 1024 ** 2;
+
 /**
  * A client of the target's namespace, connected. Close it by `client.connection.close()`.
  * @throws BottleError `TEMPORAL_UNREACHABLE`
@@ -24,6 +26,8 @@ export async function connectClient(target: TemporalTarget): Promise<Client> {
       // gRPC shares broken connections, and how long to wait after them, among all clients of a process: one made
       // anew because a server came back must not wait for the last one's back-off.
       'grpc.use_local_subchannel_pool': 1,
+      // A status with long questions in it passes the 4 MiB that gRPC takes unless told otherwise.
+      'grpc.max_receive_message_length': MOST_RECEIVED_BYTES,
       // A proxy of the environment is not for this computer's own servers, and trying them again costs nothing.
       ...(isLocal(target)
         ? {

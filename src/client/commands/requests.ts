@@ -1,6 +1,6 @@
 /** `bottle requests`: what agents ask of the operator. */
 import type { RequestView } from '../../core/requests.ts';
-import { describeBottle, queryStatus } from '../bottle-status.ts';
+import { type BottleRun, describeBottle, launchOf, queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
 import { listBottles } from '../list-bottles.ts';
 import { openLaunch } from '../open-launch.ts';
@@ -31,21 +31,16 @@ export async function run(context: Context, id: string | undefined, options: { a
   return 0;
 }
 
-interface OpenBottle {
-  id: string;
-  runId?: string;
-}
-
 /** What was asked and answered can be read of a closed one too, as long as Temporal keeps it. */
-async function anyLaunch(session: Session, id: string): Promise<OpenBottle> {
-  return { id, runId: (await describeBottle(session, id)).runId };
+const anyLaunch = async (session: Session, id: string): Promise<BottleRun> =>
+  launchOf(await describeBottle(session, id));
+
+async function openBottles(session: Session): Promise<BottleRun[]> {
+  const rows = await listBottles(session, { all: false });
+  return Promise.all(rows.map(({ id }) => anyLaunch(session, id)));
 }
 
-const openBottles = async (session: Session): Promise<OpenBottle[]> =>
-  (await listBottles(session, { all: false })).map(({ id }) => ({ id }));
-
-async function requestsOf(session: Session, { id, runId }: OpenBottle): Promise<RequestRow[]> {
-  const run = { id, runId: runId ?? (await describeBottle(session, id)).runId };
+async function requestsOf(session: Session, run: BottleRun): Promise<RequestRow[]> {
   const status = await queryStatus(session, run);
-  return (status?.requests ?? []).map((request) => ({ bottle: id, ...request }));
+  return (status?.requests ?? []).map((request) => ({ bottle: run.id, ...request }));
 }

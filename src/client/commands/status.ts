@@ -1,6 +1,6 @@
 /** `bottle status`: every step of one bottle. */
 import type { StatusDocument } from '../../core/status.ts';
-import { describeBottle, failureText, isOpen, mergeStatus, queryStatus } from '../bottle-status.ts';
+import { describeBottle, failureText, isOpen, launchOf, mergeStatus, queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
 import { stoppable } from '../interrupt.ts';
 import { progressFor } from '../render/progress.ts';
@@ -15,7 +15,7 @@ export async function run(context: Context, id: string, options: { watch?: boole
   const { output, settings } = context;
   return withSession(context, async (session) => {
     const description = await describeBottle(session, id);
-    const launch = { id, runId: description.runId };
+    const launch = launchOf(description);
     const show = async (status: StatusDocument): Promise<number> => {
       const failed = status.phase === 'failed' && !output.flags.json;
       const failure = failed ? await failureText(session, await describeBottle(session, id, launch.runId)) : undefined;
