@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
 import { proxyUrl } from '../core/network-proxy.ts';
+import { overlaps } from '../core/subnet.ts';
 import { type BundleProgram, findProgram, PROGRAM_HINTS } from '../host/bundle-programs.ts';
 import { readConfig } from '../host/config-file.ts';
 import { connectDocker, engine } from '../host/docker.ts';
@@ -150,21 +151,6 @@ async function wayOut(settings: Settings): Promise<Finding> {
         : `write in config.yaml: ${unused.line}`,
   };
   return { state: 'warn', found: `${tried.why}, ${by}${note}`, hint: hints[tried.what] };
-}
-
-/** Whether two IPv4 networks in CIDR form share an address. */
-export function overlaps(one: string, other: string): boolean {
-  const [a, b] = [rangeOf(one), rangeOf(other)];
-  return a !== undefined && b !== undefined && a.first <= b.last && b.first <= a.last;
-}
-
-function rangeOf(cidr: string): { first: number; last: number } | undefined {
-  const match = /^(\d+)\.(\d+)\.(\d+)\.(\d+)\/(\d+)$/.exec(cidr);
-  if (match === null) return undefined;
-  const [a = 0, b = 0, c = 0, d = 0, prefix = 32] = match.slice(1).map(Number);
-  const size = 2 ** (32 - prefix);
-  const first = Math.floor((a * 2 ** 24 + b * 2 ** 16 + c * 2 ** 8 + d) / size) * size;
-  return { first, last: first + size - 1 };
 }
 
 async function temporalCli(settings: Settings): Promise<Finding> {

@@ -5,15 +5,29 @@ const PREFIX = 28;
 const SIZE = 2 ** (32 - PREFIX);
 
 /** @returns the two ends of a CIDR block, or undefined when it is not IPv4 CIDR on its own boundary */
-export function parseCidr(cidr: string): { first: number; last: number; prefix: number } | undefined {
+export function parseCidr(cidr: string): Block | undefined {
+  const block = blockAround(cidr);
+  if (block === undefined || !block.onBoundary) return undefined;
+  const { first, last, prefix } = block;
+  return { first, last, prefix };
+}
+
+interface Block {
+  first: number;
+  last: number;
+  prefix: number;
+}
+
+/** The block that an address with a prefix lies in: Docker keeps a subnet as it was written, `10.1.2.3/24`. */
+function blockAround(cidr: string): (Block & { onBoundary: boolean }) | undefined {
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/.exec(cidr);
   if (match === null) return undefined;
   const [a, b, c, d, prefix] = match.slice(1).map(Number) as [number, number, number, number, number];
   if (Math.max(a, b, c, d) > 255 || prefix > 32) return undefined;
-  const first = a * 2 ** 24 + b * 2 ** 16 + c * 2 ** 8 + d;
+  const address = a * 2 ** 24 + b * 2 ** 16 + c * 2 ** 8 + d;
   const size = 2 ** (32 - prefix);
-  if (first % size !== 0) return undefined;
-  return { first, last: first + size - 1, prefix };
+  const first = address - (address % size);
+  return { first, last: first + size - 1, prefix, onBoundary: first === address };
 }
 
 /**
@@ -31,8 +45,8 @@ export function* subnetCandidates(pool: string, id: string): Generator<string> {
 
 /** Whether two CIDR blocks share an address; false when either cannot be read. */
 export function overlaps(one: string, other: string): boolean {
-  const a = parseCidr(one);
-  const b = parseCidr(other);
+  const a = blockAround(one);
+  const b = blockAround(other);
   return a !== undefined && b !== undefined && a.first <= b.last && b.first <= a.last;
 }
 

@@ -1,7 +1,6 @@
 import type { WorkflowExecutionDescription, WorkflowExecutionInfo } from '@temporalio/client';
 import { expect, test } from 'vitest';
 import { closedPhase, mergeStatus, withAttempts } from '../../../src/client/bottle-status.ts';
-import { overlaps } from '../../../src/client/doctor-checks.ts';
 import { rowOf } from '../../../src/client/list-bottles.ts';
 import type { Session } from '../../../src/client/session.ts';
 import { status, step } from './status-fixture.ts';
@@ -94,11 +93,4 @@ test('a row takes phase and holds from how it closed when visibility lags behind
     startedAt: '2026-11-23T10:00:00.000Z',
   });
   expect(rowOf(info('COMPLETED', [], stale))).toMatchObject({ phase: 'stopped', heldSteps: [] });
-});
-
-test('subnets overlap when they share an address', () => {
-  expect(overlaps('10.214.0.0/16', '10.214.3.16/28')).toBe(true);
-  expect(overlaps('10.214.3.16/28', '10.0.0.0/8')).toBe(true);
-  expect(overlaps('10.214.0.0/16', '10.215.0.0/16')).toBe(false);
-  expect(overlaps('10.214.0.0/16', 'fd00::/64')).toBe(false);
 });

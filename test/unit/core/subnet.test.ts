@@ -67,6 +67,7 @@ describe('overlap', () => {
     ['10.0.0.0/8', '10.214.3.16/28', true],
     ['10.214.3.0/28', '10.214.3.16/28', false],
     ['10.214.3.16/28', '10.214.3.31/32', true],
+    ['10.214.3.20/28', '10.214.3.16/30', true],
     ['fd00::/64', '10.0.0.0/8', false],
   ])('of %s and %s is %s', (one, other, expected) => {
     expect(overlaps(one, other)).toBe(expected);
