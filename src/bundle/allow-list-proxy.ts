@@ -143,7 +143,7 @@ export async function startAllowListProxy(options: AllowListProxyOptions): Promi
 
   function refuseUnreadable(request: IncomingMessage, socket: Socket): void {
     onRequest({ method: request.method ?? '', host: '', port: 0, verdict: 'deny', status: 400, bytes: 0 });
-    server.sendSocketResponse(socket, 400, {}, 'refused: not an address this proxy takes');
+    server.sendSocketResponse(socket, 400, {}, 'refused: not an address this proxy takes\n');
   }
 
   // In front of proxy-chain's own listeners, which would answer 400 to what is asked of the proxy itself.
@@ -175,6 +175,6 @@ function targetOf(request: IncomingMessage): RequestTarget | undefined {
 }
 
 /** An error that proxy-chain answers with; it knows it by a name that it takes from the class, which bundling renames. */
-function answerWith(status: number, message: string): RequestError {
-  return Object.assign(new RequestError(message, status), { name: 'RequestError' });
+function answerWith(status: number, line: string): RequestError {
+  return Object.assign(new RequestError(`${line}\n`, status), { name: 'RequestError' });
 }

@@ -236,9 +236,11 @@ export function startEgress(options: EgressOptions): Egress {
 
 const NO_TUNNELS =
   'HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\n' +
-  'blocked: no tunnels and no upgrades';
+  'blocked: no tunnels and no upgrades\n';
 
-function answer(response: ServerResponse, status: number, text: string, headers: OutgoingHttpHeaders = {}): void {
+/** @param line without its end, which a terminal needs before its next prompt */
+function answer(response: ServerResponse, status: number, line: string, headers: OutgoingHttpHeaders = {}): void {
+  const text = `${line}\n`;
   const length = Buffer.byteLength(text);
   response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8', 'content-length': length, ...headers });
   response.end(text);

@@ -117,9 +117,10 @@ function refuseTunnel(_request: IncomingMessage, socket: Duplex): void {
 }
 
 const NO_TUNNELS =
-  'HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\nblocked: no tunnels here';
+  'HTTP/1.1 405 Method Not Allowed\r\nConnection: close\r\nContent-Type: text/plain\r\n\r\nblocked: no tunnels here\n';
 
-function answer(response: ServerResponse, status: number, text: string): void {
+function answer(response: ServerResponse, status: number, line: string): void {
+  const text = `${line}\n`;
   const headers = { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(text) };
   // Nothing more is read of a request that goes nowhere.
   response.writeHead(status, { ...headers, connection: 'close' });

@@ -125,7 +125,8 @@ describe('by its proxy, and by nothing else,', () => {
 });
 
 describe('what goes wrong is told by name:', () => {
-  const statusAndReason = async (url: string) => (await agent(`${CURL} -w ' %{http_code}' ${url}`)).stdout;
+  const statusAndReason = async (url: string) =>
+    (await agent(`${CURL} -w ' %{http_code}' ${url}`)).stdout.replace('\n', '');
   const viaEgress = () => statusAndReason(`${EGRESS_URL}/anthropic/v1/models`);
   const tunnelled = async (host: string) =>
     (await agent(`${CURL} -o /dev/null -w '%{http_connect}' https://${host}/`)).stdout;

@@ -100,7 +100,9 @@ async function raw(port: number, request: string): Promise<string> {
 const get = (port: number, url: string) => raw(port, `GET ${url} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
 const connectTo = (port: number, target: string) => raw(port, `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
 const statusOf = (answer: string) => Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1]);
-const bodyOf = (answer: string) => answer.slice(answer.indexOf('\r\n\r\n') + 4);
+/** Without the end of the line that the proxy itself says. */
+const bodyOf = (answer: string) =>
+  answer.slice(answer.indexOf('\r\n\r\n') + 4).replace(/^((?:CONNECT )?(?:blocked|failed|refused): .*)\n$/, '$1');
 
 /** Opens a tunnel and gives the socket once it is open. */
 async function tunnel(port: number, target: string): Promise<Socket> {
@@ -225,10 +227,12 @@ describe('an unlisted host', () => {
     const plain = await get(port, 'http://Evil.Test./a?b=c');
     expect(statusOf(plain)).toBe(403);
     expect(bodyOf(plain)).toBe('blocked: domain not in allowlist: evil.test');
+    expect(plain.endsWith('evil.test\n')).toBe(true);
     expect(plain).toMatch(/content-type: text\/plain/i);
     const tunnelled = await connectTo(port, 'evil.test.:443');
     expect(statusOf(tunnelled)).toBe(403);
     expect(bodyOf(tunnelled)).toBe('CONNECT blocked: domain not in allowlist: evil.test');
+    expect(tunnelled.endsWith('evil.test\n')).toBe(true);
     expect(lookups).toEqual([]);
     expect(records).toEqual([
       { method: 'GET', host: 'evil.test', port: 80, verdict: 'deny', status: 403, bytes: 0 },

@@ -201,7 +201,7 @@ describe('a refusal', () => {
     expect(answer).toContain(
       `blocked: POST up.test:${port}/v1extra fits no rule of route api (allowed: GET prefix /v1)`,
     );
-    expect(answer).toContain('blocked: no route "nothing" (GET / lists them)');
+    expect(answer).toContain('blocked: no route "nothing" (GET / lists them)\n');
     expect([...answer.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status)).toEqual(['403', '404', '200']);
     expect(answer).toMatch(/content-type: text\/plain/i);
     await recorded(3).toMatchObject({ status: 200 });

@@ -271,7 +271,7 @@ describe('nothing else is passed on', () => {
 test('a scanner that does not answer is said to be that', async () => {
   const port = await frontOf(await freePort());
   const { status, said } = await asked(port, '/');
-  expect([status, said]).toEqual([502, 'failed: the scanner does not answer']);
+  expect([status, said]).toEqual([502, 'failed: the scanner does not answer\n']);
 });
 
 test('many at once, on kept connections, each get their own answer', async () => {

@@ -172,7 +172,7 @@ describe('with the allow-list proxy', () => {
     const request = http.get({ host, port: PIPELOCK_PORT, path: 'http://evil.test/', agent: false });
     const [response] = (await once(request, 'response')) as [http.IncomingMessage];
     expect(response.statusCode).toBe(403);
-    expect(await text(response)).toBe('blocked: domain not in allowlist: evil.test');
+    expect(await text(response)).toBe('blocked: domain not in allowlist: evil.test\n');
     await until(() => log.includes('[pipelock] {"method":"GET","host":"evil.test","port":80,"verdict":"deny"'));
   });
 
