@@ -2,11 +2,11 @@
 import { trustsMore } from './bundle-plans.ts';
 import { caEnvironment } from './ca-environment.ts';
 import { EGRESS_URL, GIT_GATE_PORT, SUPERVISE_PORT } from './daemons.ts';
+import { type MachineNetwork, proxyEnvironment, proxySettings } from './machine-proxy-environment.ts';
 import { npmSettings } from './npm-settings.ts';
 import { GUEST, type Plan } from './plan.ts';
 import type { ProviderContext } from './providers/provider.ts';
 import { PROVIDERS } from './providers/providers.ts';
-import { type MachineNetwork, proxyEnvironment, proxySettings } from './proxy-environment.ts';
 import type { NetworkFacts } from './step-io.ts';
 
 type PlanSlice = Pick<Plan, 'env' | 'daemons' | 'bundle' | 'provider' | 'prompt' | 'agentSettings'>;

@@ -9,11 +9,11 @@ import { readFile } from 'node:fs/promises';
 import type Dockerode from 'dockerode';
 import { execa } from 'execa';
 import { BottleError } from '../core/errors.ts';
+import { proxyEnvironment } from './host-proxy-environment.ts';
 import { buildImage, type ContextFile } from './image-build.ts';
 import { failure, followLog, obtainImage } from './image-progress.ts';
 import { IMAGE_LABEL } from './image-tags.ts';
 import type { Arch, Pins } from './pins.ts';
-import { proxyEnvironment } from './proxy-environment.ts';
 
 /** Builds and tags the base image. @throws BottleError `IMAGE_BUILD_FAILED` when neither way is open */
 export async function buildBase(

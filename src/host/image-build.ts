@@ -4,10 +4,10 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type Dockerode from 'dockerode';
 import { type Pack, pack } from 'tar-stream';
+import { proxyEnvironment } from './host-proxy-environment.ts';
 import { followLog } from './image-progress.ts';
 import { dockerfileOf, IMAGE_LABEL, type ImageKind } from './image-tags.ts';
 import { membersOf, withMember } from './npm-package.ts';
-import { proxyEnvironment } from './proxy-environment.ts';
 
 /** A part of a build context: a file of given content, one member of a tarball, or all that are wanted in a folder. */
 export type ContextFile =

@@ -8,8 +8,8 @@ import { execa } from 'execa';
 import { extract } from 'tar-stream';
 import { BottleError } from '../core/errors.ts';
 import { fileDigest } from './file-digest.ts';
+import { proxyEnvironment } from './host-proxy-environment.ts';
 import type { Arch, PackagePin, PlainPackagePin } from './pins.ts';
-import { proxyEnvironment } from './proxy-environment.ts';
 import { cacheDirectory } from './tools.ts';
 
 /**

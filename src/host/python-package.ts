@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { BottleError } from '../core/errors.ts';
-import { proxyEnvironment } from './proxy-environment.ts';
+import { proxyEnvironment } from './host-proxy-environment.ts';
 
 export interface Wheel {
   package: string;

@@ -7,8 +7,8 @@ import type { ProxyPlan } from '../core/network-proxy.ts';
 import type { Reached, ReachQuestion } from '../core/reach.ts';
 import { removeContainer } from './container.ts';
 import { engine } from './docker.ts';
+import { withPassword } from './host-proxy-environment.ts';
 import { demultiplex } from './machine/demultiplex.ts';
-import { withPassword } from './proxy-environment.ts';
 
 const REACH = ['node', '/opt/bottle/init.js', '--reach'];
 

@@ -162,7 +162,7 @@ describe("a server of the machine's own", () => {
   });
 
   test('at ::1 is asked directly by all but two, which take it for another address when it stands in brackets', async () => {
-    // Named in brackets, it would end every program on Python's httpx (proxy-environment.ts).
+    // Named in brackets, it would end every program on Python's httpx (machine-proxy-environment.ts).
     const clients = all.filter(([name]) => name !== 'Node fetch' && name !== 'Python urllib');
     if (await hasIpv6()) {
       const found = await answers('::1', ['[::1]'], clients);

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { execa } from 'execa';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { proxyEnvironment } from '../../../src/host/proxy-environment.ts';
+import { proxyEnvironment } from '../../../src/host/host-proxy-environment.ts';
 import { httpProxy } from '../../support/http-proxy.ts';
 
 let home: string;
