@@ -3,7 +3,7 @@
  * As a program: `node worker.js`; settings come from the environment, logs go to stderr as JSON lines.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
@@ -15,8 +15,9 @@ import { isBottleId, taskQueueOf, waitingQueueOf } from './core/names.ts';
 import { dockerAt } from './host/docker-connection.ts';
 import { endpointEnvironment } from './host/docker-endpoint.ts';
 import { pinHost } from './host/host-pin.ts';
+import { writePrivate } from './host/private-file.ts';
 import { writePidFile } from './host/process-file.ts';
-import { reap } from './host/reap.ts';
+import { reap, reapAnswers } from './host/reap.ts';
 import { scrub } from './host/scrub.ts';
 import { settings as readSettings, type Settings, stateDirectory } from './host/settings.ts';
 import { takeOver } from './host/takeover.ts';
@@ -74,7 +75,15 @@ export async function runWorker({
     const identity = `bottle@${settings.host}/${process.pid}/${randomUUID()}`;
     const stopping = new AbortController();
     for (const name of SHUTDOWN_SIGNALS) process.once(name, () => stopping.abort());
-    const host = { docker: dockerAt(place.engine), owner, settings, stopping: stopping.signal, uiUrl: target.uiUrl };
+    const { kind, address, namespace } = target;
+    const host = {
+      docker: dockerAt(place.engine),
+      owner,
+      server: { kind, address },
+      settings,
+      stopping: stopping.signal,
+      uiUrl: target.uiUrl,
+    };
     // At once, while the worker is being made: when it polls, what its predecessor left is there to be taken.
     takeOver(client, settings.host, identity, bottlesWithState(settings)).then(
       ({ attempts }) => attempts.length > 0 && log.info({ attempts }, 'took over the attempts of a dead worker'),
@@ -112,9 +121,8 @@ export async function runWorker({
     ]);
     const running = runTogether(workers);
     const readyAt = new Date().toISOString();
-    const { address, namespace } = target;
     const record = { pid: process.pid, identity, address, namespace, owner, readyAt, ...place };
-    writeFileSync(files.record, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+    await writePrivate(files.record, `${JSON.stringify(record)}\n`);
     log.info({ address, namespace, identity }, 'polling');
     const reaping = reapNowAndThen({ host, client }, log);
     await running.finally(() => clearInterval(reaping));
@@ -139,8 +147,9 @@ async function runTogether(workers: readonly Worker[]): Promise<void> {
 /** At once, for what was terminated while no worker was there, and then every ten minutes. */
 function reapNowAndThen(place: Parameters<typeof reap>[0], log: Logger): NodeJS.Timeout {
   const once = (): void => {
-    reap(place).then(
-      (removed) => removed.length > 0 && log.info({ removed }, 'removed what no open launch owns'),
+    Promise.all([reap(place), reapAnswers(place, true)]).then(
+      ([removed, answers]) =>
+        removed.length + answers.length > 0 && log.info({ removed, answers }, 'removed what no open launch owns'),
       (error: unknown) =>
         log.warn({ error: errorView(error) }, 'could not look for leftovers; nothing more was removed'),
     );

@@ -51,7 +51,7 @@ export function stepFunctions(host: ActivityHost): StepFunctions {
     'machine.delete': ({ bottle, driver }) => done(machineDriver(driver, host).delete(bottle.id)),
     'bundle.remove': ({ bottle }) => done(removeBundle(host, bottle.id)),
     'network.remove': ({ bottle }) => done(removeNetwork(host, bottle.id)),
-    'state.remove': ({ bottle }) => done(removeState(host, bottle.id)),
+    'state.remove': ({ bottle }) => done(removeState(host, bottle)),
   };
 }
 

@@ -3,14 +3,16 @@ import { DEFAULT_IMAGE } from '../core/manifest/fields.ts';
 import { notProxied } from '../core/not-proxied.ts';
 import type { Plan } from '../core/plan.ts';
 import { smolmachineOf } from '../core/smolmachine.ts';
-import type { PrepareInput, PrepareResult } from '../core/step-io.ts';
-import { removeBottleState, takeAnswers, writeBottleState } from '../host/bottle-state.ts';
+import type { BottleRef, PrepareInput, PrepareResult } from '../core/step-io.ts';
+import { takeAnswers } from '../host/answers-aside.ts';
+import { writeBottleState } from '../host/bottle-state.ts';
 import { ensureCustomImage } from '../host/custom-image.ts';
 import { assertSupported } from '../host/engine-support.ts';
 import { guestKind, imageTag } from '../host/image-tags.ts';
 import { assertGitleaks, assertImages } from '../host/images.ts';
 import { assertDriver } from '../host/machine/drivers.ts';
 import { makePlan } from '../host/planning.ts';
+import { claimState, releaseState } from '../host/state-owner.ts';
 import { assertWorkspaceFolder } from '../host/workspace.ts';
 import type { ActivityHost } from './activity-host.ts';
 
@@ -18,6 +20,7 @@ import type { ActivityHost } from './activity-host.ts';
 export async function prepare(host: ActivityHost, { bottle, ...launch }: PrepareInput): Promise<PrepareResult> {
   const { settings } = host;
   // First of all: what is in the bottle's own directory goes with it, whatever becomes of the rest.
+  await claimState(settings, bottle, host);
   if (launch.answers !== undefined) await takeAnswers(settings, bottle.id, launch.answers);
   const { plan, prompt } = await makePlan({ settings, launch });
   await assertPossible(host, plan);
@@ -61,6 +64,6 @@ const interceptsNothing = (): BottleError =>
     hint: 'bottle doctor says where it is looked for; or write intercept: false',
   });
 
-export async function removeState({ settings }: ActivityHost, id: string): Promise<void> {
-  await removeBottleState(settings, id);
+export async function removeState({ settings, owner }: ActivityHost, { id, runId }: BottleRef): Promise<void> {
+  await releaseState(settings, id, { owner, run: runId });
 }

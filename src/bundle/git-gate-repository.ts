@@ -5,14 +5,7 @@ import path from 'node:path';
 import type { GitRepoConfig } from '../core/bundle-config.ts';
 import type { UpstreamProxy } from '../core/network-proxy.ts';
 import { endGroup, run } from './git-gate-command.ts';
-import {
-  gitEnvironment,
-  HOOK_SETTINGS_FILE,
-  type HookSettings,
-  hookSettings,
-  layout,
-  secretFiles,
-} from './git-gate-settings.ts';
+import { gitEnvironment, hookSettings, layout, secretFiles } from './git-gate-settings.ts';
 import { clean, upstreamReason } from './git-gate-text.ts';
 
 export interface Repository {
@@ -35,6 +28,8 @@ export interface Repository {
   remove(): Promise<void>;
 }
 
+/** In a mirror: which upstream it is of. */
+const UPSTREAM_FILE = 'bottle-upstream';
 const REFS = ['+refs/heads/*:refs/heads/*', '+refs/tags/*:refs/tags/*'];
 
 /**
@@ -56,8 +51,9 @@ export function repositoryIn(root: string, name: string, onRefresh: (status: str
   const cleaned = (text: string) => clean(config === undefined ? [] : hookSettings(config, via).secrets, text);
 
   async function configure(next: GitRepoConfig, proxy?: UpstreamProxy): Promise<void> {
-    const settings = await readFile(path.join(secrets, HOOK_SETTINGS_FILE), 'utf8').catch(() => '{}');
-    if ((JSON.parse(settings) as Partial<HookSettings>).upstream !== next.upstream) await removeMirror();
+    // Kept with the mirror, which outlives a stop of the container; what is secret does not.
+    const mirrored = path.join(mirror, UPSTREAM_FILE);
+    if ((await readFile(mirrored, 'utf8').catch(() => undefined)) !== next.upstream) await removeMirror();
     else if (config === undefined) await removeLocks(mirror);
     config = next;
     via = proxy;
@@ -66,6 +62,7 @@ export function repositoryIn(root: string, name: string, onRefresh: (status: str
     // Changes nothing where there is one.
     const { code, stderr } = await git('init', '--quiet', '--bare', '--initial-branch=main');
     if (code !== 0) throw new Error(`git init: ${stderr}`);
+    await writeFile(mirrored, next.upstream, { mode: 0o600 });
   }
 
   async function removeMirror(): Promise<void> {

@@ -3,6 +3,7 @@ import path from 'node:path';
 import { canonicalHost } from '../core/allow-list.ts';
 import type { BranchRules } from '../core/branch-rules.ts';
 import type { GitAuth, GitRepoConfig } from '../core/bundle-config.ts';
+import { GIT_GATE_SECRETS } from '../core/daemons.ts';
 import { goesDirectly, proxyUrl, type UpstreamProxy } from '../core/network-proxy.ts';
 import { echoesOf, shellWord } from './git-gate-text.ts';
 
@@ -11,7 +12,7 @@ export const layout = (root: string) => ({
   /** GIT_PROJECT_ROOT: `<name>.git`. */
   repositories: path.join(root, 'repositories'),
   /** A directory for each name. */
-  secrets: path.join(root, 'secrets'),
+  secrets: path.join(root, path.basename(GIT_GATE_SECRETS)),
   hooks: path.join(root, 'hooks'),
   home: path.join(root, 'home'),
 });

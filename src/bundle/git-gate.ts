@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { GitGateConfig, Listen } from '../core/bundle-config.ts';
+import { GIT_GATE_DIRECTORY } from '../core/daemons.ts';
 import { runDaemon } from './daemon-process.ts';
 import { serveBackend } from './git-gate-cgi.ts';
 import { endGroup } from './git-gate-command.ts';
@@ -170,7 +171,7 @@ function packet(text: string): string {
 }
 
 /** The daemon of the bundle, from the file that also runs the hook when it is given `--git-hook`. */
-export function runGitGate(root = '/var/lib/bottle/git'): void {
+export function runGitGate(root = GIT_GATE_DIRECTORY): void {
   const gate = startGitGate({
     root,
     hookCommand: [process.execPath, ...process.execArgv, process.argv[1] ?? '', '--git-hook'],

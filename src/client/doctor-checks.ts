@@ -15,8 +15,10 @@ import { expandHome } from '../host/expand-home.ts';
 import { strandedHost } from '../host/host-pin.ts';
 import { USUAL_KINDS } from '../host/image-tags.ts';
 import { imageTags, listImages } from '../host/images.ts';
+import { findLost } from '../host/lost.ts';
 import { agentFiles, inspectManifest } from '../host/manifest/library.ts';
 import type { Settings } from '../host/settings.ts';
+import { stateOwners } from '../host/state-owner.ts';
 import { clusterOwner } from '../host/temporal-connection.ts';
 import { temporalTarget } from '../host/temporal-target.ts';
 import { findTool, TOOLS } from '../host/tools.ts';
@@ -60,6 +62,7 @@ export async function checks(settings: Settings, boot?: AbortSignal): Promise<Ch
     ['worker', () => worker(settings)],
     ['BOTTLE_HOME', () => bottleHome(settings)],
     ['BOTTLE_STATE', async () => bottleState(settings)],
+    ['bottles', () => bottlesHere(settings)],
     ...(boot === undefined ? [] : [['machine boots', () => smolvmBoot(boot)] as [string, () => Promise<Finding>]]),
   ];
   return Promise.all(all.map(async ([name, look]) => ({ name, ...(await look().catch(asFinding)) })));
@@ -223,6 +226,29 @@ async function bottleHome(settings: Settings): Promise<Finding> {
     };
   if (names.length > 0) return { state: 'ok', found: `${settings.home}, agents: ${names.join(', ')}` };
   return { state: 'warn', found: `${settings.home}, no agents`, hint: 'bottle init writes a first one' };
+}
+
+/** Bottles that go on running, and that no command reaches by the server that is used now. */
+async function bottlesHere(settings: Settings): Promise<Finding> {
+  const owners = await stateOwners(settings);
+  if (owners.size === 0) return { state: 'ok', found: 'none here' };
+  const session = await openSession(await temporalTarget(settings)).catch(() => undefined);
+  if (session === undefined)
+    return { state: 'ok', found: `${owners.size} here; whose they are was not asked: Temporal does not answer` };
+  try {
+    const owner = await clusterOwner(session.client);
+    const lost = await findLost({ docker: connectDocker(), owner, settings });
+    if (lost.length === 0) return { state: 'ok', found: `${owners.size} here` };
+    const names = lost.map(({ id, server }) => `${id} (${server})`).join(', ');
+    const belong = lost.length === 1 ? '1 bottle belongs' : `${lost.length} bottles belong`;
+    return {
+      state: 'warn',
+      found: `${belong} to a Temporal server that is not the one used now: ${names}`,
+      hint: 'bottle gc --dry-run says how each is reached again; bottle gc --lost removes those whose database is gone',
+    };
+  } finally {
+    await session.close();
+  }
 }
 
 function bottleState(settings: Settings): Finding {

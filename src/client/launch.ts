@@ -39,7 +39,13 @@ async function tryStart(session: Session, request: LaunchRequest, id: string): P
   assertBottleId(id);
   const { host, name: _name, ...input } = request;
   const { agent, driver } = input;
-  const memo: LaunchMemo = { agent, driver: driver ?? null, heldSteps: [] };
+  const { answers } = input;
+  const memo: LaunchMemo = {
+    agent,
+    driver: driver ?? null,
+    heldSteps: [],
+    ...(answers === undefined ? {} : { answers }),
+  };
   try {
     const handle = await session.client.workflow.start(BOTTLE_LAUNCH, {
       workflowId: id,

@@ -205,11 +205,14 @@ export function buildProgram(runner: Runner): Program {
     async (context, shell: string) => (await import('./commands/completion.ts')).run(context, program, shell),
   );
   acts(
-    add('gc', 'remove what terminated launches left behind, and archives of images that nobody needs').option(
-      '--dry-run',
-      'say what it would remove',
-    ),
-    async (context, options: { dryRun?: boolean }) => (await import('./commands/gc.ts')).run(context, options),
+    add('gc', 'remove what terminated launches left behind, and archives of images that nobody needs')
+      .option('--dry-run', 'say what it would remove')
+      .option(
+        '--lost [id...]',
+        'remove bottles of a Temporal server that is not there any more (default: those whose database is gone)',
+      ),
+    async (context, options: import('./commands/gc.ts').GcOptions) =>
+      (await import('./commands/gc.ts')).run(context, options),
   );
   const image = add('image', 'the images bottles are made from');
   acts(

@@ -47,6 +47,23 @@ export const PIPELOCK_FILES = {
   upstreamCa: `${PIPELOCK_DIRECTORY}/upstream-ca.pem`,
 } as const;
 
+/** Where the gate keeps repositories and, in a directory of its own, what it may show nobody. */
+export const GIT_GATE_DIRECTORY = '/var/lib/bottle/git';
+export const GIT_GATE_SECRETS = `${GIT_GATE_DIRECTORY}/secrets`;
+
+/**
+ * What of the bundle holds credentials lies in memory alone, so that no copy of the container (`docker export`, `commit`) and
+ * no disk of the host has any. Path to mount options; the sizes are many times what is ever kept.
+ */
+export const SECRET_MOUNTS: Readonly<Record<string, string>> = {
+  [PIPELOCK_DIRECTORY]: secretMount(DAEMON_USERS.pipelock),
+  [GIT_GATE_SECRETS]: secretMount(DAEMON_USERS['git-gate']),
+};
+
+function secretMount(user: number): string {
+  return `rw,noexec,nosuid,nodev,size=16m,mode=0700,uid=${user},gid=${user}`;
+}
+
 /**
  * What the scanner lets through of one request. Egress refuses an answer that the scanner would cut; of an intercepted
  * host the scanner itself refuses one that is longer than `interceptedMiB`, with 403.

@@ -121,4 +121,6 @@ export interface LaunchMemo {
   pendingRequests?: number;
   /** The limit that ends it; absent while none does. */
   stoppedBy?: StopReason;
+  /** The id under which the operator's answers were laid aside for it; absent for none. */
+  answers?: string;
 }

@@ -9,7 +9,11 @@ import { type DockerHost, engine, labelFilter } from './docker.ts';
  * @throws BottleError `DOCKER_UNREACHABLE`
  */
 export async function* bundleEvents(host: DockerHost, id: string, signal: AbortSignal): AsyncGenerator<void> {
-  const filters = { ...labelFilter(host, id, 'bundle'), type: ['container' as const], event: ['die', 'destroy'] };
+  const filters = {
+    ...labelFilter(host, id, { step: 'bundle' }),
+    type: ['container' as const],
+    event: ['die', 'destroy'],
+  };
   const stream = (await engine('follow events', () => host.docker.getEvents({ filters }))) as Readable;
   const stop = (): void => void stream.destroy();
   // Destroyed or broken, it has no more lines; that it broke, the caller sees by its ending.

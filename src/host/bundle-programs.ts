@@ -7,15 +7,18 @@
  * one this installation runs stands in its own state. So nobody's image build changes what another one launches.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { constants, copyFile, mkdir, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { constants, copyFile, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { delimiter, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type Dockerode from 'dockerode';
 import { extract } from 'tar-stream';
+import { LABEL } from '../core/names.ts';
+import { removeContainer } from './container.ts';
 import { fileDigest } from './file-digest.ts';
 import { obtainImage } from './image-progress.ts';
 import { type Arch, readPins } from './pins.ts';
+import { writePrivate } from './private-file.ts';
 import { settings, stateDirectory } from './settings.ts';
 import { cacheDirectory, toolsDirectory } from './tools.ts';
 
@@ -135,13 +138,24 @@ async function choices(env: NodeJS.ProcessEnv): Promise<Record<string, string>> 
 
 async function choose(key: string, sha256: string, env: NodeJS.ProcessEnv): Promise<void> {
   const file = join(stateDirectory(settings(env)), CHOICES);
-  const fresh = `${file}.${randomUUID()}`;
-  await writeFile(fresh, `${JSON.stringify({ ...(await choices(env)), [key]: sha256 })}\n`, { mode: 0o600 });
-  await rename(fresh, file);
+  await writePrivate(file, `${JSON.stringify({ ...(await choices(env)), [key]: sha256 })}\n`);
+}
+
+/** On the container that a program is copied out of: it never runs, and one whose maker was killed is anybody's to remove. */
+const COPY_STEP = 'image.copy';
+/** A copy takes seconds. */
+const COPIED_SECONDS = 3600;
+
+/** Removes what killed builds have left of {@link copyOut}. */
+export async function removeStaleCopies(docker: Dockerode, now = Date.now()): Promise<void> {
+  const filters = { label: [`${LABEL.step}=${COPY_STEP}`], status: ['created'] };
+  for (const { Id, Created } of await docker.listContainers({ all: true, filters })) {
+    if (now / 1000 - Created > COPIED_SECONDS) await removeContainer(docker.getContainer(Id));
+  }
 }
 
 async function copyOut(docker: Dockerode, image: string, member: string, file: string): Promise<void> {
-  const container = await docker.createContainer({ Image: image, Cmd: ['none'] });
+  const container = await docker.createContainer({ Image: image, Cmd: ['none'], Labels: { [LABEL.step]: COPY_STEP } });
   try {
     const entries = extract();
     ((await container.getArchive({ path: member })) as Readable).pipe(entries);

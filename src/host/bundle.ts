@@ -2,7 +2,7 @@
 import type Dockerode from 'dockerode';
 import type { Delivery } from '../core/bundle-config.ts';
 import { daemonsOf } from '../core/bundle-plans.ts';
-import { appliedLine, EGRESS_NAME, EXIT_CONFIG, parseStatusLine } from '../core/daemons.ts';
+import { appliedLine, EGRESS_NAME, EXIT_CONFIG, parseStatusLine, SECRET_MOUNTS } from '../core/daemons.ts';
 import { egressListenHost } from '../core/egress-address.ts';
 import { BottleError } from '../core/errors.ts';
 import { bundleName, LABEL } from '../core/names.ts';
@@ -49,20 +49,24 @@ export async function ensureBundle(
 /**
  * Stops the bundle so that its daemons can finish, keeps what it said (kept-log.ts), and removes it. What is not this owner's
  * is not touched.
+ * @param run of this launch only; else of whichever had that id
  */
 export async function removeBundle(
   host: DockerHost & { settings: Pick<Settings, 'state'> },
   id: string,
+  run?: string,
 ): Promise<void> {
-  forgetHanded(id);
   const found = await inspectContainer(host, bundleName(id));
-  if (found?.Config.Labels[LABEL.owner] === host.owner) {
+  const labels = found?.Config.Labels ?? {};
+  const wanted = labels[LABEL.owner] === host.owner && (run === undefined || labels[LABEL.run] === run);
+  if (run === undefined || wanted) forgetHanded(id);
+  if (found !== undefined && wanted) {
     const container = host.docker.getContainer(found.Id);
     if (found.State.Running) await stopContainer(container, STOP_SECONDS);
     const fault = await keepLog(host.settings, id, container);
     if (fault !== undefined) console.warn(`the log of ${id} could not be kept: ${fault}`);
   }
-  await removeContainers(host, labelFilter(host, id, 'bundle'), STOP_SECONDS);
+  await removeContainers(host, labelFilter(host, id, { step: 'bundle', run }), STOP_SECONDS);
 }
 
 /** Whether the bundle's container runs. */
@@ -84,6 +88,7 @@ function bundleSpec({ bottle, network, image, plans, scanner }: BundleInput): Do
       // Init gives each daemon a user of its own, and ends them.
       CapAdd: ['SETUID', 'SETGID', 'KILL'],
       SecurityOpt: ['no-new-privileges'],
+      Tmpfs: { ...SECRET_MOUNTS },
       PidsLimit: 256,
       Memory:
         (scanner === 'pipelock' && plans.pipelock.intercept ? MEMORY_MIB.intercepting : MEMORY_MIB.plain) * 1024 ** 2,

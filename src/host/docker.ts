@@ -33,13 +33,18 @@ export function objectLabels(host: DockerHost, bottle: BottleRef, step: string, 
   };
 }
 
-/** The API's filter for this owner's objects of one bottle, or of all bottles. */
-export function labelFilter(host: DockerHost, bottle?: string, step?: string): { label: string[] } {
+/** The API's filter for this owner's objects of one bottle, or of all bottles; of one step or launch of it only. */
+export function labelFilter(
+  host: DockerHost,
+  bottle?: string,
+  only: { step?: string | undefined; run?: string | undefined } = {},
+): { label: string[] } {
   return {
     label: [
       `${LABEL.owner}=${host.owner}`,
       bottle === undefined ? LABEL.bottle : `${LABEL.bottle}=${bottle}`,
-      ...(step === undefined ? [] : [`${LABEL.step}=${step}`]),
+      ...(only.step === undefined ? [] : [`${LABEL.step}=${only.step}`]),
+      ...(only.run === undefined ? [] : [`${LABEL.run}=${only.run}`]),
     ],
   };
 }

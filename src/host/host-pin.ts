@@ -2,10 +2,11 @@
  * What this host is called: its task queue, and so all its open bottles, hang on the name. Computers change theirs with the
  * network they are in, so it is kept in the state at first use, and stays as long as there is a bottle of it.
  */
-import { readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
 import { isBottleId } from '../core/names.ts';
 import { pinFile, pinnedHost } from './host-name.ts';
+import { writePrivateSync } from './private-file.ts';
 import { type Settings, stateDirectory } from './settings.ts';
 
 /** Keeps the host's name in the state, unless bottles hang on the one that is kept there already. */
@@ -13,10 +14,7 @@ export function pinHost(settings: Pick<Settings, 'state' | 'host'>): void {
   const pinned = pinnedHost(settings.state);
   if (pinned === settings.host || (pinned !== undefined && bottlesHere(settings).length > 0)) return;
   stateDirectory(settings);
-  const file = pinFile(settings.state);
-  const fresh = `${file}.${process.pid}`;
-  writeFileSync(fresh, `${settings.host}\n`, { mode: 0o600 });
-  renameSync(fresh, file);
+  writePrivateSync(pinFile(settings.state), `${settings.host}\n`);
 }
 
 /** The name that bottles of this state hang on, where it is another than the one asked for now. */

@@ -47,9 +47,10 @@ export async function ensureNetwork(host: DockerHost, bottle: BottleRef, spec: N
   return createOnFreeSubnet(host, bottle, spec, labels, networks);
 }
 
-/** Removes every network of the bottle, whatever is still attached to it. */
-export async function removeNetwork(host: DockerHost, id: string): Promise<void> {
-  const networks = await engine('list networks', () => host.docker.listNetworks({ filters: labelFilter(host, id) }));
+/** Removes every network of the bottle, or of one launch of it, whatever is still attached to it. */
+export async function removeNetwork(host: DockerHost, id: string, run?: string): Promise<void> {
+  const filters = labelFilter(host, id, { run });
+  const networks = await engine('list networks', () => host.docker.listNetworks({ filters }));
   await Promise.all(networks.map((network) => removeOne(host, network.Id)));
 }
 

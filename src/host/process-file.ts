@@ -3,10 +3,11 @@
  * number taken by another), so a process counts as ours only while its command line says so.
  */
 import { execFile } from 'node:child_process';
-import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
+import { writePrivateSync } from './private-file.ts';
 
 /** Says whether a command line (arguments joined by blanks) is that of the process a file stands for. */
 export type Matches = (commandLine: string) => boolean;
@@ -15,9 +16,7 @@ const POLL_MS = process.platform === 'linux' ? 20 : 100;
 
 /** Writes the id, 0600 and atomically: a reader never meets half a number. */
 export function writePidFile(file: string, pid: number): void {
-  const fresh = `${file}.${process.pid}`;
-  writeFileSync(fresh, `${pid}\n`, { mode: 0o600 });
-  renameSync(fresh, file);
+  writePrivateSync(file, `${pid}\n`);
 }
 
 /** The id of the live process that `file` stands for; null when there is none, and then a stale file is removed. */

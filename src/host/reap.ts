@@ -1,28 +1,34 @@
 /**
  * Removes what no open launch owns: a terminated workflow runs no code, so its compensations never run.
- * It never guesses: only this owner's labels, only when Temporal itself says that the launch is closed or unknown,
- * asked again right before each removal. A question that fails ends the whole run with nothing more removed.
+ * It never guesses: only what says that it is this owner's (labels, the state's own file), only when Temporal itself says
+ * that its launch is closed or unknown, asked again right before each removal, and by run: a launch of the same id that
+ * begins meanwhile loses nothing. A question that fails ends the whole run with nothing more removed.
  * (Model: testcontainers' reaper for the labels, gondolin's gc for the caution.)
  */
-import { readdir } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { isBottleId, LABEL, machineName } from '../core/names.ts';
-import { removeBottleState } from './bottle-state.ts';
+import type { LaunchMemo } from '../core/status.ts';
+import { staleAnswers } from './answers-aside.ts';
 import { removeBundle } from './bundle.ts';
+import { removeStaleCopies } from './bundle-programs.ts';
 import { removeContainers } from './container.ts';
 import { engine, labelFilter } from './docker.ts';
 import { bottlesInSmolvm, type MachineHost, removeFromSmolvm } from './machine/drivers.ts';
 import { removeNetwork } from './network.ts';
+import { claimState, releaseState, stateOwners } from './state-owner.ts';
 
-/** What is left of one bottle that nobody owns any more. */
+/** What is left of one launch that nobody owns any more. */
 export interface Leftover {
   id: string;
+  /** Its first run id. */
+  run: string;
   /** Names of Docker's objects and of smolvm's machine, and the state directory if there is one. */
   objects: string[];
 }
 
-interface Place {
+export interface ReapPlace {
   host: MachineHost;
   client: Client;
 }
@@ -31,59 +37,112 @@ interface Place {
  * @returns what {@link reap} would remove
  * @throws BottleError `DOCKER_UNREACHABLE`, `DRIVER_UNAVAILABLE`; whatever the Temporal client throws when it cannot tell
  */
-export async function findLeftovers(place: Place): Promise<Leftover[]> {
-  const found = await ownObjects(place);
+export async function findLeftovers(place: ReapPlace): Promise<Leftover[]> {
   const leftovers: Leftover[] = [];
-  for (const [id, objects] of found) {
-    if (!(await isOpen(place.client, id))) leftovers.push({ id, objects: [...objects].sort() });
+  for (const each of await ownObjects(place)) {
+    if ((await openRun(place.client, each.id)) !== each.run) leftovers.push(each);
   }
   return leftovers;
 }
 
 /** Removes every leftover and returns what it removed. */
-export async function reap(place: Place): Promise<Leftover[]> {
-  const leftovers = await findLeftovers(place);
+export async function reap(place: ReapPlace): Promise<Leftover[]> {
+  await engine('remove what builds left', () => removeStaleCopies(place.host.docker));
   const removed: Leftover[] = [];
-  for (const leftover of leftovers) {
-    // A launch of that id may have started while the others were removed.
-    if (await isOpen(place.client, leftover.id)) continue;
-    await removeFromSmolvm(place.host, leftover.id);
-    // First of its containers: what it said is kept.
-    await removeBundle(place.host, leftover.id);
-    await removeContainers(place.host, labelFilter(place.host, leftover.id));
-    await removeNetwork(place.host, leftover.id);
-    await removeBottleState(place.host.settings, leftover.id);
+  for (const leftover of await findLeftovers(place)) {
+    // A launch can be taken up again (`temporal workflow reset`) while the others were removed.
+    if ((await openRun(place.client, leftover.id)) === leftover.run) continue;
+    await removeLaunch(place.host, leftover);
     removed.push(leftover);
   }
   return removed;
 }
 
-async function ownObjects({ host }: Place): Promise<Map<string, Set<string>>> {
+/** Removes all that one launch of this owner has made on this host, and nothing of another launch of the same id. */
+export async function removeLaunch(host: MachineHost, { id, run }: Pick<Leftover, 'id' | 'run'>): Promise<void> {
+  await removeFromSmolvm(host, id, run);
+  // First of its containers: what it said is kept.
+  await removeBundle(host, id, run);
+  await removeContainers(host, labelFilter(host, id, { run }));
+  await removeNetwork(host, id, run);
+  await releaseState(host.settings, id, { owner: host.owner, run });
+}
+
+/**
+ * Answers that a killed `bottle up` or a terminated launch left.
+ * @param remove whether they go, or are only told of
+ * @returns their files
+ */
+export async function reapAnswers({ host, client }: ReapPlace, remove: boolean): Promise<string[]> {
+  const wanted = async (): Promise<Set<string>> => {
+    const ids = new Set<string>();
+    for await (const { memo } of client.workflow.list({ query: OPEN })) {
+      const { answers } = (memo ?? {}) as Partial<LaunchMemo>;
+      if (answers !== undefined) ids.add(answers);
+    }
+    return ids;
+  };
+  const stale = await staleAnswers(host.settings, host.owner, wanted);
+  if (remove) for (const file of stale) await rm(file, { force: true });
+  return stale;
+}
+
+const OPEN = "WorkflowType = 'BottleLaunch' AND ExecutionStatus = 'Running'";
+
+/** The launches of this owner that have something on this host, with its names. */
+export async function objectsByLaunch(host: MachineHost): Promise<Leftover[]> {
   const filters = labelFilter(host);
   const [containers, networks, inSmolvm] = await Promise.all([
     engine('list containers', () => host.docker.listContainers({ all: true, filters })),
     engine('list networks', () => host.docker.listNetworks({ filters })),
     bottlesInSmolvm(host),
   ]);
-  const found = new Map<string, Set<string>>();
-  const note = (id: string | undefined, name: string): void => {
-    if (id === undefined || !isBottleId(id)) return;
-    found.set(id, (found.get(id) ?? new Set()).add(name));
+  const found = new Map<string, Leftover>();
+  const note = (id: string | undefined, run: string | undefined, name: string): void => {
+    if (id === undefined || run === undefined || !isBottleId(id)) return;
+    const launch = found.get(`${id} ${run}`) ?? { id, run, objects: [] };
+    launch.objects = [...new Set([...launch.objects, name])].sort();
+    found.set(`${id} ${run}`, launch);
   };
-  for (const { Labels, Names } of containers) note(Labels[LABEL.bottle], (Names[0] ?? '').replace(/^\//, ''));
-  for (const { Labels, Name } of networks) note(Labels?.[LABEL.bottle], Name);
-  for (const id of inSmolvm) note(id, machineName(id));
-  const states = path.join(host.settings.state, 'bottles');
-  for (const id of await readdir(states).catch(() => [])) note(id, path.join(states, id));
-  return found;
+  for (const { Labels, Names } of containers)
+    note(Labels[LABEL.bottle], Labels[LABEL.run], (Names[0] ?? '').replace(/^\//, ''));
+  for (const { Labels, Name } of networks) note(Labels?.[LABEL.bottle], Labels?.[LABEL.run], Name);
+  for (const { id, run } of inSmolvm) note(id, run, machineName(id));
+  for (const [id, state] of await stateOwners(host.settings)) {
+    if (state?.owner === host.owner) note(id, state.run, path.join(host.settings.state, 'bottles', id));
+  }
+  return [...found.values()];
 }
 
-/** Whether Temporal has an open launch of that id. Only "unknown" counts as no; any other failure is thrown. */
-async function isOpen(client: Client, id: string): Promise<boolean> {
+/** As {@link objectsByLaunch}, once what an earlier version of bottle has kept without an owner has found its own. */
+async function ownObjects({ host, client }: ReapPlace): Promise<Leftover[]> {
+  const found = await objectsByLaunch(host);
+  let claimed = false;
+  for (const [id, state] of await stateOwners(host.settings)) {
+    if (state !== undefined) continue;
+    const runs = found.filter((launch) => launch.id === id).map(({ run }) => run);
+    if (runs.length === 0) continue;
+    // Its objects say whose it is: the open launch's, where two have left some.
+    const open = await openRun(client, id);
+    const runId = runs.find((run) => run === open) ?? (runs[0] as string);
+    await claimState(host.settings, { id, runId }, { owner: host.owner });
+    claimed = true;
+  }
+  return claimed ? objectsByLaunch(host) : found;
+}
+
+/**
+ * The first run id of the open launch of that id, which labels and state bear however often it continues as new;
+ * undefined where there is none. Only "unknown" and "closed" count as none; any other failure is thrown.
+ */
+async function openRun(client: Client, id: string): Promise<string | undefined> {
   try {
-    return (await client.workflow.getHandle(id).describe()).status.name === 'RUNNING';
+    const { status, runId, raw } = await client.workflow.getHandle(id).describe();
+    if (status.name !== 'RUNNING') return undefined;
+    // Servers before 1.25 do not tell it.
+    return raw.workflowExecutionInfo?.firstRunId || runId;
   } catch (error) {
-    if (error instanceof WorkflowNotFoundError) return false;
+    if (error instanceof WorkflowNotFoundError) return undefined;
     throw error;
   }
 }

@@ -3,9 +3,10 @@
  * finds out rather than be served with the wrong one. Of a variable only a digest under a key of this state is kept.
  */
 import { createHmac, randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { type DockerEndpoint, dockerEndpoint, endpointText, isSameAddress } from './docker-endpoint.ts';
+import { ensurePrivateSync } from './private-file.ts';
 import { type Settings, stateDirectory } from './settings.ts';
 
 export interface WorkerPlace {
@@ -87,10 +88,6 @@ function digester(settings: Pick<Settings, 'state'>): (name: string, value: stri
 
 function keyOf(settings: Pick<Settings, 'state'>): Buffer {
   const file = path.join(stateDirectory(settings, 'run'), 'environment.key');
-  try {
-    writeFileSync(file, randomBytes(32), { mode: 0o600, flag: 'wx' });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-  }
+  if (!existsSync(file)) ensurePrivateSync(file, randomBytes(32));
   return readFileSync(file);
 }

@@ -103,6 +103,7 @@ function directSteps(place: Installation): {
     docker,
     owner: place.owner,
     settings: place.settings,
+    server: { kind: 'embedded' as const, address: `127.0.0.1:${place.settings.port}` },
     stopping: new AbortController().signal,
     uiUrl: () => null,
   };

@@ -11,6 +11,8 @@ import {
   type DaemonName,
   EGRESS_URL,
   GIT_GATE_PORT,
+  GIT_GATE_SECRETS,
+  PIPELOCK_DIRECTORY,
   PIPELOCK_PORT,
   SUPERVISE_PORT,
 } from '../../src/core/daemons.ts';
@@ -196,6 +198,25 @@ describe('each daemon', () => {
       supervise: '',
     });
   });
+});
+
+test('no copy of its container has a credential, and none is on a disk of the host', async () => {
+  const container = site.docker.getContainer(shared.name);
+  const needles = [SECRETS.route, SECRETS.repository, 'refs/heads/*'].map((text) => Buffer.from(text));
+  const longest = Math.max(...needles.map(({ length }) => length));
+  const seen = new Set<string>();
+  let rest = Buffer.alloc(0);
+  for await (const chunk of await container.export()) {
+    const text = Buffer.concat([rest, chunk as Buffer]);
+    for (const needle of needles) if (text.includes(needle)) seen.add(needle.toString());
+    rest = text.subarray(-longest);
+  }
+  // The last one stands in the program itself: what is looked for would be found.
+  expect([...seen]).toEqual(['refs/heads/*']);
+  const changed = ((await container.changes()) as { Path: string }[]).map(({ Path }) => Path);
+  expect(changed).toContain(GIT_GATE_SECRETS);
+  expect(changed.filter((path) => path.startsWith(`${GIT_GATE_SECRETS}/`))).toEqual([]);
+  expect(changed.filter((path) => path.startsWith(`${PIPELOCK_DIRECTORY}/`))).toEqual([]);
 });
 
 /** The container's own health check, now instead of in a quarter minute. */

@@ -27,6 +27,7 @@ const host = (): ActivityHost => ({
   docker: site.docker,
   owner: site.owner,
   settings: site.settings,
+  server: { kind: 'embedded', address: '127.0.0.1:7233' },
   stopping: new AbortController().signal,
   uiUrl: () => null,
 });

@@ -247,9 +247,9 @@ describe('the real smolvm', () => {
     const other = await prepared();
     await stranger.create(other.bottle, other.spec);
     const listed = await machines.driver.bottles();
-    expect(listed).toContain(one.id);
-    expect(listed).not.toContain(other.id);
-    expect(await stranger.bottles()).toEqual([other.id]);
+    expect(listed).toContainEqual({ id: one.id, run: one.bottle.runId });
+    expect(listed.map(({ id }) => id)).not.toContain(other.bottle.id);
+    expect(await stranger.bottles()).toEqual([{ id: other.bottle.id, run: other.bottle.runId }]);
   });
 
   describe.skipIf(trial.boots)('where no machine boots', () => {

@@ -60,12 +60,18 @@ test('gc knows archives of images that are gone, lists them, and removes them', 
     for (const file of [archive, bystander]) writeFileSync(file, 'x'.repeat(2 * 1024 ** 2));
     const env = { ...it.env, BOTTLE_CACHE: cache };
     const archives = [{ path: archive, bytes: 2 * 1024 ** 2 }];
-    expect(await bottle(['gc', '--dry-run'], env)).toEqual({ removed: false, leftovers: [], archives });
+    expect(await bottle(['gc', '--dry-run'], env)).toEqual({
+      removed: false,
+      leftovers: [],
+      archives,
+      answers: [],
+      lost: [],
+    });
     const text = await promisify(execFile)(process.execPath, [...BOTTLE, 'gc', '--dry-run'], { env });
     expect(text.stdout).toBe(`would remove ${archive} (2 MiB)\n`);
     expect(existsSync(archive)).toBe(true);
-    expect(await bottle(['gc'], env)).toEqual({ removed: true, leftovers: [], archives });
-    expect(await bottle(['gc'], env)).toEqual({ removed: true, leftovers: [], archives: [] });
+    expect(await bottle(['gc'], env)).toEqual({ removed: true, leftovers: [], archives, answers: [], lost: [] });
+    expect(await bottle(['gc'], env)).toEqual({ removed: true, leftovers: [], archives: [], answers: [], lost: [] });
     expect([existsSync(archive), existsSync(bystander)]).toEqual([false, true]);
   } finally {
     rmSync(cache, { recursive: true, force: true });

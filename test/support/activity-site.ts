@@ -32,6 +32,7 @@ export async function activitySite(): Promise<ActivitySite> {
     docker: docker.docker,
     owner: docker.owner,
     settings: docker.settings,
+    server: { kind: 'embedded', address: '127.0.0.1:7233' },
     stopping: new AbortController().signal,
     uiUrl: (id, runId) => `http://ui.test/${id}/${runId}`,
   });

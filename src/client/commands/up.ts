@@ -11,6 +11,7 @@ import type { Settings } from '../../host/settings.ts';
 import type { Context, Run } from '../context.ts';
 import { unusedProxy } from '../render/proxy-variables.ts';
 import { NO_PIPELOCK } from '../render/scanner.ts';
+import type { Session } from '../session.ts';
 
 export interface UpOptions {
   name?: string;
@@ -52,7 +53,7 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
       const left = await takeDownFirst(context, session, name);
       if (left !== 0) return left;
     }
-    const launched = await withAnswers(settings, answers, (aside) =>
+    const launched = await withAnswers(settings, session, answers, (aside) =>
       startLaunch(session, { ...(local?.launch ?? asked), ...aside, host, name }),
     );
     // Only now: what is refused says why, and nothing beside it.
@@ -142,12 +143,16 @@ async function planHere(settings: Settings, asked: LaunchInput): Promise<Local> 
 /** Lays the answers where the worker finds them, for as long as there is a launch to take them. */
 async function withAnswers<T>(
   settings: Settings,
+  { client }: Session,
   answers: Answers,
   start: (aside: Pick<LaunchInput, 'answers'>) => Promise<T>,
 ): Promise<T> {
   if (Object.keys(answers).length === 0) return start({});
-  const { dropAnswers, layAnswersAside } = await import('../../host/bottle-state.ts');
-  const aside = await layAnswersAside(settings, answers);
+  const [{ dropAnswers, layAnswersAside }, { clusterOwner }] = await Promise.all([
+    import('../../host/answers-aside.ts'),
+    import('../../host/temporal-connection.ts'),
+  ]);
+  const aside = await layAnswersAside(settings, await clusterOwner(client), answers);
   return start({ answers: aside }).catch(async (error: unknown) => {
     await dropAnswers(settings, aside);
     throw error;

@@ -44,12 +44,12 @@ export function dockerDriver(host: DockerHost): MachineDriver {
       await startContainer(await machine(bottle.id), machineName(bottle.id));
     },
     async stop(id) {
-      const filters = labelFilter(host, id, 'machine.create');
+      const filters = labelFilter(host, id, { step: 'machine.create' });
       const found = await engine('list containers', () => host.docker.listContainers({ filters }));
       await Promise.all(found.map(({ Id }) => stopContainer(host.docker.getContainer(Id), STOP_SECONDS)));
     },
     async delete(id) {
-      await removeContainers(host, labelFilter(host, id, 'machine.create'));
+      await removeContainers(host, labelFilter(host, id, { step: 'machine.create' }));
     },
     async status(id) {
       const found = await inspectContainer(host, machineName(id));

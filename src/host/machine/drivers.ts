@@ -26,20 +26,20 @@ export async function assertDriver(driver: Driver, host: MachineHost): Promise<v
 }
 
 /**
- * Bottles of this owner that have a machine of smolvm, whether or not anybody still wants it. (Of Docker's machines the
+ * Bottles of this owner that have a machine of smolvm, whether or not anybody still wants it, and of which launch. (Of Docker's machines the
  * Engine tells, with all that is Docker's.)
  * @throws BottleError when smolvm is there and cannot tell: that is not none
  */
-export async function bottlesInSmolvm(host: MachineHost): Promise<string[]> {
+export async function bottlesInSmolvm(host: MachineHost): Promise<{ id: string; run: string }[]> {
   return (await smolvmInUse(host.settings)) === undefined ? [] : smolvmOf(host).bottles();
 }
 
 /**
- * Ensures that smolvm has nothing of a bottle: also what is left of a machine that it does not know any more.
+ * Ensures that smolvm has nothing of a launch: also what is left of a machine that it does not know any more.
  * @throws BottleError as {@link MachineDriver.delete}
  */
-export async function removeFromSmolvm(host: MachineHost, id: string): Promise<void> {
-  if ((await smolvmInUse(host.settings)) !== undefined) await smolvmOf(host).delete(id);
+export async function removeFromSmolvm(host: MachineHost, id: string, run: string): Promise<void> {
+  if ((await smolvmInUse(host.settings)) !== undefined) await smolvmOf(host).deleteOf(id, run);
 }
 
 function smolvmOf(host: MachineHost): SmolvmDriver {

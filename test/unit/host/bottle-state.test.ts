@@ -1,17 +1,26 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Plan } from '../../../src/core/plan.ts';
+import { dropAnswers, layAnswersAside as lay, staleAnswers, takeAnswers } from '../../../src/host/answers-aside.ts';
 import {
+  type Answers,
   addAnswers,
-  dropAnswers,
-  layAnswersAside,
   readAnswers,
   readPlan,
   readPrompt,
   removeBottleState,
-  takeAnswers,
   writeBottleState,
 } from '../../../src/host/bottle-state.ts';
 import { settings as readSettings, type Settings } from '../../../src/host/settings.ts';
@@ -81,6 +90,9 @@ test.each(['..', '../..', '.', '', 'a/b', '/etc'])('no id leads out of the state
   await expect(removeBottleState(settings, id)).rejects.toMatchObject(invalid);
   expect(existsSync(settings.state)).toBe(true);
 });
+
+const OURS = 'cluster/default';
+const layAnswersAside = (at: Settings, answers: Answers): Promise<string> => lay(at, OURS, answers);
 
 describe("the operator's answers", () => {
   const aside = (): string[] => readdirSync(path.join(settings.state, 'answers'));
@@ -162,5 +174,31 @@ describe("the operator's answers", () => {
     // Nothing is lost by it.
     await takeAnswers(settings, 'demo', laid);
     expect(await readAnswers(settings, 'demo')).toEqual({ A: 'x' });
+  });
+
+  describe('laid aside and never taken up', () => {
+    const MINUTE = 60_000;
+    const laid = async (owner: string): Promise<string> =>
+      path.join(settings.state, 'answers', `${await lay(settings, owner, { A: 'x' })}.json`);
+    const stale = (wanted: string[], minutes: number): Promise<string[]> =>
+      staleAnswers(settings, OURS, async () => new Set(wanted), Date.now() + minutes * MINUTE);
+
+    test('are stale once no open launch of their owner waits for them, however long it has waited', async () => {
+      const [dead, waiting] = [await laid(OURS), await laid(OURS)];
+      const id = path.basename(waiting, '.json');
+      expect(await stale([id], 9)).toEqual([]);
+      expect(await stale([id], 11)).toEqual([dead]);
+      expect(await stale([id], 1_000_000)).toEqual([dead]);
+    });
+
+    test("of another owner, or of an earlier version that named none, are a month's", async () => {
+      const foreign = await laid('other/default');
+      const older = path.join(settings.state, 'answers', 'aaaaaaaa-older.json');
+      writeFileSync(older, JSON.stringify({ TOKEN: 'x' }));
+      expect(await stale([], 29 * 24 * 60)).toEqual([]);
+      expect(await stale([], 31 * 24 * 60)).toEqual([foreign, older].sort());
+      await takeAnswers(settings, 'demo', 'aaaaaaaa-older');
+      expect(await readAnswers(settings, 'demo')).toEqual({ TOKEN: 'x' });
+    });
   });
 });

@@ -58,7 +58,7 @@ describe('labels', () => {
 
   test('filter by owner always, by bottle and step where asked', () => {
     expect(labelFilter(host)).toEqual({ label: ['bottleworks.owner=cluster/default', 'bottleworks.bottle'] });
-    expect(labelFilter(host, 'demo', 'bundle')).toEqual({
+    expect(labelFilter(host, 'demo', { step: 'bundle' })).toEqual({
       label: ['bottleworks.owner=cluster/default', 'bottleworks.bottle=demo', 'bottleworks.step=bundle'],
     });
   });

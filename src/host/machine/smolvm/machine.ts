@@ -48,8 +48,10 @@ export interface SmolvmOptions {
 export interface SmolvmDriver extends MachineDriver {
   /** @throws BottleError `DRIVER_UNAVAILABLE` when no machine could be made on this host */
   assertAvailable(): Promise<void>;
-  /** Bottles of this owner that have a machine, whether or not anybody still wants it. */
-  bottles(): Promise<string[]>;
+  /** Bottles of this owner that have a machine, whether or not anybody still wants it, and of which launch. */
+  bottles(): Promise<{ id: string; run: string }[]>;
+  /** Ensures that no machine of that launch is there. */
+  deleteOf(id: string, run: string): Promise<void>;
 }
 
 const STEP = 'machine.create';
@@ -172,6 +174,17 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     await removeLink(settings, name);
   }
 
+  /** What smolvm does not know any more is nobody's, and goes too. */
+  async function removeOwn(id: string, isMeant: (labels: Record<string, string>) => boolean): Promise<void> {
+    const vm = await smolvm();
+    await alone(vm, id, async (name) => {
+      const record = await readRecord(vm, name);
+      if (record !== undefined && (record.labels[LABEL.owner] !== host.owner || !isMeant(record.labels))) return;
+      await remove(vm, name, record !== undefined);
+      await removeSeeds(vm, report);
+    });
+  }
+
   /** A new archive comes when images have been built anew, so others may be needed no more. */
   const prune = (vm: Smolvm): Promise<void> =>
     pruneArchives({ docker: host.docker, settings, smolvm: vm }, 0).then(
@@ -229,15 +242,8 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
         await endRelay(settings, name);
       });
     },
-    async delete(id) {
-      const vm = await smolvm();
-      await alone(vm, id, async (name) => {
-        const record = await readRecord(vm, name);
-        if (record !== undefined && record.labels[LABEL.owner] !== host.owner) return;
-        await remove(vm, name, record !== undefined);
-        await removeSeeds(vm, report);
-      });
-    },
+    delete: (id) => removeOwn(id, () => true),
+    deleteOf: (id, run) => removeOwn(id, (labels) => labels[LABEL.run] === run),
     async status(id) {
       const record = await ownRecord(await smolvm(), id);
       if (record === undefined) return 'absent';
@@ -263,8 +269,8 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     async bottles() {
       const records = await readRecords(await smolvm());
       return records.flatMap(({ labels }) => {
-        const id = labels[LABEL.bottle];
-        return labels[LABEL.owner] === host.owner && id !== undefined && isBottleId(id) ? [id] : [];
+        const { [LABEL.bottle]: id, [LABEL.run]: run = '' } = labels;
+        return labels[LABEL.owner] === host.owner && id !== undefined && isBottleId(id) ? [{ id, run }] : [];
       });
     },
   };

@@ -1,0 +1,112 @@
+/**
+ * Whose a bottle's state directory is. One BOTTLE_STATE may have met several Temporal servers (another address, a
+ * namespace, a new database), and what a bottle of one of them keeps is for no other's launch or reaper to touch.
+ */
+import { readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { BottleError } from '../core/errors.ts';
+import { assertBottleId } from '../core/names.ts';
+import type { BottleRef } from '../core/step-io.ts';
+import { withLock } from './file-lock.ts';
+import { bottlesHere } from './host-pin.ts';
+import { writePrivate } from './private-file.ts';
+import { type Settings, stateDirectory } from './settings.ts';
+
+/** Where launches of an owner are known, for whoever finds something of theirs later. */
+export interface OwnerServer {
+  kind: 'embedded' | 'external';
+  /** `host:port` */
+  address: string;
+}
+
+export interface StateOwner {
+  /** `<Temporal cluster id>/<namespace>`, as on Docker's labels. */
+  owner: string;
+  /** The launch's first run id, which it keeps for as long as it is open. */
+  run: string;
+  server?: OwnerServer;
+}
+
+const FILE = 'owner.json';
+
+type State = Pick<Settings, 'state'>;
+
+const directoryOf = ({ state }: State, id: string): string => path.join(state, 'bottles', id);
+
+/** Whoever claims or removes a directory does so alone: a launch may begin while the leftovers of another are removed. */
+const alone = <T>(settings: State, act: () => Promise<T>): Promise<T> =>
+  withLock(path.join(stateDirectory(settings, 'run'), 'states.lock'), act);
+
+/** Whose the state of a bottle is; undefined where there is none, or where an earlier version made it and nobody knows. */
+export async function readStateOwner(settings: State, id: string): Promise<StateOwner | undefined> {
+  assertBottleId(id);
+  const text = await readFile(path.join(directoryOf(settings, id), FILE), 'utf8').catch((error: unknown) => {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  });
+  return text === undefined ? undefined : parsed(text);
+}
+
+/** Every bottle that this state keeps something of, and whose it is. */
+export async function stateOwners(settings: State): Promise<Map<string, StateOwner | undefined>> {
+  const ids = bottlesHere(settings);
+  return new Map(await Promise.all(ids.map(async (id) => [id, await readStateOwner(settings, id)] as const)));
+}
+
+/**
+ * Makes the state of a bottle this launch's: to be called before anything is kept in it. What an earlier launch of the
+ * same owner left goes; what an earlier version of bottle has made is taken over.
+ * @throws BottleError `NAME_TAKEN` when it is another owner's
+ */
+export async function claimState(
+  settings: State,
+  { id, runId }: BottleRef,
+  { owner, server }: Omit<StateOwner, 'run'>,
+): Promise<void> {
+  assertBottleId(id);
+  await alone(settings, async () => {
+    const known = await readStateOwner(settings, id);
+    if (known?.owner === owner && known.run === runId) return;
+    if (known !== undefined && known.owner !== owner) throw taken(settings, id, known);
+    const directory = directoryOf(settings, id);
+    if (known !== undefined) await rm(directory, { recursive: true, force: true });
+    const mine: StateOwner = { owner, run: runId, ...(server === undefined ? {} : { server }) };
+    await writePrivate(path.join(stateDirectory(settings, 'bottles', id), FILE), `${JSON.stringify(mine)}\n`);
+  });
+}
+
+/** Ensures that nothing of this launch is kept. What is another owner's or another run's stays. */
+export async function releaseState(
+  settings: State,
+  id: string,
+  { owner, run }: Pick<StateOwner, 'owner' | 'run'>,
+): Promise<void> {
+  assertBottleId(id);
+  await alone(settings, async () => {
+    const known = await readStateOwner(settings, id);
+    if (known !== undefined && (known.owner !== owner || known.run !== run)) return;
+    await rm(directoryOf(settings, id), { recursive: true, force: true });
+  });
+}
+
+/** The server of an owner in a few words. */
+export const serverText = ({ owner, server }: StateOwner): string => {
+  const namespace = owner.slice(owner.indexOf('/') + 1);
+  return `the Temporal server ${server === undefined ? 'of another owner' : `at ${server.address}`}, namespace ${namespace}`;
+};
+
+function taken({ state }: State, id: string, known: StateOwner): BottleError {
+  return new BottleError('NAME_TAKEN', `${state} keeps a bottle ${id} of ${serverText(known)}`, {
+    hint: `launch this one under another id with --name; or, if that one is lost: bottle gc --lost ${id}`,
+  });
+}
+
+function parsed(text: string): StateOwner | undefined {
+  try {
+    const { owner, run, server } = JSON.parse(text) as Partial<StateOwner>;
+    if (typeof owner !== 'string' || typeof run !== 'string') return undefined;
+    return { owner, run, ...(server === undefined ? {} : { server }) };
+  } catch {
+    return undefined;
+  }
+}
