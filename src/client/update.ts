@@ -1,5 +1,6 @@
 /** Sends one update to a launch and gives its short answer, with refusals as errors of ours. */
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { UpdateDefinition } from '@temporalio/common';
 import { BottleError, ERROR_CODES, type ErrorCode, type ErrorView } from '../core/errors.ts';
 import { FAILURE } from '../workflows/messages.ts';
@@ -9,6 +10,9 @@ import { clean } from './render/text.ts';
 import type { Session } from './session.ts';
 
 const DEADLINE_MS = 15_000;
+const AGAIN_MS = 200;
+/** google.rpc.Code: the workflow task failed that brought the update, so nobody has taken it. */
+const FAILED_PRECONDITION = 9;
 
 /**
  * @throws BottleError `NOT_HELD` with what is held instead, `NO_SUCH_REQUEST`, `USAGE` when the workflow takes no such argument, `NO_SUCH_BOTTLE` when it has just closed,
@@ -25,16 +29,31 @@ export async function sendUpdate(
 ): Promise<string> {
   const handle = session.client.workflow.getHandle(run.id, undefined, { firstExecutionRunId: run.runId });
   const updateId = randomUUID();
-  try {
-    return await within(DEADLINE_MS, () =>
-      args.length === 0
-        ? handle.executeUpdate<string, []>(update.name, { updateId })
-        : handle.executeUpdate<string, [unknown]>(update.name, { updateId, args: args as [unknown] }),
-    );
-  } catch (error) {
-    throw await explain(session, run, error);
+  for (const end = Date.now() + DEADLINE_MS; ; await sleep(AGAIN_MS)) {
+    try {
+      return await within(Math.max(1, end - Date.now()), () =>
+        args.length === 0
+          ? handle.executeUpdate<string, []>(update.name, { updateId })
+          : handle.executeUpdate<string, [unknown]>(update.name, { updateId, args: args as [unknown] }),
+      );
+    } catch (error) {
+      if (isUnheard(error) && Date.now() + AGAIN_MS < end) continue;
+      throw await explain(session, run, error);
+    }
   }
 }
+
+/**
+ * Whether the launch has never seen the update: a worker that dies with it in hand leaves the server to refuse it
+ * (temporalio/temporal, service/history/workflow/update/errors_failures.go). Nothing has happened, so it may be sent again.
+ */
+export function isUnheard(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  if (error.name === 'WorkflowUpdateFailedError') return typeOf(error.cause) === 'UnprocessedUpdate';
+  return grpcCode(error) === FAILED_PRECONDITION;
+}
+
+const typeOf = (cause: unknown): unknown => (cause as { type?: unknown } | undefined)?.type;
 
 /** What the workflow refused with an error of the table. */
 function refusal(detail: unknown, cause: Error): BottleError {
@@ -66,10 +85,29 @@ async function explain(session: Session, run: BottleRun, error: unknown): Promis
   }
   if (error.name === 'WorkflowNotFoundError' || grpcCode(error) === 5) return noSuchBottle(run.id, 'open bottle');
   if (error.name === 'TimeoutError' || error.name === 'WorkflowUpdateRPCTimeoutOrCancelledError') {
-    return new BottleError('WORKER_UNREACHABLE', `the worker of ${run.id}'s host does not answer`, {
-      hint: `it may still take the decision later; see: bottle status ${run.id}`,
-      cause: error,
-    });
+    return unanswered(run, 'does not answer', error);
+  }
+  if (isUnheard(error)) return unanswered(run, 'fails to go on with it', error);
+  // Taken, but its answer was lost with the end of the launch: whoever follows the launch sees how it ended.
+  if (error.name === 'WorkflowUpdateFailedError' && cause?.type === 'AcceptedUpdateCompletedWorkflow') {
+    return noSuchBottle(run.id, 'open bottle');
+  }
+  if (error.name === 'WorkflowUpdateFailedError' && cause?.message) return untold(run, cause.message, error);
+  if (error.name === 'ServiceError' && !isUnreachable(error)) {
+    return untold(run, (error.cause as { details?: string } | undefined)?.details ?? error.message, error);
   }
   return error;
+}
+
+/** Told in words of its own (report-error.ts). */
+const isUnreachable = (error: Error): boolean => [4, 14].includes(grpcCode(error) ?? 0);
+
+const untold = ({ id }: BottleRun, why: string, cause: Error): BottleError =>
+  new BottleError('INTERNAL', `${id}: nothing was decided: ${clean(why)}`, { hint: `see: bottle status ${id}`, cause });
+
+function unanswered(run: BottleRun, what: string, cause: Error): BottleError {
+  return new BottleError('WORKER_UNREACHABLE', `the worker of ${run.id}'s host ${what}`, {
+    hint: `it may still take the decision later; see: bottle status ${run.id}`,
+    cause,
+  });
 }

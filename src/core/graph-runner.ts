@@ -120,6 +120,12 @@ export class GraphRunner {
     return this.#ending === undefined && this.#records.get(step)?.state === 'done';
   }
 
+  /** Whether a step is done or was skipped, and nothing is being undone. */
+  stands(step: string): boolean {
+    const { state } = this.#record(step);
+    return this.#ending === undefined && (state === 'done' || state === 'skipped');
+  }
+
   /** Ids of the steps that wait for a decision, in the order of the launch. */
   held(): string[] {
     return this.#matching(undefined).map((record) => record.spec.id);
@@ -182,6 +188,16 @@ export class GraphRunner {
       const record = this.#records.get(id);
       if (record?.state === 'done' || record?.state === 'skipped') record.state = 'pending';
     }
+    this.#advance();
+  }
+
+  /**
+   * Holds a step of a launch that is not being undone, since what keeps watch over what it made has failed: a retry runs
+   * it again. Nothing happens to a step that is not done (or skipped) just now.
+   */
+  blame(step: string, error: ErrorView): void {
+    if (!this.stands(step)) return;
+    Object.assign(this.#record(step), { state: 'held', error } satisfies Partial<StepRecord>);
     this.#advance();
   }
 

@@ -22,6 +22,7 @@ import type { StatusDocument, StopReason } from '../core/status.ts';
 import type { BundleResult, PrepareResult } from '../core/step-io.ts';
 import { launchSteps } from '../core/steps.ts';
 import { AnswerDelivery, endGrants, handleVerdict } from './agent-requests.ts';
+import { inBackground } from './background.ts';
 import { endOfLifetime } from './limits.ts';
 import { handleChanges, type ManifestChanges, manifestChanges } from './manifest-changes.ts';
 import { abortUpdate, FAILURE, retryUpdate, skipUpdate, statusQuery, stopUpdate } from './messages.ts';
@@ -91,10 +92,10 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
   CancellationScope.current().cancelRequested.catch(() => stop(runner, 'cancelled'));
   // A cancel request means "undo", which must itself not be cancelled; the steps have a scope of their own.
   const ending = await CancellationScope.nonCancellable(async () => {
-    void heal(runner, steps, observed, publish);
-    void answers.deliver(runner);
-    void endGrants(observed.book, publish);
-    void endOfLifetime(runner, () => endBySelf(runner, observed, 'lifetime'));
+    inBackground(runner, 'machine.start', () => heal(runner, steps, observed, publish));
+    inBackground(runner, 'bundle', () => answers.deliver(runner));
+    inBackground(runner, 'bundle', () => endGrants(observed.book, publish));
+    inBackground(runner, 'check', () => endOfLifetime(runner, () => endBySelf(runner, observed, 'lifetime')));
     const ended = await runner.run();
     await condition(allHandlersFinished);
     return ended;

@@ -9,16 +9,16 @@ import {
   isCancellation,
   proxyActivities,
   proxyLocalActivities,
-  TimeoutFailure,
   workflowInfo,
 } from '@temporalio/workflow';
+
 import type { StepOutcome } from '../core/graph-runner.ts';
 import { waitingQueueOf } from '../core/names.ts';
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
 import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
 import type { StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
 import { type LaunchStep, launchSteps, type StepId } from '../core/steps.ts';
-import { failureView } from './failure-view.ts';
+import { thrownView } from './failure-view.ts';
 
 /** Three quick attempts, then the step is held. No schedule-to-close limit: a worker may be away for days. */
 const OPTIONS = {
@@ -68,10 +68,10 @@ export function stepActivities(context: LaunchContext): StepActivities {
   const activities = proxyActivities<ActivityTable>(OPTIONS);
   const forward = new CancellationScope();
 
-  async function call(activity: string, summary: string, input: unknown): Promise<StepOutcome> {
+  async function call(activity: string, summary: string, input: () => unknown): Promise<StepOutcome> {
     try {
       const run = activities[activity] as (typeof activities)[string];
-      const { attempt, value } = await run.executeWithOptions({ activityId: activity, summary }, [input]);
+      const { attempt, value } = await run.executeWithOptions({ activityId: activity, summary }, [input()]);
       return { ok: true, attempts: attempt, value };
     } catch (error) {
       return failureOutcome(error);
@@ -80,17 +80,19 @@ export function stepActivities(context: LaunchContext): StepActivities {
 
   return {
     run: (step) =>
-      forward.run(async () => {
-        const input = stepInput(step as StepId, context);
-        if (input === undefined) return missingInput(step);
-        return call(step, (specs.get(step) as LaunchStep).summary, input);
-      }),
+      forward.run(() =>
+        call(step, (specs.get(step) as LaunchStep).summary, () => {
+          const input = stepInput(step as StepId, context);
+          if (input === undefined) throw new Error(`${step} has nothing to work from: an earlier step has no result`);
+          return input;
+        }),
+      ),
     // Shielded here and not by the caller: a cancel request or an update starts it from within the workflow's own
     // scope, where a cancel request would end it at once.
     undo: (step) =>
       CancellationScope.nonCancellable(() => {
         const { undo } = specs.get(step) as LaunchStep;
-        return call(undo as string, `Undo ${step}`, undoInput(context));
+        return call(undo as string, `Undo ${step}`, () => undoInput(context));
       }),
     cancelRunning: () => forward.cancel(),
     reread: async (input) => {
@@ -123,25 +125,13 @@ export function stepActivities(context: LaunchContext): StepActivities {
   };
 }
 
-function missingInput(step: string): StepOutcome {
-  const message = `${step} has nothing to work from: an earlier step has no result`;
-  return { ok: false, attempts: 1, error: { code: 'INTERNAL', message } };
-}
-
 function failureOutcome(error: unknown): StepOutcome {
   if (isCancellation(error)) return { ok: 'cancelled' };
-  // Not an activity's failure: a bug here, which must fail the workflow task and wait for a mended worker.
-  if (!(error instanceof ActivityFailure)) throw error;
+  const view = thrownView(error);
+  // A bug here is the step's fault too: thrown on, it would fail the workflow task for ever, and nobody could decide anything.
+  if (!(error instanceof ActivityFailure)) return { ok: false, attempts: 1, error: view };
   const { cause } = error;
-  if (cause instanceof ApplicationFailure) {
-    const detail = cause.details?.[0] as { attempt?: number } | undefined;
-    const view = failureView(cause);
-    return { ok: false, attempts: detail?.attempt ?? 1, error: view, lost: view.code === 'WORKER_LOST' };
-  }
-  if (cause instanceof TimeoutFailure) {
-    const lost = cause.timeoutType === 'HEARTBEAT';
-    const message = lost ? 'the worker stopped reporting while it ran the step' : 'the step took longer than it may';
-    return { ok: false, attempts: 1, error: { code: lost ? 'WORKER_LOST' : 'TIMEOUT', message }, lost };
-  }
-  return { ok: false, attempts: 1, error: { code: 'INTERNAL', message: cause?.message ?? error.message } };
+  const detail =
+    cause instanceof ApplicationFailure ? (cause.details?.[0] as { attempt?: number } | undefined) : undefined;
+  return { ok: false, attempts: detail?.attempt ?? 1, error: view, lost: view.code === 'WORKER_LOST' };
 }

@@ -10,7 +10,15 @@ import type { Smolvm } from '../../src/host/machine/smolvm/cli.ts';
 import { bootProcesses } from '../../src/host/machine/smolvm/processes.ts';
 import { relays } from '../../src/host/machine/smolvm/relay.ts';
 import { machineStateDirectory } from '../../src/host/machine/smolvm/state-directory.ts';
-import { type Installation, installation, isReady, root, uniqueId } from '../support/installation.ts';
+import {
+  type Installation,
+  installation,
+  isHeld,
+  isReady,
+  root,
+  uniqueId,
+  type WorkerProcess,
+} from '../support/installation.ts';
 import { endMachines, standIn, standInTrouble } from '../support/smolvm.ts';
 import { remainsOf } from '../support/smolvm-machines.ts';
 
@@ -20,6 +28,7 @@ if (trouble !== undefined) console.error(`left out: the stand-in for smolvm ${tr
 describe.skipIf(trouble !== undefined)('a microVM', () => {
   let it: Installation;
   let smolvm: Smolvm;
+  let worker: WorkerProcess;
 
   beforeAll(async () => {
     it = await installation();
@@ -27,7 +36,7 @@ describe.skipIf(trouble !== undefined)('a microVM', () => {
     it.writeAgent('demo', 'driver: smolvm\nimage: minimal\nskills: [greet]', 'Be kind.');
     it.writeSkill('greet');
     smolvm = { program: { path: standIn }, state: machineStateDirectory(it.settings) };
-    await it.startWorker();
+    worker = await it.startWorker();
   });
   afterAll(async () => {
     await endMachines(machineStateDirectory(it.settings));
@@ -110,5 +119,36 @@ describe.skipIf(trouble !== undefined)('a microVM', () => {
     } finally {
       it.writeConfig('');
     }
+  });
+
+  test('whose program is gone from PATH under a ready bottle holds the launch, which answers and goes on once it is back', async () => {
+    const [kept, given] = [await ready(), await ready()];
+    const { PATH } = it.env;
+    await worker.stop();
+    it.env['PATH'] = PATH?.replace(`${path.dirname(standIn)}${path.delimiter}`, '');
+    it.env['BOTTLE_CACHE'] = path.join(it.settings.state, 'no-programs');
+    worker = await it.startWorker();
+    for (const id of [kept, given]) {
+      const { steps } = await it.waitFor(id, isHeld);
+      expect(steps.filter(({ state }) => state === 'held')).toMatchObject([
+        { id: 'machine.start', error: { code: 'DRIVER_UNAVAILABLE', hint: expect.any(String) } },
+      ]);
+    }
+    const handle = it.client.workflow.getHandle(kept);
+    expect(await handle.executeUpdate('retry')).toBe('retry: machine.start');
+    await it.waitFor(kept, (status) => isHeld(status) && attempts(status)['machine.start'] === 2);
+    expect(await it.client.workflow.getHandle(given).executeUpdate('stop')).toContain('stopping');
+
+    await worker.stop();
+    Object.assign(it.env, { PATH, BOTTLE_CACHE: it.settings.cache });
+    worker = await it.startWorker();
+    await handle.executeUpdate('retry');
+    await it.waitFor(kept, isReady);
+    expect(await it.down(kept)).toEqual([]);
+    const undone = it.client.workflow.getHandle(given);
+    await it.waitFor(given, isHeld);
+    await undone.executeUpdate('retry');
+    await it.closed(given);
+    expect([...(await it.leftovers(given)), ...(await remains(given))]).toEqual([]);
   });
 });

@@ -414,6 +414,44 @@ describe('what died while the bottle was ready', () => {
   });
 });
 
+describe('a step whose making nobody can look after any more', () => {
+  const GONE = { code: 'DRIVER_UNAVAILABLE', message: 'smolvm is not on this host' };
+
+  it('is held with the reason, and a retry runs it alone', async () => {
+    await untilReady();
+    runner.blame('machine.start', GONE);
+    expect(runner.phase).toBe('held');
+    expect(step('machine.start')).toMatchObject({ state: 'held', error: GONE });
+    expect([runner.stands('machine.start'), runner.stands('check')]).toEqual([false, true]);
+    runner.decide('retry');
+    expect(flying()).toEqual(['machine.start']);
+    await settle(DONE, 'machine.start');
+    expect([runner.phase, runner.stands('machine.start')]).toEqual(['ready', true]);
+  });
+
+  it('can be skipped and aborted too', async () => {
+    await untilReady();
+    runner.blame('machine.start', GONE);
+    runner.decide('skip');
+    expect([runner.phase, runner.stands('machine.start')]).toEqual(['ready', true]);
+    runner.blame('machine.start', GONE);
+    runner.decide('abort');
+    expect(runner.phase).toBe('stopping');
+  });
+
+  it('is left alone while it is under way, held already, or being undone', async () => {
+    await settle(DONE, 'prepare', 'network');
+    runner.blame('bundle', GONE);
+    expect(stateOf('bundle')).toBe('running');
+    await settle(FAILED, 'bundle');
+    runner.blame('bundle', GONE);
+    expect(step('bundle')?.error).toEqual(NO_SKILL);
+    runner.stop('stopped');
+    runner.blame('network', GONE);
+    expect(step('network')?.error).toBeUndefined();
+  });
+});
+
 describe('a launch whose manifest has changed', () => {
   it('gives the steps that start from now on another result of one that is done', async () => {
     await settle({ ok: true, attempts: 1, value: 'one' }, 'prepare');
