@@ -1,9 +1,7 @@
 /** The end of processes for want of memory, as the Engine tells of it, on either version of cgroups. */
-import readline from 'node:readline';
-import type { Readable } from 'node:stream';
 import { addKills, type MemoryKill } from '../core/memory-kills.ts';
-import { LABEL } from '../core/names.ts';
-import { type DockerHost, engine, labelFilter } from './docker.ts';
+import type { DockerHost } from './docker.ts';
+import { bottleEvents, type ContainerEvent } from './engine-events.ts';
 
 /** One kill is often the first of several. */
 const TOGETHER_MS = 1000;
@@ -25,48 +23,32 @@ interface Range {
 export async function memoryKills(
   host: DockerHost,
   id: string,
-  { since, patienceMs, notBeforeMs = 0 }: Range,
+  { since = new Date().toISOString(), patienceMs, notBeforeMs = 0 }: Range,
   signal: AbortSignal,
 ): Promise<MemoryKill[]> {
-  const filters = { ...labelFilter(host, id), type: ['container' as const], event: ['oom'] };
-  const from = since === undefined ? {} : { since: Date.parse(since) / 1000 };
-  const stream = (await engine('follow events', () => host.docker.getEvents({ filters, ...from }))) as Readable;
   const begun = Date.now();
-  const stop = (): void => void stream.destroy();
-  stream.on('error', stop);
-  signal.addEventListener('abort', stop, { once: true });
+  const enough = new AbortController();
+  const stop = (): void => enough.abort();
   let timer = patienceMs === undefined ? undefined : setTimeout(stop, patienceMs);
   let kills: MemoryKill[] = [];
   try {
-    if (signal.aborted || stream.destroyed) return kills;
-    const lines = readline.createInterface({ input: stream });
-    stream.once('close', () => lines.close());
-    for await (const line of lines) {
-      const kill = killOf(line);
-      if (kill === undefined) continue;
+    for await (const event of bottleEvents(host, id, AbortSignal.any([signal, enough.signal]))) {
+      if (event?.action !== 'oom' || event.timeNano <= Date.parse(since) * 1e6) continue;
       if (kills.length === 0) {
         clearTimeout(timer);
         timer = setTimeout(stop, Math.max(TOGETHER_MS, begun + notBeforeMs - Date.now()));
       }
-      kills = addKills(kills, [kill]);
+      kills = addKills(kills, [killOf(event)]);
     }
     return kills;
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
-    stop();
   }
 }
 
-interface EngineEvent {
-  Actor?: { Attributes?: Record<string, string> };
-  timeNano?: number;
-}
-
-function killOf(line: string): MemoryKill | undefined {
-  const { Actor, timeNano } = JSON.parse(line) as EngineEvent;
-  if (timeNano === undefined) return undefined;
-  const part = Actor?.Attributes?.[LABEL.step] === 'bundle' ? 'bundle' : 'machine';
-  // Rounded up, so that a wait from then on does not hear of it again.
-  return { part, at: new Date(Math.ceil(timeNano / 1e6)).toISOString(), count: 1 };
-}
+/** Its time is rounded up, so that a wait from then on does not hear of it again. */
+const killOf = ({ step, timeNano }: ContainerEvent): MemoryKill => ({
+  part: step === 'bundle' ? 'bundle' : 'machine',
+  at: new Date(Math.ceil(timeNano / 1e6)).toISOString(),
+  count: 1,
+});

@@ -12,7 +12,8 @@ import {
   startContainer,
   stopContainer,
 } from '../container.ts';
-import { assertOurs, type DockerHost, engine, ensureGone, labelFilter, statusOf } from '../docker.ts';
+import { assertOurs, type DockerHost, engine, labelFilter, statusOf } from '../docker.ts';
+import { bottleEvents } from '../engine-events.ts';
 import { isRoot, rootPath } from './administer.ts';
 import { archiveOf } from './archive.ts';
 import { dockerAdminister, dockerExec } from './docker-exec.ts';
@@ -59,17 +60,13 @@ export function dockerDriver(host: DockerHost): MachineDriver {
       return found.State.Status === 'created' ? 'created' : 'stopped';
     },
     async untilStopped(id, signal) {
-      const found = await inspectContainer(host, machineName(id));
-      if (found === undefined || found.Config.Labels[LABEL.owner] !== host.owner) return;
-      const container = host.docker.getContainer(found.Id);
-      try {
-        await ensureGone('wait for the end of the machine', () =>
-          container.wait({ condition: 'not-running', abortSignal: signal }),
-        );
-      } catch (error) {
-        signal.throwIfAborted();
-        throw error;
+      // Subscribed before the first look, so that no end falls between the two.
+      for await (const event of bottleEvents(host, id, signal)) {
+        if (event !== undefined && (event.step !== 'machine.create' || event.action === 'oom')) continue;
+        if ((await this.status(id)) !== 'running') return;
       }
+      signal.throwIfAborted();
+      throw new BottleError('DOCKER_UNREACHABLE', 'the Docker Engine went away while the machine was watched');
     },
     async exec(id, request) {
       const found = await inspected(id);
