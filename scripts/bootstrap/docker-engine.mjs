@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { logs, node24Path } from './places.mjs';
 import { run, which } from './processes.mjs';
+import { proxyVariables } from './proxy.mjs';
 import { Refusal } from './refusal.mjs';
 
 const log = join(logs, 'dockerd.log');
@@ -59,7 +60,7 @@ function refuseWhereNotOurs() {
 async function install(say) {
   if (!(await which('apt-get')))
     throw new Refusal('dockerd is not installed, and there is no apt-get', 'install Docker Engine');
-  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  const env = { DEBIAN_FRONTEND: 'noninteractive', ...(await proxyVariables()) };
   say('apt-get update');
   await run('apt-get', ['update', '-q'], { env });
   say('apt-get install docker.io');

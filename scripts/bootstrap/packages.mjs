@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { node24Path, root } from './places.mjs';
 import { run } from './processes.mjs';
+import { proxyVariables } from './proxy.mjs';
 
 // In node_modules, so that whoever removes that removes this.
 const stamp = join(root, 'node_modules/.bottleworks-packages');
@@ -16,7 +17,9 @@ export const packages = {
   plan: 'npm ci, about a minute',
   provide: async () => {
     const installed = await lockHash();
-    await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=warn']);
+    // Who reads config.yaml comes with the packages: the first time npm has its own settings alone.
+    const env = await proxyVariables().catch(() => ({}));
+    await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=warn'], { env });
     await writeFile(`${stamp}.${process.pid}`, installed);
     await rename(`${stamp}.${process.pid}`, stamp);
   },

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { execa, type Options } from 'execa';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { packageRoot } from '../../src/host/pins.ts';
+import { httpProxy } from '../support/http-proxy.ts';
 
 const script = join(packageRoot, 'scripts/bootstrap.mjs');
 /** The first run may have to build what a source changed meanwhile. */
@@ -104,6 +105,28 @@ describe('refusing', { timeout: PATIENCE }, () => {
     expect(stderr).toMatch(/^hint: brew install temporal/m);
     expect(exitCode).toBe(1);
   });
+});
+
+test('its downloads go by the proxy of config.yaml', async () => {
+  const proxy = await httpProxy();
+  try {
+    const { port } = proxy.upstream;
+    await writeFile(join(folder, 'config.yaml'), `network: {proxy: "http://127.0.0.1:${port}"}`);
+    const { stderr } = await bootstrap(['--quiet'], {
+      env: {
+        PATH: folder,
+        BOTTLE_HOME: folder,
+        BOTTLE_CACHE: folder,
+        BOTTLE_DOWNLOADS: 'http://releases.company.test:1',
+      },
+    });
+    expect(proxy.asked).toEqual(['CONNECT releases.company.test:1']);
+    expect(stderr).toMatch(
+      /^error\[TOOL_MISSING\]: the Temporal CLI is not installed: http:\/\/releases.company.test:1/m,
+    );
+  } finally {
+    await proxy.close();
+  }
 });
 
 describe('two at once', () => {

@@ -6,6 +6,7 @@ import process from 'node:process';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { BottleError } from '../../core/errors.ts';
+import { proxyEnvironment } from '../host-proxy-environment.ts';
 
 /** Where releases are; `BOTTLE_DOWNLOADS` names a mirror with the same paths. */
 const RELEASES = 'https://github.com';
@@ -20,9 +21,9 @@ export const releasesBase = (env: NodeJS.ProcessEnv = process.env): string =>
  * A small text, such as a release's list of checksums.
  * @throws BottleError `TOOL_MISSING` that says why it cannot be had
  */
-export async function downloadText(url: string): Promise<string> {
+export async function downloadText(url: string, env: NodeJS.ProcessEnv = process.env): Promise<string> {
   return trying(url, async () => {
-    const answer = await request(url, ANSWER_MS);
+    const answer = await request(url, ANSWER_MS, env);
     const text = await answer.text();
     if (text.length > TEXT_LIMIT) throw new Error(`is longer than ${TEXT_LIMIT} bytes`);
     return text;
@@ -37,10 +38,11 @@ export async function downloadText(url: string): Promise<string> {
 export async function downloadFile(
   url: string,
   { file, sha256, report }: { file: string; sha256: string; report: (line: string) => void },
+  env: NodeJS.ProcessEnv = process.env,
 ): Promise<void> {
   const hash = createHash('sha256');
   await trying(url, async () => {
-    const answer = await request(url, DOWNLOAD_MS);
+    const answer = await request(url, DOWNLOAD_MS, env);
     const size = Number(answer.headers.get('content-length') ?? 0);
     report(`downloading ${url}${size > 0 ? ` (${Math.ceil(size / 1e6)} MB)` : ''}`);
     if (answer.body === null) throw new Error('is empty');
@@ -58,8 +60,8 @@ export async function downloadFile(
   });
 }
 
-async function request(url: string, patience: number): Promise<Response> {
-  useProxy();
+async function request(url: string, patience: number, env: NodeJS.ProcessEnv): Promise<Response> {
+  useProxy(await proxyEnvironment(env));
   const controller = new AbortController();
   const first = setTimeout(() => controller.abort(new Error(`no answer in ${ANSWER_MS / 1000} s`)), ANSWER_MS);
   const signal = AbortSignal.any([controller.signal, AbortSignal.timeout(patience)]);
@@ -69,12 +71,20 @@ async function request(url: string, patience: number): Promise<Response> {
   throw new Error(`is answered with ${answer.status}`);
 }
 
-let proxySet = false;
-/** Of the environment, as curl does it; from Node 24.14 on. */
-function useProxy(): void {
-  if (proxySet) return;
-  proxySet = true;
-  (http as { setGlobalProxyFromEnv?: () => void }).setGlobalProxyFromEnv?.();
+let used = '{}';
+let useNone: (() => void) | undefined;
+
+/** That of config.yaml, else of the environment, for every `fetch` of this process from now on. */
+function useProxy(variables: Record<string, string>): void {
+  const wanted = JSON.stringify(variables);
+  if (wanted === used) return;
+  // Only from Node 24.14 on. To go directly would be to ask where nobody answers.
+  const { setGlobalProxyFromEnv } = http as { setGlobalProxyFromEnv?: (env: object) => () => void };
+  if (setGlobalProxyFromEnv === undefined)
+    throw new Error(`goes by a proxy, which Node ${process.version} cannot do (24.14 can)`);
+  useNone?.();
+  useNone = setGlobalProxyFromEnv(variables);
+  used = wanted;
 }
 
 async function trying<T>(url: string, act: () => Promise<T>): Promise<T> {
@@ -83,7 +93,7 @@ async function trying<T>(url: string, act: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (BottleError.is(error)) throw error;
     throw new BottleError('TOOL_MISSING', `${url}: ${reasonOf(error)}`, {
-      hint: 'BOTTLE_DOWNLOADS names a mirror; HTTPS_PROXY a proxy',
+      hint: 'BOTTLE_DOWNLOADS names a mirror; network.proxy in config.yaml, or HTTPS_PROXY, a proxy',
       cause: error,
     });
   }

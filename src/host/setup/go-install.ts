@@ -5,6 +5,7 @@ import path from 'node:path';
 import process from 'node:process';
 import { execa } from 'execa';
 import { BottleError } from '../../core/errors.ts';
+import { proxyEnvironment } from '../host-proxy-environment.ts';
 import { toolsDirectory } from '../tools.ts';
 
 export interface GoProgram {
@@ -48,7 +49,8 @@ export async function goInstall({ name, version, module, os, arch }: GoProgram):
 }
 
 async function go(args: string[], cwd: string, env: NodeJS.ProcessEnv): Promise<string> {
-  const run = await execa('go', args, { cwd, env: { ...process.env, ...env }, stdin: 'ignore', reject: false });
+  const all = { ...process.env, ...(await proxyEnvironment()), ...env };
+  const run = await execa('go', args, { cwd, env: all, stdin: 'ignore', reject: false });
   if (!run.failed) return run.stdout;
   throw new BottleError('TOOL_MISSING', `go ${args.join(' ')}: ${run.stderr.slice(-400) || run.shortMessage}`);
 }

@@ -47,13 +47,13 @@ export async function obtainRelease(
   const folder = `${releasesBase(env)}/${repository}/releases/download/v${version}`;
   const archive = fill(release.archive, release, target);
   const sums = fill(release.checksums, release, target);
-  const sha256 = sumOf(archive, await downloadText(`${folder}/${sums}`));
+  const sha256 = sumOf(archive, await downloadText(`${folder}/${sums}`, env));
   if (sha256 === undefined) throw missing(`${folder}/${sums} does not name ${archive}`);
   await mkdir(toolsDirectory(env), { recursive: true });
   const unfinished = await mkdtemp(path.join(toolsDirectory(env), 'partial-'));
   try {
     const file = path.join(unfinished, 'archive');
-    await downloadFile(`${folder}/${archive}`, { file, sha256, report });
+    await downloadFile(`${folder}/${archive}`, { file, sha256, report }, env);
     await mkdir(path.join(unfinished, 'program'));
     await takeOut(file, name, path.join(unfinished, 'program', name));
     await moveInto(path.join(unfinished, 'program'), path.dirname(program));

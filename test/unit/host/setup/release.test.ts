@@ -1,9 +1,10 @@
 /** Releases, from a host that is played: what comes of a good one, and of everything that may be wrong with one. */
-import { mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { obtainRelease, type Release } from '../../../../src/host/setup/release.ts';
+import { httpProxy } from '../../../support/http-proxy.ts';
 import { type ReleaseServer, startReleaseServer } from '../../../support/release-server.ts';
 
 const RELEASE: Release = {
@@ -21,10 +22,12 @@ const SUMS = `${FOLDER}/tool_1.2.3_checksums.txt`;
 let folder: string;
 let server: ReleaseServer;
 let said: string[];
+let downloads: string | undefined;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'bottle-release-'));
   server = await startReleaseServer();
   said = [];
+  downloads = undefined;
 });
 afterEach(async () => {
   await server.close();
@@ -41,7 +44,12 @@ const offer = (archive = 'tool_1.2.3_linux_amd64.tar.gz', member = 'tool_1.2.3/t
   });
 
 const obtain = (target = { platform: 'linux', arch: 'x64' }) =>
-  obtainRelease(RELEASE, target, (line) => said.push(line), { BOTTLE_CACHE: folder, BOTTLE_DOWNLOADS: server.url });
+  obtainRelease(RELEASE, target, (line) => said.push(line), {
+    BOTTLE_CACHE: folder,
+    BOTTLE_HOME: folder,
+    BOTTLE_DOWNLOADS: downloads ?? server.url,
+    COMPANY_PASSWORD: 'p:w',
+  });
 
 /** What is left in the cache: the program, or nothing, half a download never. */
 const left = () => readdir(join(folder, 'tools')).catch(() => []);
@@ -117,4 +125,26 @@ test('where nothing answers, the reason is told', async () => {
   await server.close();
   await expect(obtain()).rejects.toMatchObject({ message: `${url}${SUMS}: ECONNREFUSED` });
   server = await startReleaseServer();
+});
+
+test('all of it goes by the proxy of config.yaml, with its login, and no more once there is none', async () => {
+  const proxy = await httpProxy({ login: { username: 'me', password: 'p:w' } });
+  try {
+    // A name that nobody but the proxy knows.
+    downloads = server.url.replace('127.0.0.1', 'releases.company.test');
+    const url = `http://127.0.0.1:${proxy.upstream.port}`;
+    const config = join(folder, 'config.yaml');
+    await writeFile(config, `network: {proxy: {url: "${url}", username: me, password: env:COMPANY_PASSWORD}}`);
+    offer();
+    expect(await readFile(await obtain(), 'utf8')).toContain('it works');
+    expect(server.asked).toEqual([SUMS, ARCHIVE]);
+    const asked = [`CONNECT ${new URL(downloads).host}`];
+    expect(proxy.asked).toEqual(asked);
+
+    await rm(config);
+    await expect(obtain()).rejects.toMatchObject({ message: expect.stringMatching(/: (ENOTFOUND|EAI_AGAIN)$/) });
+    expect(proxy.asked).toEqual(asked);
+  } finally {
+    await proxy.close();
+  }
 });
