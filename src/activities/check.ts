@@ -5,8 +5,10 @@ import { exampleOf, parseAllowEntry } from '../core/allow-list.ts';
 import { EGRESS_PORT, EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from '../core/daemons.ts';
 import { BottleError } from '../core/errors.ts';
 import { GUEST } from '../core/plan.ts';
+import type { WayOutProblem } from '../core/reach.ts';
 import type { CheckInput, CheckResult } from '../core/step-io.ts';
 import { handedSecrets } from '../host/handed-secrets.ts';
+import { loginProblem } from '../host/login-way-out.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 
 import type { ActivityHost } from './activity-host.ts';
@@ -28,7 +30,7 @@ export async function check(host: ActivityHost, input: CheckInput, signal: Abort
       belongings.includes(value) ? [`the secret ${reference} is in the machine`] : [],
     ),
   ];
-  if (failures.length === 0) return wayOutOf(seen[WAY_OUT]);
+  if (failures.length === 0) return wayOutOf(seen[WAY_OUT]) ?? told(await loginProblem(input.bottle.id));
   throw new BottleError('CHECK_FAILED', failures.join('; '), {
     hint: `look inside with: bottle exec ${input.bottle.id} -it -- sh`,
   });
@@ -184,11 +186,14 @@ export function judge(seen: Probes, expected: readonly Expectation[]): string[] 
 }
 
 /** What egress tells of its way out. It comes through the machine, so it is anybody's text: a line or two, not long. */
-export function wayOutOf(told = ''): CheckResult {
-  const { reached, host, why } = objectIn(told);
+export function wayOutOf(said = ''): CheckResult {
+  const { reached, host, why } = objectIn(said);
   if (reached !== false || typeof host !== 'string' || typeof why !== 'string') return null;
-  return { wayOut: { host: oneLine(host), why: oneLine(why) } };
+  return told({ host, why });
 }
+
+const told = (problem: WayOutProblem | undefined): CheckResult =>
+  problem === undefined ? null : { wayOut: { host: oneLine(problem.host), why: oneLine(problem.why) } };
 
 function objectIn(json: string): Record<string, unknown> {
   try {

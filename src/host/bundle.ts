@@ -14,6 +14,7 @@ import { containerLines } from './container-log.ts';
 import { type DockerHost, engine, labelFilter, statusOf } from './docker.ts';
 import { forgetHanded } from './handed-secrets.ts';
 import { keepLog } from './kept-log.ts';
+import { beginLoginTrial, forgetLoginTrial } from './login-way-out.ts';
 import type { Settings } from './settings.ts';
 
 const STOP_SECONDS = 10;
@@ -43,6 +44,8 @@ export async function ensureBundle(
   // Before the start: a daemon must never run without its way out, and the Engine sets both up in one go.
   await connectUplink(host, container, input.uplink);
   await startContainer(container, name);
+  const { pipelock } = delivery.config;
+  beginLoginTrial(container, input, pipelock?.kind === 'allow-list' ? pipelock.proxy : undefined);
   return { container: name, daemons: await deliver(container, name, delivery, signal, patience) };
 }
 
@@ -59,7 +62,10 @@ export async function removeBundle(
   const found = await inspectContainer(host, bundleName(id));
   const labels = found?.Config.Labels ?? {};
   const wanted = labels[LABEL.owner] === host.owner && (run === undefined || labels[LABEL.run] === run);
-  if (run === undefined || wanted) forgetHanded(id);
+  if (run === undefined || wanted) {
+    forgetHanded(id);
+    forgetLoginTrial(id);
+  }
   if (found !== undefined && wanted) {
     const container = host.docker.getContainer(found.Id);
     if (found.State.Running) await stopContainer(container, STOP_SECONDS);

@@ -1,4 +1,4 @@
-/** Whether anybody is reached over the uplink, as a bundle would go: from a container that lasts as long as the question. */
+/** Whether anybody is reached over the uplink, as a bundle would go: from a container of its own, or from the bundle's. */
 import { readFile } from 'node:fs/promises';
 import { PassThrough, type Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -47,19 +47,32 @@ export async function tryWayOut(docker: Dockerode, way: WayOut): Promise<Reached
   );
   try {
     const wire = await container.attach({ stream: true, hijack: true, stdin: true, stdout: true, stderr: true });
-    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-    const said = Promise.all([text(stdout), text(stderr)]);
     await engine('try the way out', () => container.start());
-    wire.write(JSON.stringify(question));
-    wire.end();
-    await demultiplex(wire as unknown as Readable, stdout, stderr);
-    stdout.end();
-    stderr.end();
-    const [answer, complaint] = await said;
-    if (answer !== '') return JSON.parse(answer) as Reached;
-    return { reached: false, what: 'connection', why: complaint.trim().split('\n').at(-1) ?? 'nothing was heard' };
+    return await ask(wire, question);
   } finally {
     // Where it was never started; else it is going, or gone.
     await removeContainer(container);
   }
+}
+
+/** As {@link tryWayOut}, from a bundle that runs. @throws BottleError `DOCKER_ERROR`, `DOCKER_UNREACHABLE` */
+export async function tryWayOutOf(bundle: Dockerode.Container, question: ReachQuestion): Promise<Reached> {
+  const streams = { AttachStdin: true, AttachStdout: true, AttachStderr: true };
+  const wire = await engine('try the way out', async () =>
+    (await bundle.exec({ Cmd: REACH, User: 'nobody', ...streams })).start({ hijack: true, stdin: true }),
+  );
+  return ask(wire, question);
+}
+
+async function ask(wire: NodeJS.ReadWriteStream, question: ReachQuestion): Promise<Reached> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const said = Promise.all([text(stdout), text(stderr)]);
+  wire.write(JSON.stringify(question));
+  wire.end();
+  await demultiplex(wire as unknown as Readable, stdout, stderr);
+  stdout.end();
+  stderr.end();
+  const [answer, complaint] = await said;
+  if (answer !== '') return JSON.parse(answer) as Reached;
+  return { reached: false, what: 'connection', why: complaint.trim().split('\n').at(-1) ?? 'nothing was heard' };
 }
