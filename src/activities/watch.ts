@@ -91,8 +91,8 @@ async function idleness(host: ActivityHost, input: WatchInput, ended: AbortSigna
 /** The first is told at once; after it, since a program may be killed, or refused a process, again and again, no more than one a minute. */
 const MET_APART_MS = 60_000;
 
+/** A microVM's bundle is a container as any other; its own kills are its kernel's to know. */
 async function memory(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
-  if (input.driver !== 'docker') return new Promise(() => undefined);
   const { killedAt, killsSince } = input;
   const notBeforeMs = notBefore(killedAt);
   const killed = await memoryKills(host, input.bottle.id, { since: killedAt ?? killsSince, notBeforeMs }, ended);

@@ -45,11 +45,10 @@ export async function limitsMetSoFar(
   id: string,
   { driver, resources }: Pick<Plan, 'driver' | 'resources'>,
 ): Promise<string[]> {
-  if (driver !== 'docker') return [];
   const range = { since: LONG_AGO, patienceMs: 100 };
   const [kills, full] = await Promise.all([
     memoryKills(host, id, range, new AbortController().signal).catch(() => []),
-    processLimitMet(host, id),
+    driver === 'docker' ? processLimitMet(host, id) : undefined,
   ]);
   const killed = kills.map(
     ({ part, at, count }) =>

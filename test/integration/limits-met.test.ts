@@ -3,11 +3,12 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ActivityHost } from '../../src/activities/activity-host.ts';
 import { watch } from '../../src/activities/watch.ts';
 import { limitsMet, limitsMetSoFar } from '../../src/client/limits-note.ts';
-import { machineName } from '../../src/core/names.ts';
+import { bundleName, machineName } from '../../src/core/names.ts';
 import type { BottleRef, WatchInput, WatchNews } from '../../src/core/step-io.ts';
 import { untilProcessLimit } from '../../src/host/process-limit.ts';
 import { type ActivitySite, activityEnvironment, activitySite } from '../support/activity-site.ts';
 import { run, sh } from '../support/docker-site.ts';
+import { runIn } from '../support/run-in-container.ts';
 
 const resources = { cpus: 2, memoryMiB: 256, pids: 64 };
 const EATS = ['node', '-e', 'a = []; for (;;) a.push(Buffer.alloc(1e7, 1))'];
@@ -64,6 +65,22 @@ describe('a program that takes more memory than the machine has', () => {
   test('before the command is none of its business', async () => {
     expect(await met(137, new Date().toISOString())).toEqual([]);
   });
+});
+
+test('a program that takes more memory than the bundle has is told as that, to the launch and by `logs`, whatever the driver', async () => {
+  const limit = 128 * 1024 ** 2;
+  const bundle = bundleName(bottle.id);
+  await site.docker.getContainer(bundle).update({ Memory: limit, MemorySwap: limit });
+  const killsSince = new Date().toISOString();
+  expect((await runIn(site, bundle, EATS)).exitCode).toBe(137);
+  const { killed, steps } = await hears({ killsSince });
+  expect({ killed, steps }).toMatchObject({ steps: [], killed: [{ part: 'bundle' }] });
+  // A microVM's bundle is a container all the same.
+  for (const driver of ['docker', 'smolvm'] as const) {
+    expect((await limitsMetSoFar(site, bottle.id, { driver, resources })).join()).toMatch(
+      /: \d+ killed for memory in the bundle, the last at \d{4}-.*Z: the bundle's own limit of memory/,
+    );
+  }
 });
 
 test('a machine that has as many processes as it may says so to who cannot start another, and to its launch', async () => {
