@@ -117,12 +117,12 @@ test('its downloads go by the proxy of config.yaml', async () => {
         PATH: folder,
         BOTTLE_HOME: folder,
         BOTTLE_CACHE: folder,
-        BOTTLE_DOWNLOADS: 'http://releases.company.test:1',
+        BOTTLE_DOWNLOADS: 'http://releases.company.test:8443',
       },
     });
-    expect(proxy.asked).toEqual(['CONNECT releases.company.test:1']);
+    expect(proxy.asked).toEqual(['CONNECT releases.company.test:8443']);
     expect(stderr).toMatch(
-      /^error\[TOOL_MISSING\]: the Temporal CLI is not installed: http:\/\/releases.company.test:1/m,
+      /^error\[TOOL_MISSING\]: the Temporal CLI is not installed: http:\/\/releases.company.test:8443/m,
     );
   } finally {
     await proxy.close();
