@@ -135,10 +135,11 @@ export type Expectation = readonly [name: string, right: RegExp, wrong: string];
 export function expectations({
   driver,
   link,
+  front,
   daemons,
   scanner,
   allow,
-}: Pick<CheckInput, 'driver' | 'link' | 'daemons' | 'scanner' | 'allow'>): Expectation[] {
+}: Pick<CheckInput, 'driver' | 'link' | 'front' | 'daemons' | 'scanner' | 'allow'>): Expectation[] {
   const of = (present: boolean, ...expected: Expectation[]): Expectation[] => (present ? expected : []);
   return [
     ['proxy', /^200$/, 'the way out through the bundle does not answer'],
@@ -159,6 +160,16 @@ export function expectations({
     ...of(
       daemons.includes('egress'),
       ['egress', /^200$/, 'egress cannot be reached through the scanner'],
+      ['egress-tunnel', /^(000|4\d\d|5\d\d)$/, 'egress can be reached by a tunnel past the scanner'],
+    ),
+    // Of a bundle from before anybody stood there; or of one that had somebody and was launched by a version that did not say so.
+    ...of(daemons.includes('egress') && front === undefined, [
+      'egress-direct',
+      /^(000|421)$/,
+      'egress can be reached without the scanner',
+    ]),
+    ...of(
+      daemons.includes('egress') && front !== undefined,
       ['egress-name', /^200$/, 'egress cannot be reached by its name without a proxy'],
       // Who stands there answers to the name alone; egress itself would answer to any.
       ['egress-direct', /^421$/, 'egress can be reached without the scanner'],
@@ -168,7 +179,6 @@ export function expectations({
         scanner === 'pipelock' ? /^403$/ : /^411$/,
         'what is asked of egress by its name is not scanned',
       ],
-      ['egress-tunnel', /^(000|4\d\d|5\d\d)$/, 'egress can be reached by a tunnel past the scanner'],
       ['egress-front-tunnel', /^405$/, 'whoever answers to the name of egress makes tunnels'],
     ),
     ...of(daemons.includes('git-gate'), ['git-gate', /^404$/, 'the push gate does not answer']),

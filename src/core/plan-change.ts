@@ -81,7 +81,7 @@ function asBefore(found: Plan, plan: Plan): Plan {
 
 /** What a newer version of bottle, or another pool or uplink of the host, would bring is no change of the manifest. */
 function withHostFacts(found: Plan, plan: Plan): Plan {
-  const { pool, uplink, scanner, link } = plan;
+  const { pool, uplink, scanner, link, front } = plan;
   const ours = (tag: string): boolean => /^bottleworks\/(guest|codex|custom)(-full)?:/.test(tag);
   // What a bottle of an older version was made from is not known, and need not be what it would be made from now.
   const stock = plan.stock === undefined ? undefined : found.stock;
@@ -93,7 +93,7 @@ function withHostFacts(found: Plan, plan: Plan): Plan {
   const sameContext = found.dockerfile?.digest === plan.dockerfile?.digest;
   const guest = sameKind && sameContext ? plan.images.guest : found.images.guest;
   const bundle = withoutNewerFacts(found.bundle, plan.bundle);
-  return { ...found, stock, pool, uplink, scanner, link, bundle, images: { guest, bundle: plan.images.bundle } };
+  return { ...found, stock, pool, uplink, scanner, link, front, bundle, images: { guest, bundle: plan.images.bundle } };
 }
 
 /** A plan from before the machine trusted `network.ca` says nothing of what is in that file. */

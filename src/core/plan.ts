@@ -57,6 +57,8 @@ export interface Plan {
   pool: string;
   /** Docker network that is the bundle's way out. */
   uplink: string;
+  /** Whether the machine finds egress by its name (front.ts). Histories from before it did have none. */
+  front?: true | undefined;
   /** In the bundle, by what their plans need. */
   daemons: DaemonName[];
   /** What scans and allow-lists: pipelock itself where the bundle's image holds it. */

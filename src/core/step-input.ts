@@ -59,12 +59,13 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
     case 'provision.workspace':
       return plan.workspace === null ? undefined : { ...machine, ...plan.workspace };
     case 'check': {
-      const { daemons, scanner, bundle, provider } = plan;
+      const { front, daemons, scanner, bundle, provider } = plan;
       const { allow } = bundle.pipelock;
       return {
         ...machine,
         network: inside,
         link,
+        ...(front === undefined ? {} : { front }),
         daemons,
         scanner,
         template: provider.template,

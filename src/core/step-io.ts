@@ -131,6 +131,8 @@ export interface CheckInput extends MachineInput {
   /** As it is from inside the machine. */
   network: NetworkFacts;
   link?: Link | undefined;
+  /** Whether it finds egress by its name; absent: the launch began before anybody did. */
+  front?: true | undefined;
   daemons: DaemonName[];
   scanner: Scanner;
   template: Template;

@@ -81,6 +81,7 @@ export async function planFrom(
     dockerfile: image.dockerfile,
     pool: config.network.pool,
     uplink: config.network.uplink,
+    front: true,
     daemons: daemonsOf(bundle),
     scanner,
     bundle,

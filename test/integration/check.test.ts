@@ -48,7 +48,8 @@ const check = ({ bottle, network }: Home, change: Partial<CheckInput> = {}) => {
   const { daemons = ['pipelock'], allow = ['api.anthropic.com'], secrets = [] } = change;
   const kind = change.scanner ?? 'allow-list';
   const template = 'claude' as const;
-  return site.step('check', { bottle, network, driver: 'docker', daemons, scanner: kind, template, allow, secrets });
+  const belongings = { scanner: kind, template, allow, secrets };
+  return site.step('check', { bottle, network, driver: 'docker', front: true, daemons, ...belongings });
 };
 
 /** What is wrong according to the check, one finding a line. */

@@ -95,6 +95,7 @@ describe('of all four daemons', () => {
   const FULL = expectations({
     driver: 'docker',
     link: undefined,
+    front: true,
     daemons: ['pipelock', 'egress', 'git-gate', 'supervise'],
     scanner: 'pipelock',
     allow: [],
@@ -131,6 +132,29 @@ describe('of all four daemons', () => {
   ])('%s seen as %s is a finding', (name, value, finding) => {
     expect(judge({ ...full, [name]: value }, FULL)).toEqual([`${finding} (${name}: ${value})`]);
   });
+});
+
+test('a bundle from before the machine found egress by its name is judged as it was then', () => {
+  const older = expectations({
+    driver: 'docker',
+    link: undefined,
+    daemons: ['pipelock', 'egress'],
+    scanner: 'pipelock',
+    allow: [],
+  });
+  // Nobody stands where the name leads now, and the name itself is none.
+  const seen = {
+    ...good,
+    egress: '200',
+    'egress-name': '000',
+    'egress-direct': '000',
+    'egress-scanned': '000',
+    'egress-tunnel': '403',
+    'egress-front-tunnel': '000',
+  };
+  expect(judge(seen, older)).toEqual([]);
+  expect(judge({ ...seen, 'egress-direct': '421' }, older)).toEqual([]);
+  expect(judge({ ...seen, 'egress-direct': '200', 'egress-tunnel': '200' }, older)).toHaveLength(2);
 });
 
 describe('of a microVM', () => {

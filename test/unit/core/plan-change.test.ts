@@ -248,6 +248,14 @@ describe('what is of the host and no change of the manifest', () => {
   });
 });
 
+test('a launch from before the machine found egress by its name is checked as it was then', () => {
+  const found: Plan = { ...before, front: true };
+  const made = change(found);
+  expect(made).toMatchObject({ changed: [], keys: [] });
+  expect(made.plan).not.toMatchObject({ front: true });
+  expect(change(found, { plan: found }).plan).toMatchObject({ front: true });
+});
+
 describe('what is in the file of network.ca', () => {
   const trusting = withBundle({ ...FULL, ca: '/corp.pem', caDigest: '1' });
 

@@ -88,6 +88,7 @@ describe('the plan', () => {
       provider: { template: 'claude', credential: null },
       git: { user: {} },
       env: {},
+      front: true,
       privateEnv: {},
       resources: { cpus: 2, memoryMiB: 4096, pids: 1024 },
       limits: { lifetimeMs: null, idleMs: null },
