@@ -14,7 +14,12 @@ export function asEngineTakes(
   facts: Pick<EngineFacts, 'apiVersion' | 'limits'>,
   spec: Dockerode.ContainerCreateOptions,
 ): Dockerode.ContainerCreateOptions {
-  return interfaceSettings(facts, processors(facts, spec));
+  return interfaceSettings(facts, processors(facts, withoutEntrypoint(spec)));
+}
+
+/** A command is all that is to run: an image of a person's own may have an entry point, which would take it for its arguments. */
+function withoutEntrypoint(spec: Dockerode.ContainerCreateOptions): Dockerode.ContainerCreateOptions {
+  return spec.Cmd === undefined || spec.Entrypoint !== undefined ? spec : { ...spec, Entrypoint: [''] };
 }
 
 /**

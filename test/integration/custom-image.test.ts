@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { contextDigest, customImageTag, ensureCustomImage } from '../../src/host/custom-image.ts';
 import { imageTag } from '../../src/host/image-tags.ts';
 import { type ActivitySite, activitySite } from '../support/activity-site.ts';
+import { sh } from '../support/docker-site.ts';
 import { runIn } from '../support/run-in-container.ts';
 
 let site: ActivitySite;
@@ -22,8 +23,14 @@ afterAll(async () => {
   await site.dispose();
 });
 
-/** Of this run alone: an image's name is made from this text, and another run removes its own. */
-const DOCKERFILE = `# ${randomUUID()}\nARG BASE\nFROM \${BASE}\nUSER root\nCOPY mark /etc/mark\nUSER agent\n`;
+/** A package whose script makes a user. */
+const PACKAGE = `set -e; mkdir -p /tmp/p/DEBIAN; cd /tmp
+  printf 'Package: small\\nVersion: 1.0\\nArchitecture: all\\nMaintainer: t <t@t.test>\\nDescription: t\\n' >p/DEBIAN/control
+  printf '#!/bin/sh\\nset -e\\nuseradd --system small\\n' >p/DEBIAN/postinst; chmod 755 p/DEBIAN/postinst
+  dpkg-deb --root-owner-group --build p small.deb >/dev/null; apt-get install --yes ./small.deb >/dev/null 2>&1; id -un small`;
+
+/** With an entry point, which is none of a machine's business. Of this run alone: an image's name is made from this text, and another run removes its own. */
+const DOCKERFILE = `# ${randomUUID()}\nARG BASE\nFROM \${BASE}\nUSER root\nCOPY mark /etc/mark\nENTRYPOINT ["echo"]\nUSER agent\n`;
 
 async function built(): Promise<{ tag: string; said: string[] }> {
   const base = await imageTag('guest-full');
@@ -65,6 +72,9 @@ describe("an image of the person's own", () => {
       'agent',
     );
     expect(stdout).toBe('one');
+    const options = { user: 'root', administers: true, workdir: '/' };
+    const { stdout: user } = await sh(site.driver, bottle.id, PACKAGE, options);
+    expect(user).toBe('small\n');
   });
 
   test('whose build fails holds the launch with what the build said', async () => {

@@ -49,3 +49,10 @@ test('an Engine that cannot limit processors, and would refuse the whole contain
   expect(asEngineTakes(facts, bounded)).toEqual({ Image: 'guest', HostConfig: { Memory: 2 ** 30 } });
   expect(asEngineTakes({ ...facts, limits }, bounded)).toEqual(bounded);
 });
+
+test("a command is run as it is, whatever the entry point of its image; who names none runs the image's own", () => {
+  const facts = { apiVersion: '1.41', limits };
+  const commanded = { Image: 'mine', Cmd: ['sleep', '1'] };
+  expect(asEngineTakes(facts, commanded)).toEqual({ ...commanded, Entrypoint: [''] });
+  expect(asEngineTakes(facts, { Image: 'bundle' })).toEqual({ Image: 'bundle' });
+});
