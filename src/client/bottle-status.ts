@@ -82,6 +82,10 @@ export interface ClosingEvent {
 export const nextRunId = (event: ClosingEvent | undefined): string | undefined =>
   event?.workflowExecutionContinuedAsNewEventAttributes?.newExecutionRunId || undefined;
 
+/** The host it lives on, by its queue. */
+export const hostOf = ({ taskQueue }: Pick<WorkflowExecutionDescription, 'taskQueue'>): string =>
+  taskQueue.replace(/^bottle@/, '');
+
 /** Whether the workflow is still open. */
 export const isOpen = (description: WorkflowExecutionDescription): boolean => {
   const { name } = description.status;
@@ -163,14 +167,18 @@ export function withAttempts(steps: StepStatus[], description: WorkflowExecution
     const activity = pending.find(({ activityId }) => activityId === name);
     if (activity === undefined || (step.state !== 'running' && step.state !== 'undoing')) return step;
     const failed = activity.lastFailure;
-    const earlier = step.state === 'running' ? step.attempts - 1 : step.attempts;
+    // One that is scheduled waits for its time, or for a worker: nobody makes that attempt yet.
+    const made = (activity.attempt ?? 1) - (activity.state === SCHEDULED ? 1 : 0);
     return {
       ...step,
-      attempts: step.state === 'running' ? earlier + Math.max(1, activity.attempt ?? 1) : step.attempts,
+      attempts: step.state === 'running' ? step.attempts - 1 + Math.max(1, made) : step.attempts,
       ...(failed?.message ? { error: failureView(failed) } : {}),
     };
   });
 }
+
+/** temporal.api.enums.v1.PendingActivityState */
+const SCHEDULED = 1;
 
 interface Failure {
   message?: string | null;
@@ -190,7 +198,7 @@ function bareStatus(description: WorkflowExecutionDescription): StatusDocument {
     id: description.workflowId,
     agent: memo.agent ?? '',
     phase: 'launching',
-    host: description.taskQueue.replace(/^bottle@/, ''),
+    host: hostOf(description),
     driver: memo.driver ?? null,
     runId: launchOf(description).runId,
     uiUrl: null,

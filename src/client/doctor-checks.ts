@@ -167,7 +167,7 @@ async function temporalCli(settings: Settings): Promise<Finding> {
 async function temporalServer(settings: Settings): Promise<Finding> {
   const target = await temporalTarget(settings);
   try {
-    const session = await openSession(target);
+    const session = await openSession(settings, target);
     try {
       await clusterOwner(session.client);
     } finally {
@@ -232,7 +232,7 @@ async function bottleHome(settings: Settings): Promise<Finding> {
 async function bottlesHere(settings: Settings): Promise<Finding> {
   const owners = await stateOwners(settings);
   if (owners.size === 0) return { state: 'ok', found: 'none here' };
-  const session = await openSession(await temporalTarget(settings)).catch(() => undefined);
+  const session = await openSession(settings, await temporalTarget(settings)).catch(() => undefined);
   if (session === undefined)
     return { state: 'ok', found: `${owners.size} here; whose they are was not asked: Temporal does not answer` };
   try {

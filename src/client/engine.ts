@@ -1,12 +1,13 @@
-/** Makes sure that Temporal and a worker are there before a launch, starting our own where that is what is meant. */
-import { serverStatus, startServer } from '../host/embedded-server.ts';
-import { strandedHost } from '../host/host-pin.ts';
+/** Makes sure that Temporal and a worker are there before a launch or a decision, starting our own where that is what is meant. */
+import { hasDatabase } from '../host/embedded-database.ts';
 import type { Settings } from '../host/settings.ts';
-import type { TemporalTarget } from '../host/temporal-target.ts';
+import { type TemporalTarget, temporalTarget } from '../host/temporal-target.ts';
+import type { Context } from './context.ts';
+import { ensureServer } from './keeper.ts';
 import type { Output } from './output.ts';
 import { openSession, type Session } from './session.ts';
 import { matchWorker } from './worker-match.ts';
-import { assertWorker, localWorkerServes } from './worker-presence.ts';
+import { assertWorker } from './worker-presence.ts';
 
 /**
  * A session with a worker behind it. On this host and with no other server configured, both are started if need be.
@@ -22,10 +23,9 @@ export async function readyEngine(
   variables: readonly string[],
 ): Promise<Session> {
   if (target.kind === 'embedded') await ensureServer(settings, target, output);
-  const session = await openSession(target);
+  const session = await openSession(settings, target);
   try {
-    if (host === settings.host && target.kind === 'embedded') await ensureWorker(settings, target, output);
-    else await assertWorker(session, settings, host);
+    await ensureServed(session, output, host);
     if (host === settings.host) await matchWorker(settings, output, variables);
     return session;
   } catch (error) {
@@ -34,23 +34,29 @@ export async function readyEngine(
   }
 }
 
-async function ensureServer(settings: Settings, target: TemporalTarget, output: Output): Promise<void> {
-  const { answers } = await serverStatus(settings);
-  if (answers) return;
-  const started = await startServer(settings, { detached: true, namespace: target.namespace });
-  if (started.notice !== undefined) output.say(started.notice);
-  if (!started.alreadyRunning) output.note(`started Temporal (embedded) on ${started.address}, UI ${started.uiUrl}`);
+/**
+ * Runs `act` with a session of a server that is started if need be, as far as it is this host's own.
+ * @throws BottleError `TEMPORAL_UNREACHABLE`, or why ours did not start
+ */
+export async function withEngine<T>({ settings, output }: Context, act: (session: Session) => Promise<T>): Promise<T> {
+  const target = await temporalTarget(settings);
+  // Without a database there is no bottle to decide about, and nothing is begun for that.
+  if (target.kind === 'embedded' && hasDatabase(settings)) await ensureServer(settings, target, output);
+  const session = await openSession(settings, target);
+  try {
+    return await act(session);
+  } finally {
+    await session.close();
+  }
 }
 
-async function ensureWorker(settings: Settings, target: TemporalTarget, output: Output): Promise<void> {
-  if (await localWorkerServes(settings, target)) return;
-  const stranded = strandedHost(settings);
-  if (stranded !== undefined) output.say(strandedText(settings, stranded));
-  const { startWorker } = await import('./worker-process.ts');
-  const { pid, alreadyRunning } = await startWorker(settings, { detached: true });
-  if (!alreadyRunning) output.note(`started the worker of ${settings.host} (process ${pid})`);
+/**
+ * A worker for `host`: this host's own is started if need be, unless a server elsewhere is used.
+ * @param bottle whose host it is
+ * @throws BottleError `WORKER_UNREACHABLE`, or why ours did not start
+ */
+export async function ensureServed(session: Session, output: Output, host: string, bottle?: string): Promise<void> {
+  const { settings, target, keeper } = session;
+  if (host === settings.host && target.kind === 'embedded') await keeper.ensureWorker(output);
+  else await assertWorker(session, settings, host, bottle);
 }
-
-/** Bottles of a name that this host does not go by now. */
-export const strandedText = ({ host }: Settings, pinned: string): string =>
-  `note: this host was called ${pinned} so far, and the bottles it has are served under that name only, not as ${host}: unset BOTTLE_HOST (or hosts.name in config.yaml)`;

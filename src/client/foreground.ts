@@ -4,11 +4,13 @@ import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startServer, stopServer } from '../host/embedded-server.ts';
+import { markStopped } from '../host/stopped-mark.ts';
 import type { TemporalTarget } from '../host/temporal-target.ts';
 import type { Context } from './context.ts';
 import { followFile } from './follow-file.ts';
 import { clean } from './render/text.ts';
 import { viewOf } from './report-error.ts';
+import { takeSupervisorLock } from './supervisor-lock.ts';
 import { startWorker, stopWorker, workerLog } from './worker-process.ts';
 
 const BACK_OFF_MS = { first: 500, most: 30_000 };
@@ -65,6 +67,7 @@ export async function serveInForeground({ output, settings }: Context, target: T
     followFile(workerLog(settings), (line) => say('worker', logLine(line)), signal),
   ];
   const running: Promise<void>[] = [];
+  const lock = takeSupervisorLock(settings);
   try {
     for (const child of children) {
       // The first start must work; what fails later is tried again.
@@ -76,9 +79,11 @@ export async function serveInForeground({ output, settings }: Context, target: T
     await aborted(signal);
   } finally {
     controller.abort();
+    if (started.size > 0) markStopped(settings);
     // The worker first: it tells the server that it goes.
     if (started.has('worker')) say('worker', await stopWorker(settings));
     if (started.has('temporal')) say('temporal', await stopServer(settings));
+    lock?.release();
     await Promise.all([...running, ...logs]);
     process.off('SIGINT', interrupt);
     process.off('SIGTERM', interrupt);

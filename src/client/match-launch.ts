@@ -5,6 +5,7 @@ import { readPlan } from '../host/bottle-state.ts';
 import type { Settings } from '../host/settings.ts';
 import { type BottleRun, describeBottle } from './bottle-status.ts';
 import type { Context } from './context.ts';
+import type { ServedLaunch } from './open-launch.ts';
 import type { Session } from './session.ts';
 import { matchWorker } from './worker-match.ts';
 
@@ -18,8 +19,6 @@ export async function matchLaunch(
   if (launch.host !== settings.host) return;
   await matchWorker(settings, output, await variablesOf(session, settings, launch));
 }
-
-export type ServedLaunch = BottleRun & { host: string };
 
 /** What its plan names, and what the files say now: the worker reads them again. */
 async function variablesOf(session: Session, settings: Settings, launch: ServedLaunch): Promise<string[]> {

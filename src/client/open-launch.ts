@@ -1,23 +1,21 @@
 /** The open launch of a bottle that somebody names. */
-import { type BottleRun, describeBottle, isOpen, launchOf, noSuchBottle } from './bottle-status.ts';
-import type { Context } from './context.ts';
+import { type BottleRun, describeBottle, hostOf, isOpen, launchOf, noSuchBottle } from './bottle-status.ts';
+import { ensureServed } from './engine.ts';
+import type { Output } from './output.ts';
 import type { Session } from './session.ts';
-import { assertWorker } from './worker-presence.ts';
+
+export type ServedLaunch = BottleRun & { host: string };
 
 /** @throws BottleError `NO_SUCH_BOTTLE`, `INVALID_ID` */
-export async function openLaunch(session: Session, id: string): Promise<BottleRun & { host: string }> {
+export async function openLaunch(session: Session, id: string): Promise<ServedLaunch> {
   const description = await describeBottle(session, id);
   if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
-  return { ...launchOf(description), host: description.taskQueue.replace(/^bottle@/, '') };
+  return { ...launchOf(description), host: hostOf(description) };
 }
 
-/** One that a worker will answer for. @throws BottleError as {@link openLaunch}, and what assertWorker throws */
-export async function servedLaunch(
-  session: Session,
-  { settings }: Context,
-  id: string,
-): Promise<BottleRun & { host: string }> {
-  const { runId, host } = await openLaunch(session, id);
-  await assertWorker(session, settings, host, id);
-  return { id, runId, host };
+/** One that a worker will answer for. @throws BottleError as {@link openLaunch}, and what {@link ensureServed} throws */
+export async function servedLaunch(session: Session, output: Output, id: string): Promise<ServedLaunch> {
+  const launch = await openLaunch(session, id);
+  await ensureServed(session, output, launch.host, id);
+  return launch;
 }

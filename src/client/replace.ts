@@ -1,8 +1,9 @@
 /** Takes an open bottle down before another of the same id takes its place. */
 import { stopUpdate } from '../workflows/messages.ts';
-import { describeBottle, isOpen, launchOf } from './bottle-status.ts';
+import { describeBottle, hostOf, isOpen, launchOf } from './bottle-status.ts';
 import { exitCodeOf, tellTrouble } from './conclude.ts';
 import type { Context } from './context.ts';
+import { ensureServed } from './engine.ts';
 import { stoppable } from './interrupt.ts';
 import { progressFor } from './render/progress.ts';
 import { viewOf } from './report-error.ts';
@@ -17,9 +18,10 @@ export async function takeDownFirst({ output }: Context, session: Session, id: s
     throw error;
   });
   if (description === undefined || !isOpen(description)) return 0;
-  const launch = launchOf(description);
+  const launch = { ...launchOf(description), host: hostOf(description) };
   output.note(`taking ${id} down first`);
-  await sendUpdate(session, launch, stopUpdate);
+  await ensureServed(session, output, launch.host, id);
+  await sendUpdate(session, output, launch, stopUpdate);
   return stoppable(
     output,
     `stopped watching; the undo of ${id} goes on, and nothing takes its place`,

@@ -1,15 +1,20 @@
 /** A connection to Temporal for the length of one command, and the bottle's own way to make a new one after an outage. */
 import type { Client } from '@temporalio/client';
+import type { Settings } from '../host/settings.ts';
 import { connectClient } from '../host/temporal-connection.ts';
 import { type TemporalTarget, temporalTarget } from '../host/temporal-target.ts';
 import type { Context } from './context.ts';
+import { Keeper } from './keeper.ts';
 
 export interface Session {
   readonly target: TemporalTarget;
+  readonly settings: Settings;
+  /** Knows what is to be done where this host's own server or worker has died; one for the whole command. */
+  readonly keeper: Keeper;
   /** The current connection's client; ask again after {@link Session.reconnect}. */
   readonly client: Client;
   /**
-   * Replaces the connection: gRPC's own backs off for up to minutes after an outage.
+   * Replaces a connection that is lost: gRPC's own backs off for up to minutes after an outage.
    * @throws BottleError `TEMPORAL_UNREACHABLE`
    */
   reconnect(): Promise<void>;
@@ -17,16 +22,25 @@ export interface Session {
 }
 
 /** @throws BottleError `TEMPORAL_UNREACHABLE`, `USAGE` when Temporal's settings cannot be used */
-export async function openSession(target: TemporalTarget): Promise<Session> {
+export async function openSession(settings: Settings, target: TemporalTarget): Promise<Session> {
   let client = await connectClient(target);
+  let reconnecting: Promise<void> | undefined;
+  const connectAnew = async (): Promise<void> => {
+    // Somebody else who uses this session may have done it; the old one is left behind: see `close`.
+    if (!isReady(client)) client = await connectClient(target);
+  };
   return {
     target,
+    settings,
+    keeper: new Keeper(settings, target),
     get client() {
       return client;
     },
-    reconnect: async () => {
-      // The old one is left behind: see `close`.
-      client = await connectClient(target);
+    reconnect: () => {
+      reconnecting ??= connectAnew().finally(() => {
+        reconnecting = undefined;
+      });
+      return reconnecting;
     },
     close: () => close(client),
   };
@@ -34,7 +48,7 @@ export async function openSession(target: TemporalTarget): Promise<Session> {
 
 /** Runs `act` with a session that is closed whatever happens. */
 export async function withSession<T>(context: Context, act: (session: Session) => Promise<T>): Promise<T> {
-  const session = await openSession(await temporalTarget(context.settings));
+  const session = await openSession(context.settings, await temporalTarget(context.settings));
   try {
     return await act(session);
   } finally {
@@ -43,21 +57,47 @@ export async function withSession<T>(context: Context, act: (session: Session) =
 }
 
 /**
- * Closes a connection, unless it is broken: on a closed channel, the retries that the SDK still has under way throw
- * where nobody can catch it. A broken one ends with the process.
+ * Closes a connection, unless it is lost: on a closed channel, the retries that the SDK still has under way throw
+ * where nobody can catch it. A lost one ends with the process.
  */
 async function close(client: Client): Promise<void> {
-  if (!isBroken(client)) await client.connection.close();
+  if (isReady(client)) await client.connection.close();
 }
 
 /** grpc.connectivityState */
 const READY = 2;
+const TRANSIENT_FAILURE = 3;
+const SHUTDOWN = 4;
+/** Longer than a connection takes that is made anew in place of one that the server has had enough of. */
+const LOST_MS = 3000;
 
-/** The connection was lost and gRPC has not got it back. */
+const isReady = (client: Client): boolean => stateOf(client, false) === READY;
+
+/**
+ * Tells whether the connection is lost; to be asked again and again. A server also ends good connections, after some five
+ * minutes each: gRPC makes another one then, and nothing is lost as long as it can.
+ */
+export function lossWatcher(client: Client): () => boolean {
+  let since: number | undefined;
+  return () => {
+    const state = stateOf(client, true);
+    if (state === READY) since = undefined;
+    else since ??= Date.now();
+    return state === TRANSIENT_FAILURE || state === SHUTDOWN || (since !== undefined && Date.now() - since > LOST_MS);
+  };
+}
+
+/** The connection was lost, and trying to get it back has failed. */
 export function isBroken(client: Client): boolean {
+  const state = stateOf(client, true);
+  return state === TRANSIENT_FAILURE || state === SHUTDOWN;
+}
+
+/** @param connect has gRPC connect where it has no reason of its own to do so just now */
+function stateOf(client: Client, connect: boolean): number {
   // Its retry interceptor hides an outage for some 20 seconds; the channel knows at once. No public way there in 1.24.
   const channel = (client.connection as unknown as { client: ChannelOwner }).client.getChannel();
-  return channel.getConnectivityState(false) !== READY;
+  return channel.getConnectivityState(connect);
 }
 
 interface ChannelOwner {

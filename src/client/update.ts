@@ -4,43 +4,108 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { UpdateDefinition } from '@temporalio/common';
 import { BottleError, ERROR_CODES, type ErrorCode, type ErrorView } from '../core/errors.ts';
 import { FAILURE } from '../workflows/messages.ts';
-import { type BottleRun, grpcCode, noSuchBottle, queryStatus, within } from './bottle-status.ts';
+import { type BottleRun, grpcCode, noSuchBottle, queryStatus } from './bottle-status.ts';
+import { type CareEvent, careForConnection, careForWorker } from './care.ts';
+import type { ServedLaunch } from './open-launch.ts';
+import type { Output } from './output.ts';
 import { commands, heldSteps } from './render/held.ts';
+import { Troubles } from './render/progress.ts';
 import { clean } from './render/text.ts';
+import { MOMENT_MS, SLOW_WORKER } from './say-if-slow.ts';
 import type { Session } from './session.ts';
+import { ConnectionLost, untilBroken } from './watch.ts';
 
+/** Since anything was last heard of why no answer comes. */
 const DEADLINE_MS = 15_000;
 const AGAIN_MS = 200;
-/** google.rpc.Code: the workflow task failed that brought the update, so nobody has taken it. */
+const CHECK_MS = 500;
+/** google.rpc.Code */
+const UNAVAILABLE = 14;
+/** The workflow task failed that brought the update, so nobody has taken it. */
 const FAILED_PRECONDITION = 9;
 
+type AnyUpdate =
+  | UpdateDefinition<string, [step?: string]>
+  | UpdateDefinition<string, []>
+  | UpdateDefinition<string, unknown[]>;
+
 /**
+ * Sends an update and gives its answer. Whoever waits is told what for; this host's own server and worker are started again
+ * when they die meanwhile, and what was asked of them is asked again.
+ * @param troubles what was told already of what keeps this command waiting
  * @throws BottleError `NOT_HELD` with what is held instead, `NO_SUCH_REQUEST`, `USAGE` when the workflow takes no such argument, `NO_SUCH_BOTTLE` when it has just closed,
  *   `WORKER_UNREACHABLE` when no worker takes the update in time
  */
 export async function sendUpdate(
   session: Session,
-  run: BottleRun,
-  update:
-    | UpdateDefinition<string, [step?: string]>
-    | UpdateDefinition<string, []>
-    | UpdateDefinition<string, unknown[]>,
+  output: Output,
+  launch: ServedLaunch,
+  update: AnyUpdate,
   args: readonly unknown[] = [],
+  troubles: Troubles = new Troubles(),
 ): Promise<string> {
-  const handle = session.client.workflow.getHandle(run.id, undefined, { firstExecutionRunId: run.runId });
+  const waiting = new AbortController();
+  const tell = (event: CareEvent): void => {
+    const line = troubles.tell(event);
+    if (line !== undefined) output.note(line);
+  };
+  const slow = setTimeout(() => {
+    if (troubles.none) tell({ kind: 'silent', who: 'worker', text: SLOW_WORKER });
+  }, MOMENT_MS);
+  const caring = careForWorker(session, launch.host, tell, waiting.signal);
+  caring.catch(() => undefined);
+  let unheard: unknown;
+  const again = (error: unknown): void => {
+    unheard = error;
+  };
+  try {
+    return await Promise.race([
+      untilDelivered(session, launch, update, args, { tell, again }, waiting.signal),
+      patienceOf(session, waiting.signal),
+    ]);
+  } catch (error) {
+    const late = error instanceof Error && error.name === 'TimeoutError';
+    throw await explain(session, launch, late ? (unheard ?? error) : error);
+  } finally {
+    clearTimeout(slow);
+    waiting.abort();
+  }
+}
+
+/** The same update, whatever becomes of the connection: the server knows it by its id, and carries it out once. */
+async function untilDelivered(
+  session: Session,
+  run: BottleRun,
+  update: AnyUpdate,
+  args: readonly unknown[],
+  { tell, again }: { tell: (event: CareEvent) => void; again: (error: unknown) => void },
+  signal: AbortSignal,
+): Promise<string> {
   const updateId = randomUUID();
-  for (const end = Date.now() + DEADLINE_MS; ; await sleep(AGAIN_MS)) {
+  for (;;) {
     try {
-      return await within(Math.max(1, end - Date.now()), () =>
-        args.length === 0
+      return await untilBroken(session, signal, () => {
+        const handle = session.client.workflow.getHandle(run.id, undefined, { firstExecutionRunId: run.runId });
+        return args.length === 0
           ? handle.executeUpdate<string, []>(update.name, { updateId })
-          : handle.executeUpdate<string, [unknown]>(update.name, { updateId, args: args as [unknown] }),
-      );
+          : handle.executeUpdate<string, [unknown]>(update.name, { updateId, args: args as [unknown] });
+      });
     } catch (error) {
-      if (isUnheard(error) && Date.now() + AGAIN_MS < end) continue;
-      throw await explain(session, run, error);
+      if (isUnheard(error)) {
+        again(error);
+        await sleep(AGAIN_MS, undefined, { signal });
+      } else if (error instanceof ConnectionLost || grpcCode(error) === UNAVAILABLE) {
+        await careForConnection(session, tell, signal);
+      } else throw error;
     }
   }
+}
+
+/** Rejects when the deadline has passed; while something of ours is being started, it does not run. */
+async function patienceOf({ keeper }: Session, signal: AbortSignal): Promise<never> {
+  for (let left = DEADLINE_MS; left > 0; left -= keeper.isCuring ? 0 : CHECK_MS)
+    await sleep(CHECK_MS, undefined, { signal });
+  throw new DOMException('no answer in time', 'TimeoutError');
 }
 
 /**

@@ -12,27 +12,31 @@ import {
   type ClosingEvent,
   describeBottle,
   grpcCode,
+  hostOf,
   isOpen,
   mergeStatus,
   nextRunId,
   queryStatus,
   within,
 } from './bottle-status.ts';
-import { MOMENT_MS } from './say-if-slow.ts';
-import { isBroken, type Session } from './session.ts';
+import { BACK, type CareEvent, careForConnection, careForWorker, SILENT_SERVER } from './care.ts';
+import type { Who } from './keeper.ts';
+import { MOMENT_MS, SLOW_WORKER } from './say-if-slow.ts';
+import { isBroken, lossWatcher, type Session } from './session.ts';
 
 export type WatchEvent =
   | { kind: 'status'; status: StatusDocument; closed: boolean }
-  /** Who does not answer; told once, until `recovered`. */
-  | { kind: 'silent'; who: 'temporal' | 'worker' }
-  | { kind: 'recovered'; who: 'temporal' | 'worker' };
+  /** Who does not answer and what is done about it, and that it is over. */
+  | CareEvent;
 
 /** Not more than 20 queries a second: each is work for the worker that is busy launching. */
 const MIN_INTERVAL_MS = 50;
 /** Automatic attempts make no event, so while something runs they are looked for; that costs the worker nothing. */
 const ATTEMPTS_INTERVAL_MS = 700;
+/** A worker that dies or hangs makes no event either, so while something runs it is asked now and then. */
+const PING_MS = 5000;
 const LONG_POLL_MS = 30_000;
-const BACK_OFF_MS = { first: 250, most: 5000 };
+const RETRY_MS = 250;
 /** The server spends a second of a deadline on the way back: with less, it does not wait. */
 const AT_ONCE_MS = 900;
 /** A server that is there and fails as often, one time after the other, is no outage. */
@@ -43,13 +47,16 @@ const ALL_EVENTS = 1;
 const WORKFLOW_TASK_COMPLETED = 7;
 const NOT_FOUND = 5;
 const DEADLINE_EXCEEDED = 4;
-/** CANCELLED, DEADLINE_EXCEEDED, UNAVAILABLE. */
-const OUTAGE_CODES = [1, DEADLINE_EXCEEDED, 14];
+/** CANCELLED, DEADLINE_EXCEEDED. */
+const CUT_SHORT = [1, DEADLINE_EXCEEDED];
+/** And UNAVAILABLE. */
+const OUTAGE_CODES = [...CUT_SHORT, 14];
 /** UNKNOWN, INTERNAL: a stream that is cut off ends so, and a call that cannot be answered. */
 const CUT_OFF_CODES = [2, 13];
 
 /**
- * Yields the status whenever it changed, until the launch is closed, `signal` aborts or the consumer leaves.
+ * Yields the status whenever it changed, until the launch is closed, `signal` aborts or the consumer leaves. This host's own
+ * server and worker are started again when they die meanwhile.
  * @throws BottleError `NO_SUCH_BOTTLE` when the server does not know it (any more); the signal's reason
  */
 export async function* watchBottle(session: Session, run: BottleRun, signal: AbortSignal): AsyncGenerator<WatchEvent> {
@@ -57,98 +64,152 @@ export async function* watchBottle(session: Session, run: BottleRun, signal: Abo
   const stop = (): void => ending.abort(signal.reason);
   signal.addEventListener('abort', stop, { once: true });
   const news = new News();
-  const following = followHistory(session, run, news, ending.signal).catch((error: unknown) => news.fail(error));
+  const parts = [
+    tellStatuses(session, run, news, ending.signal).then(news.end),
+    followHistory(session, run, news, ending.signal),
+    careForItsWorker(session, run, news, ending.signal),
+  ].map((part) => part.catch(news.fail));
   try {
-    yield* statuses(session, run, news, signal);
+    signal.throwIfAborted();
+    yield* news.events(signal);
   } finally {
     signal.removeEventListener('abort', stop);
     ending.abort();
-    await following;
+    await Promise.all(parts);
   }
 }
 
-/** What the history's follower tells the one who asks for statuses. */
+async function careForItsWorker(session: Session, run: BottleRun, news: News, signal: AbortSignal): Promise<void> {
+  const description = await tryTo(() => describeBottle(session, run.id, run.runId)).catch(() => undefined);
+  if (description !== undefined) await careForWorker(session, hostOf(description), news.care, signal);
+}
+
+/** What those who follow a launch tell each other, and the one who watches. */
 class News {
   /** There may be something new to ask for. */
   fresh = true;
   /** The launch is over, so the next answer is the last. */
   closed = false;
-  readonly #events: WatchEvent[] = [];
-  #error: unknown;
+  /** It is known that no worker is there to be asked. */
+  workerIsGone = false;
+  readonly #told: WatchEvent[] = [];
+  readonly #troubled = new Set<Who>();
+  #ended = false;
+  #failure: { error: unknown } | undefined;
   #wake = Promise.withResolvers<void>();
+  #read = Promise.withResolvers<void>();
+  #back = Promise.withResolvers<void>();
 
   tell(): void {
     this.#wake.resolve();
   }
   event(event: WatchEvent): void {
-    this.#events.push(event);
+    if (event.kind === 'silent') this.#troubled.add(event.who);
+    // What was never said to be away is not said to be back.
+    if (event.kind === 'recovered' && !this.#troubled.delete(event.who)) return;
+    this.#told.push(event);
+    this.#read.resolve();
     this.tell();
   }
-  fail(error: unknown): void {
-    this.#error = error ?? new Error('the watch ended');
-    this.tell();
+  /** For whoever only knows that no answer comes: what is known better has been said already. */
+  suspect(who: Who, text: string): void {
+    if (!this.#troubled.has(who) && !this.#troubled.has('temporal')) this.event({ kind: 'silent', who, text });
   }
-  take(): WatchEvent[] {
-    if (this.#error !== undefined) throw this.#error;
-    return this.#events.splice(0);
+  /** From those who look after server and worker. */
+  readonly care = (event: CareEvent): void => {
+    if (event.who === 'worker') this.workerIsGone = event.kind === 'silent';
+    if (event.kind === 'recovered') {
+      this.fresh = true;
+      this.#back.resolve();
+      this.#back = Promise.withResolvers<void>();
+    }
+    this.event(event);
+    this.tell();
+  };
+  whenWorkerIsBack(): Promise<void> {
+    return this.#back.promise;
+  }
+  readonly fail = (error: unknown): void => {
+    this.#failure ??= { error: error ?? new Error('the watch ended') };
+    this.#read.resolve();
+  };
+  readonly end = (): void => {
+    this.#ended = true;
+    this.#read.resolve();
+  };
+  async *events(signal: AbortSignal): AsyncGenerator<WatchEvent> {
+    for (;;) {
+      yield* this.#told.splice(0);
+      signal.throwIfAborted();
+      if (this.#told.length > 0) continue;
+      if (this.#failure !== undefined) throw this.#failure.error;
+      if (this.#ended) return;
+      this.#read = Promise.withResolvers<void>();
+      await untilAborted(this.#read.promise, signal);
+    }
   }
   /** Resolves when told something, after `ms`, or on abort. */
   async wait(ms: number | undefined, signal: AbortSignal): Promise<void> {
     const timer = new AbortController();
-    const aborted = Promise.withResolvers<void>();
-    const onAbort = (): void => aborted.resolve();
-    signal.addEventListener('abort', onAbort, { once: true });
-    const waits = [this.#wake.promise, aborted.promise];
+    const waits = [this.#wake.promise];
     if (ms !== undefined) waits.push(sleep(ms, undefined, { signal: timer.signal }).catch(() => undefined));
-    await Promise.race(waits);
+    await untilAborted(Promise.race(waits), signal);
     timer.abort();
-    signal.removeEventListener('abort', onAbort);
     this.#wake = Promise.withResolvers<void>();
   }
 }
 
-async function* statuses(
-  session: Session,
-  run: BottleRun,
-  news: News,
-  signal: AbortSignal,
-): AsyncGenerator<WatchEvent> {
+/** Resolves when `promise` does, or on abort. */
+async function untilAborted(promise: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  const aborted = Promise.withResolvers<void>();
+  const onAbort = (): void => aborted.resolve();
+  signal.addEventListener('abort', onAbort, { once: true });
+  await Promise.race([promise, aborted.promise]).finally(() => signal.removeEventListener('abort', onAbort));
+}
+
+/** Asks for the status whenever there may be something new, and returns when the launch is over and that was told. */
+async function tellStatuses(session: Session, run: BottleRun, news: News, signal: AbortSignal): Promise<void> {
   let answer: StatusDocument | undefined;
   let shown = '';
   let workerIsSilent = false;
   let askedAt = 0;
-  for (;;) {
-    signal.throwIfAborted();
-    yield* news.take();
+  while (!signal.aborted) {
     const { closed } = news;
-    let asked: 'answered' | 'silent' | 'failed' | 'not-asked' = 'not-asked';
-    if (news.fresh || workerIsSilent) {
+    let asked: Asked[0] | 'not-asked' = 'not-asked';
+    const due = news.fresh || workerIsSilent || (isBusy(answer) && Date.now() - askedAt > PING_MS);
+    if (due && !news.workerIsGone) {
       news.fresh = false;
       askedAt = Date.now();
-      const asking = ask(session, run, answer, signal);
+      // What was asked of a worker that has died since is asked anew.
+      const again = news.whenWorkerIsBack().then((): Asked => ['failed', answer]);
+      const asking = Promise.race([ask(session, run, answer, signal), again]);
       if (!workerIsSilent && (await takesLong(asking))) {
         workerIsSilent = true;
-        yield { kind: 'silent', who: 'worker' };
+        news.suspect('worker', SLOW_WORKER);
       }
       [asked, answer] = await asking;
-      if (asked === 'silent' && !workerIsSilent) yield { kind: 'silent', who: 'worker' };
-      if (asked === 'answered' && workerIsSilent) yield { kind: 'recovered', who: 'worker' };
+      if (asked === 'silent' && !workerIsSilent) news.suspect('worker', SLOW_WORKER);
+      if (asked === 'answered' && workerIsSilent) news.event({ kind: 'recovered', who: 'worker', text: BACK.worker });
       if (asked === 'answered' || asked === 'silent') workerIsSilent = asked === 'silent';
       if (asked === 'failed') news.fresh = true;
     }
-    const description = await tryTo(() =>
-      untilBroken(session, signal, () => describeBottle(session, run.id, run.runId)),
-    );
+    const describing = tryTo(() => untilBroken(session, signal, () => describeBottle(session, run.id, run.runId)));
+    const late = await takesLong(describing);
+    if (late) news.suspect('temporal', SILENT_SERVER);
+    const description = await describing;
+    if (late && description !== undefined) news.event({ kind: 'recovered', who: 'temporal', text: BACK.temporal });
     if (description !== undefined) {
       const over = closed && !isOpen(description);
       const status = mergeStatus(answer, description, session);
       const text = JSON.stringify([status, over]);
-      if (text !== shown && (answer !== undefined || over)) yield { kind: 'status', status, closed: over };
+      if (text !== shown && (answer !== undefined || over)) news.event({ kind: 'status', status, closed: over });
       shown = text;
       // Without a worker, what was last known and how it closed is all there is to tell.
       if (over && asked !== 'failed') return;
     }
-    if (!news.fresh) await news.wait(waitMs(answer, workerIsSilent, description), signal);
+    if (!news.fresh || news.workerIsGone)
+      await news.wait(waitMs(answer, workerIsSilent || news.workerIsGone, description), signal);
     const rest = MIN_INTERVAL_MS - (Date.now() - askedAt);
     if (rest > 0) await sleep(rest);
   }
@@ -171,16 +232,20 @@ function waitMs(
   description: WorkflowExecutionDescription | undefined,
 ): number | undefined {
   if (workerIsSilent || description === undefined) return 1000;
-  const busy = answer?.steps.some(({ state }) => state === 'running' || state === 'undoing') ?? true;
-  return busy ? ATTEMPTS_INTERVAL_MS : undefined;
+  return isBusy(answer) ? ATTEMPTS_INTERVAL_MS : undefined;
 }
+
+const isBusy = (answer: StatusDocument | undefined): boolean =>
+  answer?.steps.some(({ state }) => state === 'running' || state === 'undoing') ?? true;
+
+type Asked = ['answered' | 'silent' | 'failed', StatusDocument | undefined];
 
 async function ask(
   session: Session,
   run: BottleRun,
   last: StatusDocument | undefined,
   signal: AbortSignal,
-): Promise<['answered' | 'silent' | 'failed', StatusDocument | undefined]> {
+): Promise<Asked> {
   try {
     return ['answered', (await untilBroken(session, signal, () => queryStatus(session, run))) ?? last];
   } catch (error) {
@@ -188,7 +253,7 @@ async function ask(
       return ['silent', last];
     if (signal.aborted || (BottleError.is(error) && error.code === 'NO_SUCH_BOTTLE')) throw error;
     // The server: whoever follows the history finds out, and says so.
-    await sleep(BACK_OFF_MS.first);
+    await sleep(RETRY_MS);
     return ['failed', last];
   }
 }
@@ -222,11 +287,8 @@ async function followHistory(session: Session, run: BottleRun, news: News, signa
         throw new BottleError('NO_SUCH_BOTTLE', `there is no bottle "${run.id}" any more`);
       follower.failures += 1;
       if (!isOutage(error, follower.failures)) throw error;
-      news.event({ kind: 'silent', who: 'temporal' });
-      await reconnect(session, signal);
-      if (signal.aborted) return;
-      news.event({ kind: 'recovered', who: 'temporal' });
-      news.fresh = true;
+      if (await isOnlyCut(session, error)) await sleep(RETRY_MS);
+      else await careForConnection(session, news.care, signal);
     }
   }
 }
@@ -241,18 +303,11 @@ export function isOutage(error: unknown, failures: number): boolean {
   return OUTAGE_CODES.includes(code) || (CUT_OFF_CODES.includes(code) && failures <= MOST_FAILURES);
 }
 
-class ConnectionLost extends Error {}
-
-async function reconnect(session: Session, signal: AbortSignal): Promise<void> {
-  let delay = BACK_OFF_MS.first;
-  while (!signal.aborted) {
-    try {
-      return await session.reconnect();
-    } catch {
-      await sleep(delay, undefined, { signal }).catch(() => undefined);
-      delay = Math.min(delay * 2, BACK_OFF_MS.most);
-    }
-  }
+/** A long poll that is cut short, by a proxy or by its own deadline, is no outage as long as the server answers. */
+async function isOnlyCut(session: Session, error: unknown): Promise<boolean> {
+  if (!CUT_SHORT.includes(grpcCode(error) ?? 0) || isBroken(session.client)) return false;
+  const { client } = session;
+  return (await tryTo(() => client.workflowService.getSystemInfo({}))) !== undefined;
 }
 
 /** Follows a launch from one run to the next, until the last is over. */
@@ -340,12 +395,15 @@ async function readHistory(
   );
 }
 
+export class ConnectionLost extends Error {}
+
 /** A call that ends early when the connection is lost: the SDK would go on retrying it in silence. */
-async function untilBroken<T>(session: Session, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+export async function untilBroken<T>(session: Session, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
   const { client } = session;
   const lost = Promise.withResolvers<never>();
+  const isLost = lossWatcher(client);
   const timer = setInterval(() => {
-    if (isBroken(client)) lost.reject(new ConnectionLost('the connection was lost'));
+    if (isLost()) lost.reject(new ConnectionLost('the connection was lost'));
   }, 250);
   const onAbort = (): void => lost.reject(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });

@@ -75,22 +75,12 @@ async function whyNotRestart(
 ): Promise<BottleError | undefined> {
   const bottles = bottlesHere(settings);
   if (bottles.length === 0) return undefined;
-  const whose = `${bottles.slice(0, 3).join(', ')}${bottles.length > 3 ? ` and ${bottles.length - 3} more` : ''}`;
   const says = `this host's worker (process ${record.pid}) works with ${listed(found)}`;
-  // A bottle is where it is: on that Engine, from those files, on the queue of that name.
   const places = found.filter(({ kind }) => kind !== 'variable');
-  if (places.length > 0)
-    return new BottleError(
-      'WORKER_DIFFERS',
-      `${says}; ${whose} ${bottles.length === 1 ? 'depends' : 'depend'} on that`,
-      {
-        hint: `${undoing(places, record)}; or, when those bottles are down: ${RESTART}; or give this one a BOTTLE_STATE and BOTTLE_PORT of its own`,
-      },
-    );
-  const lost = (await variablesOfBottles(settings)).filter(
-    (name) => !process.env[name] && record.environment?.[name] !== undefined,
-  );
+  if (places.length > 0) return elsewhere(says, places, record, bottles);
+  const lost = await lostVariables(settings, record);
   if (lost.length === 0) return undefined;
+  const whose = listOf(bottles);
   return new BottleError(
     'WORKER_DIFFERS',
     `${says}; a restart would take ${lost.join(', ')} from it, which ${whose} may need`,
@@ -98,6 +88,42 @@ async function whyNotRestart(
       hint: `export ${lost.join(', ')} here too, then try again; or go without: ${RESTART}`,
     },
   );
+}
+
+/**
+ * Before a worker is started in place of one that has died: bottles that are here are where that one made them, and a worker
+ * that looks elsewhere would find nothing of them.
+ * @throws BottleError `WORKER_DIFFERS`, `DOCKER_CONTEXT_INVALID`
+ */
+export function assertSamePlace(settings: Settings, last: WorkerRecord): void {
+  const bottles = bottlesHere(settings);
+  const places = bottles.length === 0 ? [] : differences(last, settings, []).filter(({ kind }) => kind !== 'variable');
+  if (places.length > 0)
+    throw elsewhere(`this host's last worker, which has died, worked with ${listed(places)}`, places, last, bottles);
+}
+
+/** A bottle is where it is: on that Engine, from those files, on the queue of that name. */
+const elsewhere = (
+  says: string,
+  places: readonly Difference[],
+  record: WorkerRecord,
+  bottles: readonly string[],
+): BottleError =>
+  new BottleError(
+    'WORKER_DIFFERS',
+    `${says}; ${listOf(bottles)} ${bottles.length === 1 ? 'depends' : 'depend'} on that`,
+    {
+      hint: `${undoing(places, record)}; or, when those bottles are down: ${RESTART}; or give this one a BOTTLE_STATE and BOTTLE_PORT of its own`,
+    },
+  );
+
+const listOf = (bottles: readonly string[]): string =>
+  `${bottles.slice(0, 3).join(', ')}${bottles.length > 3 ? ` and ${bottles.length - 3} more` : ''}`;
+
+/** What that worker has, bottles that are here may need, and this process has not. */
+export async function lostVariables(settings: Settings, record: WorkerRecord): Promise<string[]> {
+  const needed = await variablesOfBottles(settings);
+  return needed.filter((name) => !process.env[name] && record.environment?.[name] !== undefined);
 }
 
 /** How this command comes to have what the worker has. */

@@ -8,6 +8,7 @@ import { BottleError, ERROR_CODES, type ErrorCode } from '../core/errors.ts';
 import { programFile } from '../host/package-root.ts';
 import { readLivePid, stopByPidFile } from '../host/process-file.ts';
 import { type Settings, stateDirectory } from '../host/settings.ts';
+import { clearStopped } from '../host/stopped-mark.ts';
 import { workerIsAlive } from '../host/worker-lock.ts';
 import { readWorkerRecord, type WorkerRecord } from './worker-presence.ts';
 
@@ -29,7 +30,9 @@ export interface StartedWorker {
 }
 
 export const workerLog = (settings: Settings): string => path.join(settings.state, 'log', 'worker.log');
-const pidFile = (settings: Settings): string => path.join(settings.state, 'run', 'worker.pid');
+/** Looking at the lock would make it. */
+const runFolder = (settings: Settings): string => path.join(settings.state, 'run');
+const pidFile = (settings: Settings): string => path.join(runFolder(settings), 'worker.pid');
 const isWorker = (commandLine: string): boolean => /worker\.(js|ts)( |$)/.test(commandLine);
 
 /**
@@ -39,6 +42,7 @@ const isWorker = (commandLine: string): boolean => /worker\.(js|ts)( |$)/.test(c
  */
 export async function startWorker(settings: Settings, { detached }: { detached: boolean }): Promise<StartedWorker> {
   const log = workerLog(settings);
+  clearStopped(settings);
   if (await workerIsAlive(settings)) {
     const { pid } = await untilPolling(settings, undefined, Promise.resolve(0), 0);
     // One that was killed a moment ago holds its lock for some milliseconds more.
@@ -63,12 +67,17 @@ export async function startWorker(settings: Settings, { detached }: { detached: 
 
 /** Asks the worker to stop and waits; running steps may end first, and nothing is undone. */
 export async function stopWorker(settings: Settings): Promise<'stopped' | 'killed' | 'not-running'> {
+  // Without a worker, whatever has the id that a dead one left is somebody else's.
+  if ((await workerPid(settings)) === null) return 'not-running';
   return stopByPidFile(pidFile(settings), isWorker, { graceMs: STOP_GRACE_MS });
 }
 
 /** The id of this host's worker process; null when there is none. */
 export async function workerPid(settings: Settings): Promise<number | null> {
-  return readLivePid(pidFile(settings), isWorker);
+  // The lock dies with its holder, at a reboot too; a number may be taken by another program, whose command line may fit.
+  return existsSync(runFolder(settings)) && (await workerIsAlive(settings))
+    ? readLivePid(pidFile(settings), isWorker)
+    : null;
 }
 
 async function untilPolling(

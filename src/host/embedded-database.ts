@@ -9,6 +9,9 @@ export function databaseDirectory(settings: Pick<Settings, 'state'>): string {
   return realpathSync(stateDirectory(settings, 'temporal'));
 }
 
+/** Whether a server ever kept anything in this state. */
+export const hasDatabase = ({ state }: Pick<Settings, 'state'>): boolean => existsSync(path.join(state, 'temporal'));
+
 /**
  * The database for a server version (`1.29`), and what to tell the user when it is a new one beside older ones.
  * One whose server was killed while it made the schema is put aside: the server makes a schema only when there is no

@@ -15,6 +15,7 @@ import { portBlocker, portOwner } from './port-owner.ts';
 import { commandLine, readLivePid, stopByPidFile, writePidFile } from './process-file.ts';
 import { openServerLog, serverLogFile, serverLogTail } from './server-log.ts';
 import { type Settings, stateDirectory } from './settings.ts';
+import { clearStopped } from './stopped-mark.ts';
 import { ensureNamespace, ensureSearchAttributes } from './temporal-cluster.ts';
 import { connectClient } from './temporal-connection.ts';
 import { DYNAMIC_CONFIG, SEARCH_ATTRIBUTES } from './temporal-defaults.ts';
@@ -66,6 +67,7 @@ export interface ServerStatus {
  */
 export async function startServer(settings: Settings, options: StartOptions): Promise<StartedServer> {
   const run = stateDirectory(settings, 'run');
+  clearStopped(settings);
   return withLock(path.join(run, 'server.lock'), async () => {
     const pid = await runningServer(settings);
     const joined = pid === null ? undefined : await joinRunning(settings, options, pid);

@@ -7,7 +7,7 @@ import { type Settings, stateDirectory } from './settings.ts';
 
 const lockFile = (settings: Settings): string => path.join(stateDirectory(settings, 'run'), 'worker.lock');
 
-/** Whoever only looks whether a worker lives holds the lock for an instant; a starting worker must outlast that. */
+/** Whoever only looks whether a worker lives shares the lock for an instant; a starting worker must outlast that. */
 const PATIENCE_MS = 1000;
 const POLL_MS = 20;
 
@@ -27,7 +27,8 @@ export async function takeWorkerLock(settings: Settings): Promise<FileLock> {
 
 /** Whether a worker of this state directory lives, starting or polling. */
 export async function workerIsAlive(settings: Settings): Promise<boolean> {
-  const lock = tryLock(lockFile(settings));
+  // Shared: two who look at the same instant must not take each other for a worker.
+  const lock = tryLock(lockFile(settings), 'shared');
   lock?.release();
   return lock === null;
 }

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { BottleRun } from '../../src/client/bottle-status.ts';
 import { openSession, type Session } from '../../src/client/session.ts';
 import { type WatchEvent, watchBottle } from '../../src/client/watch.ts';
+import { markStopped } from '../../src/host/stopped-mark.ts';
 import { temporalTarget } from '../../src/host/temporal-connection.ts';
 import { type Installation, installation, uniqueId } from '../support/installation.ts';
 
@@ -12,7 +13,9 @@ let session: Session;
 
 beforeAll(async () => {
   it = await installation();
-  session = await openSession(await temporalTarget(it.settings, it.env));
+  // Whoever follows a launch would start one.
+  markStopped(it.settings);
+  session = await openSession(it.settings, await temporalTarget(it.settings, it.env));
 });
 afterAll(async () => {
   await session?.close();

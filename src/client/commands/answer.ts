@@ -3,11 +3,11 @@ import { parseDuration } from '../../core/duration.ts';
 import { BottleError } from '../../core/errors.ts';
 import { decideUpdate } from '../../workflows/messages.ts';
 import type { Context } from '../context.ts';
+import { withEngine } from '../engine.ts';
 import { stoppable } from '../interrupt.ts';
 import { servedLaunch } from '../open-launch.ts';
+import { onlyTroubles } from '../render/progress.ts';
 import { requestLines } from '../render/requests-text.ts';
-import { SLOW_WORKER, sayIfSlow } from '../say-if-slow.ts';
-import { withSession } from '../session.ts';
 import { untilSettled } from '../settle.ts';
 import { sendUpdate } from '../update.ts';
 
@@ -31,14 +31,12 @@ export async function run(
       `--for is "${options.for.slice(0, 40)}", expected a time such as 30s, 10m, 2h or 1d`,
     );
   }
-  return withSession(context, async (session) => {
-    const launch = await servedLaunch(session, context, id);
-    await sayIfSlow(output, SLOW_WORKER, () =>
-      sendUpdate(session, launch, decideUpdate, [{ request, decision, ...options }]),
-    );
+  return withEngine(context, async (session) => {
+    const launch = await servedLaunch(session, output, id);
+    await sendUpdate(session, output, launch, decideUpdate, [{ request, decision, ...options }]);
     const comeBack = `stopped waiting; the answer is given, and takes effect as soon as ${id} can take it`;
     return stoppable(output, comeBack, async (signal) => {
-      const { kind, status } = await untilSettled(session, launch, 'ready', signal, () => undefined);
+      const { kind, status } = await untilSettled(session, launch, 'ready', signal, onlyTroubles(output).show);
       const answered = status.requests.find((each) => each.id === request);
       output.result({ bottle: id, ...answered }, () =>
         answered === undefined ? '' : requestLines(id, answered, Date.now(), output.outColours).join('\n'),

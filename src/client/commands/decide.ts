@@ -5,12 +5,12 @@ import type { Settings } from '../../host/settings.ts';
 import { abortUpdate, retryUpdate, skipUpdate } from '../../workflows/messages.ts';
 import { queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
+import { withEngine } from '../engine.ts';
 import { matchLaunch } from '../match-launch.ts';
 import { servedLaunch } from '../open-launch.ts';
 import { askOperator } from '../questions.ts';
 import { clean } from '../render/text.ts';
 import { SLOW_WORKER, sayIfSlow } from '../say-if-slow.ts';
-import { withSession } from '../session.ts';
 import { isGoingDown } from '../settle.ts';
 import { sendUpdate } from '../update.ts';
 import { waitFor } from '../wait.ts';
@@ -25,17 +25,15 @@ const UPDATES: Record<Decision, UpdateDefinition<string, [step?: string]>> = {
 
 export async function run(context: Context, decision: Decision, id: string, step: string | undefined): Promise<number> {
   const { output, settings } = context;
-  return withSession(context, async (session) => {
-    const launch = await servedLaunch(session, context, id);
+  return withEngine(context, async (session) => {
+    const launch = await servedLaunch(session, output, id);
     if (decision === 'retry') {
       await matchLaunch(session, context, launch);
       await answerOpenQuestions(settings, id);
     }
-    const answer = await sayIfSlow(output, SLOW_WORKER, () =>
-      sendUpdate(session, launch, UPDATES[decision], step === undefined ? [] : [step]),
-    );
+    const answer = await sendUpdate(session, output, launch, UPDATES[decision], step === undefined ? [] : [step]);
     output.note(clean(answer));
-    const now = await queryStatus(session, launch).catch(() => undefined);
+    const now = await sayIfSlow(output, SLOW_WORKER, () => queryStatus(session, launch).catch(() => undefined));
     const goal = decision === 'abort' || (now !== undefined && isGoingDown(now)) ? 'gone' : 'ready';
     return waitFor(session, launch, goal, output, { joining: true });
   });

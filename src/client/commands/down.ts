@@ -1,23 +1,32 @@
 /** `bottle down`: undo everything of one or more bottles, and return when it is gone. */
-import { BottleError, exitCodeFor } from '../../core/errors.ts';
+import { BottleError, ERROR_CODES, type ErrorCode, exitCodeFor } from '../../core/errors.ts';
+import type { StatusDocument } from '../../core/status.ts';
 import { bottlesHere } from '../../host/host-pin.ts';
 import { stopUpdate } from '../../workflows/messages.ts';
+import { describeBottle, mergeStatus, within } from '../bottle-status.ts';
 import { exitCodeOf, resultLine, tellTrouble } from '../conclude.ts';
 import type { Context } from '../context.ts';
+import { ensureServed, withEngine } from '../engine.ts';
 import { stoppable } from '../interrupt.ts';
 import { listBottles } from '../list-bottles.ts';
-import { servedLaunch } from '../open-launch.ts';
-import { type Progress, plainProgress, progressFor } from '../render/progress.ts';
+import { openLaunch, type ServedLaunch } from '../open-launch.ts';
+import type { Output } from '../output.ts';
+import { onlyTroubles, type Progress, plainProgress, progressFor, Troubles } from '../render/progress.ts';
 import { clean } from '../render/text.ts';
 import { reportError, viewOf } from '../report-error.ts';
-import { SLOW_WORKER, sayIfSlow } from '../say-if-slow.ts';
-import { type Session, withSession } from '../session.ts';
+import type { Session } from '../session.ts';
 import { type Settled, untilSettled } from '../settle.ts';
 import { sendUpdate } from '../update.ts';
+
+/** The exit code of errors that nobody is there. */
+const UNREACHABLE = 5;
+const RECORD_MS = 10_000;
 
 interface Outcome {
   id: string;
   settled?: Settled;
+  /** The server has taken it down, and a worker of `host` carries it out when there is one. */
+  recorded?: StatusDocument;
   /** Why it could not be taken down, without `settled`. */
   error?: unknown;
 }
@@ -31,13 +40,19 @@ export async function run(context: Context, ids: string[], options: { all?: bool
       all ? 'name bottles or say --all, not both' : 'which bottle? name one, or say --all',
     );
   }
-  return withSession(context, async (session) => {
+  return withEngine(context, async (session) => {
     const wanted = all ? await openIdsHere(session, context) : [...new Set(ids)];
     if (wanted.length === 0) output.note('no open bottles on this host');
     const comeBack = `stopped watching; the undo goes on. See: bottle ls`;
     return stoppable(output, comeBack, async (signal) => {
       const single = wanted.length === 1 ? await progressFor(output, true) : undefined;
-      const outcomes = await Promise.all(wanted.map((id) => takeDown(context, session, id, single, signal)));
+      // What all of them wait for is said once.
+      const troubles = new Troubles();
+      const outcomes = await Promise.all(
+        wanted.map((id) =>
+          takeDown({ session, output, troubles, signal }, id, single ?? severalOf(output, id, troubles)),
+        ),
+      );
       return tell(context, outcomes);
     });
   });
@@ -55,21 +70,29 @@ async function openIdsHere(session: Session, { output, settings }: Context): Pro
   return open.flatMap(({ id, host }) => (host === settings.host || here.has(id) ? [id] : []));
 }
 
-async function takeDown(
-  context: Context,
-  session: Session,
-  id: string,
-  single: Progress | undefined,
-  signal: AbortSignal,
-): Promise<Outcome> {
-  const { json, quiet } = context.output.flags;
-  const silent: Progress = { show: () => undefined, done: () => undefined };
-  const progress =
-    single ?? (json || quiet ? silent : plainProgress(context.output, { prefix: `${id}  `, joining: true }));
+const severalOf = (output: Output, id: string, troubles: Troubles): Progress =>
+  output.flags.json || output.flags.quiet
+    ? onlyTroubles(output, troubles)
+    : plainProgress(output, { prefix: `${id}  `, joining: true, troubles });
+
+interface Site {
+  session: Session;
+  output: Output;
+  troubles: Troubles;
+  signal: AbortSignal;
+}
+
+async function takeDown({ session, output, troubles, signal }: Site, id: string, progress: Progress): Promise<Outcome> {
   try {
-    const launch = await servedLaunch(session, context, id);
-    // One that is stopping already answers the same way.
-    await sayIfSlow(context.output, SLOW_WORKER, () => sendUpdate(session, launch, stopUpdate));
+    const launch = await openLaunch(session, id);
+    try {
+      await ensureServed(session, output, launch.host, id);
+      // One that is stopping already answers the same way.
+      await sendUpdate(session, output, launch, stopUpdate, [], troubles);
+    } catch (error) {
+      if (exitCodeFor(viewOf(error).code) !== UNREACHABLE) throw error;
+      return await recordStop(session, launch, error);
+    }
     return { id, settled: await untilSettled(session, launch, 'gone', signal, progress.show) };
   } catch (error) {
     signal.throwIfAborted();
@@ -79,11 +102,31 @@ async function takeDown(
   }
 }
 
+/**
+ * Where nobody is there to take the update, the server itself keeps the wish: as a cancel request, which every launch knows.
+ * @param why no worker of its host answers; where that is this host, the person has something to mend
+ */
+async function recordStop(session: Session, { id, runId, host }: ServedLaunch, why: unknown): Promise<Outcome> {
+  const { client, settings, target } = session;
+  const ours = host === settings.host ? target.kind === 'embedded' : bottlesHere(settings).includes(id);
+  await within(RECORD_MS, () => client.workflow.getHandle(id, undefined, { firstExecutionRunId: runId }).cancel());
+  if (!ours) return { id, recorded: mergeStatus(undefined, await describeBottle(session, id, runId), session) };
+  const { code, message, hint = 'bottle doctor' } = viewOf(why);
+  const known = code in ERROR_CODES ? (code as ErrorCode) : 'WORKER_UNREACHABLE';
+  const later = `that ${id} goes down is recorded, and carried out when its worker runs`;
+  return { id, error: new BottleError(known, `${message}; ${later}`, { hint, cause: why }) };
+}
+
 /** Every bottle is told of; the worst exit code is the command's: unreachable, unknown, held, failed. */
 function tell({ output }: Context, outcomes: Outcome[]): number {
   const documents: unknown[] = [];
   let worst = 0;
-  for (const { id, settled, error } of outcomes) {
+  for (const { id, settled, recorded, error } of outcomes) {
+    if (recorded !== undefined) {
+      documents.push({ ...recorded, recorded: true });
+      if (!output.flags.json) output.result(undefined, recordedLine(recorded));
+      continue;
+    }
     if (settled === undefined) {
       const view = viewOf(error);
       documents.push({ id, error: view });
@@ -98,7 +141,10 @@ function tell({ output }: Context, outcomes: Outcome[]): number {
   }
   const [only] = outcomes;
   // One bottle that failed is an error document like any other command's.
-  const told = outcomes.length === 1 && only?.settled === undefined;
+  const told = outcomes.length === 1 && only?.error !== undefined;
   if (output.flags.json && !told) output.result(documents, '');
   return worst;
 }
+
+const recordedLine = ({ id, host }: StatusDocument): string =>
+  `no worker serves ${clean(host)}: that ${clean(id)} goes down is recorded, and carried out when one does (on that host: bottle serve --detach)`;

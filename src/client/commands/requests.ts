@@ -1,11 +1,16 @@
 /** `bottle requests`: what agents ask of the operator. */
+import { exitCodeFor } from '../../core/errors.ts';
 import type { RequestView } from '../../core/requests.ts';
-import { type BottleRun, describeBottle, launchOf, queryStatus } from '../bottle-status.ts';
+import { describeBottle, hostOf, launchOf, queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
 import { listBottles } from '../list-bottles.ts';
-import { openLaunch } from '../open-launch.ts';
+import { openLaunch, type ServedLaunch } from '../open-launch.ts';
 import { requestLines } from '../render/requests-text.ts';
+import { clean } from '../render/text.ts';
+import { viewOf } from '../report-error.ts';
+import { SLOW_WORKER, sayIfSlow } from '../say-if-slow.ts';
 import { type Session, withSession } from '../session.ts';
+import { assertWorker } from '../worker-presence.ts';
 
 /** One entry of `bottle requests --json`. */
 export interface RequestRow extends RequestView {
@@ -15,32 +20,59 @@ export interface RequestRow extends RequestView {
 export async function run(context: Context, id: string | undefined, options: { all?: boolean }): Promise<number> {
   const { output } = context;
   const all = options.all === true;
-  const rows = await withSession(context, async (session) => {
-    const bottles = id === undefined ? await openBottles(session) : [await (all ? anyLaunch : openLaunch)(session, id)];
-    const each = await Promise.all(bottles.map((bottle) => requestsOf(session, bottle)));
-    return each.flat().filter(({ state }) => all || state === 'pending');
-  });
-  if (rows.length === 0 && !output.flags.json) {
+  const { rows, unknown } = await withSession(context, (session) =>
+    sayIfSlow(output, SLOW_WORKER, async () => {
+      if (id !== undefined) {
+        const launch = await (all ? anyLaunch : openLaunch)(session, id);
+        return { rows: await requestsOf(session, launch), unknown: [] };
+      }
+      return requestsOfAll(session);
+    }),
+  );
+  const shown = rows.filter(({ state }) => all || state === 'pending');
+  // Whoever waits for an answer behind a worker that is not there must not be taken for nobody.
+  for (const { bottle, error } of unknown) {
+    const { message, hint } = viewOf(error);
+    output.say(clean(`what ${bottle} asks is not known: ${message}${hint === undefined ? '' : ` (${hint})`}`));
+  }
+  if (shown.length === 0 && unknown.length === 0 && !output.flags.json) {
     output.note(
       all ? 'nobody has asked anything' : 'nobody waits for an answer; answered requests: bottle requests --all',
     );
   }
-  output.result(rows, () =>
-    rows.map((row) => requestLines(row.bottle, row, Date.now(), output.outColours).join('\n')).join('\n\n'),
+  output.result(shown, () =>
+    shown.map((row) => requestLines(row.bottle, row, Date.now(), output.outColours).join('\n')).join('\n\n'),
   );
-  return 0;
+  return Math.max(0, ...unknown.map(({ error }) => exitCodeFor(viewOf(error).code)));
+}
+
+interface Answers {
+  rows: RequestRow[];
+  /** Bottles whose requests could not be read, and why. */
+  unknown: { bottle: string; error: unknown }[];
+}
+
+async function requestsOfAll(session: Session): Promise<Answers> {
+  const answers: Answers = { rows: [], unknown: [] };
+  const asked = (await listBottles(session, { all: false })).map(async ({ id: bottle }) => {
+    try {
+      answers.rows.push(...(await requestsOf(session, await anyLaunch(session, bottle))));
+    } catch (error) {
+      answers.unknown.push({ bottle, error });
+    }
+  });
+  await Promise.all(asked);
+  return answers;
 }
 
 /** What was asked and answered can be read of a closed one too, as long as Temporal keeps it. */
-const anyLaunch = async (session: Session, id: string): Promise<BottleRun> =>
-  launchOf(await describeBottle(session, id));
-
-async function openBottles(session: Session): Promise<BottleRun[]> {
-  const rows = await listBottles(session, { all: false });
-  return Promise.all(rows.map(({ id }) => anyLaunch(session, id)));
+async function anyLaunch(session: Session, id: string): Promise<ServedLaunch> {
+  const description = await describeBottle(session, id);
+  return { ...launchOf(description), host: hostOf(description) };
 }
 
-async function requestsOf(session: Session, run: BottleRun): Promise<RequestRow[]> {
-  const status = await queryStatus(session, run);
-  return (status?.requests ?? []).map((request) => ({ bottle: run.id, ...request }));
+async function requestsOf(session: Session, launch: ServedLaunch): Promise<RequestRow[]> {
+  await assertWorker(session, session.settings, launch.host, launch.id);
+  const status = await queryStatus(session, launch);
+  return (status?.requests ?? []).map((request) => ({ bottle: launch.id, ...request }));
 }

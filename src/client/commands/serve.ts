@@ -1,12 +1,15 @@
 /** `bottle serve`: the embedded Temporal server (unless another one is configured) and this host's worker. */
+import { existsSync } from 'node:fs';
 import { BottleError } from '../../core/errors.ts';
 import { startServer, stopServer } from '../../host/embedded-server.ts';
 import { strandedHost } from '../../host/host-pin.ts';
 import type { Settings } from '../../host/settings.ts';
+import { markStopped } from '../../host/stopped-mark.ts';
 import { type TemporalTarget, temporalTarget } from '../../host/temporal-target.ts';
 import type { Context } from '../context.ts';
-import { strandedText } from '../engine.ts';
+import { strandedText } from '../keeper.ts';
 import { assertTakenOver, differenceText, inTurn, RESTART_HINT, variablesOfBottles } from '../worker-match.ts';
+import { localWorkerServes } from '../worker-presence.ts';
 import { startWorker, stopWorker } from '../worker-process.ts';
 
 export interface ServeOptions {
@@ -52,6 +55,8 @@ async function detach({ output, settings }: Context, target: TemporalTarget): Pr
   const stranded = strandedHost(settings);
   if (stranded !== undefined) output.say(strandedText(settings, stranded));
   const server = target.kind === 'embedded' ? await detachedServer(settings, target, output.say) : null;
+  // One that serves another server is nobody's worker here.
+  await localWorkerServes(settings, target);
   const worker: Part = await startWorker(settings, { detached: true });
   const differs = worker.alreadyRunning ? await differenceText(settings) : undefined;
   const document = {
@@ -90,6 +95,7 @@ async function detachedServer(settings: Settings, target: TemporalTarget, say: (
 
 /** The worker first: it tells the server that it goes. */
 async function stop({ output, settings }: Context): Promise<number> {
+  if (existsSync(settings.state)) markStopped(settings);
   const worker = await stopWorker(settings);
   const server = await stopServer(settings);
   output.result({ worker, server }, () =>

@@ -2,6 +2,7 @@
 import { BottleError } from '../../core/errors.ts';
 import { stopServer } from '../../host/embedded-server.ts';
 import { installService, removeService, serviceOf, serviceState } from '../../host/service/service.ts';
+import { markStopped } from '../../host/stopped-mark.ts';
 import type { Context } from '../context.ts';
 import { stopWorker } from '../worker-process.ts';
 
@@ -30,6 +31,7 @@ export async function run({ output, settings }: Context, act: string, options: {
   if (act !== 'install') throw new BottleError('USAGE', `"${act.slice(0, 40)}" is none of install, remove, status`);
   // What runs by itself gives way to the service's own; launches go on with that.
   const notes = await installService(service, async () => {
+    markStopped(settings);
     await stopWorker(settings);
     await stopServer(settings);
   });

@@ -1,6 +1,6 @@
 /** `bottle status`: every step of one bottle. */
 import type { StatusDocument } from '../../core/status.ts';
-import { describeBottle, failureText, isOpen, launchOf, mergeStatus, queryStatus } from '../bottle-status.ts';
+import { describeBottle, failureText, hostOf, isOpen, launchOf, mergeStatus, queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
 import { stoppable } from '../interrupt.ts';
 import { progressFor } from '../render/progress.ts';
@@ -30,7 +30,7 @@ export async function run(context: Context, id: string, options: { watch?: boole
         return show(settled.status);
       });
     }
-    await assertWorker(session, settings, description.taskQueue.replace(/^bottle@/, ''), id);
+    await assertWorker(session, settings, hostOf(description), id);
     const answer = await sayIfSlow(output, SLOW_WORKER, () => queryStatus(session, launch));
     return show(mergeStatus(answer, description, session));
   });

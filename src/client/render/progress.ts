@@ -1,7 +1,8 @@
-/** Shows watch events as they come: a live tree on a terminal, plain lines elsewhere, nothing with --json or --quiet. */
+/** Shows watch events as they come: a live tree on a terminal, plain lines elsewhere, with --json only what keeps it waiting. */
 import type { StatusDocument } from '../../core/status.ts';
+import type { CareEvent } from '../care.ts';
+import type { Who } from '../keeper.ts';
 import type { Output } from '../output.ts';
-import { SLOW_WORKER } from '../say-if-slow.ts';
 import type { WatchEvent } from '../watch.ts';
 import { plainLines } from './plain.ts';
 import { renderTree } from './tree.ts';
@@ -12,38 +13,62 @@ export interface Progress {
   done(): void;
 }
 
-const SILENT = {
-  temporal: 'the Temporal server does not answer; waiting for it (bottle doctor says more)',
-  worker: SLOW_WORKER,
-} as const;
-const BACK = { temporal: 'the Temporal server is back', worker: "the host's worker is back" } as const;
+/** What is wrong, in words: each thing once, however many launches are followed by one command. */
+export class Troubles {
+  readonly #said = new Map<Who, string>();
+
+  /** Nothing is wrong as far as anybody was told. */
+  get none(): boolean {
+    return this.#said.size === 0;
+  }
+
+  /** @returns the line to show; undefined when it was shown already */
+  tell({ kind, who, text }: CareEvent): string | undefined {
+    const before = this.#said.get(who);
+    if (kind === 'recovered') return this.#said.delete(who) ? text : undefined;
+    this.#said.set(who, text);
+    return before === text ? undefined : text;
+  }
+}
 
 /** @param joining the launch was under way before this command */
 export async function progressFor(output: Output, joining: boolean): Promise<Progress> {
-  if (output.flags.json || output.flags.quiet) return { show: () => undefined, done: () => undefined };
+  if (output.flags.json || output.flags.quiet) return onlyTroubles(output);
   const { stderr } = output;
   return stderr.isTTY === true && process.env['TERM'] !== 'dumb'
     ? liveTree(output)
     : plainProgress(output, { joining });
 }
 
-/** @param options `prefix`: put before each line, to tell several bottles apart */
-export function plainProgress(
-  output: Output,
-  { prefix = '', joining = false }: { prefix?: string; joining?: boolean },
-): Progress {
-  const lines = plainLines(joining);
+/** For whoever reads the result alone: on stderr, what keeps it waiting. */
+export function onlyTroubles(output: Output, troubles = new Troubles()): Progress {
   return {
     show: (event) => {
-      if (event.kind === 'status') for (const line of lines(event.status)) output.note(prefix + line);
-      else output.note(prefix + sentence(event));
+      const line = event.kind === 'status' ? undefined : troubles.tell(event);
+      if (line !== undefined) output.note(line);
     },
     done: () => undefined,
   };
 }
 
-function sentence(event: Exclude<WatchEvent, { kind: 'status' }>): string {
-  return event.kind === 'silent' ? SILENT[event.who] : BACK[event.who];
+/** @param options `prefix`: put before each line, to tell several bottles apart; `troubles`: what they have in common */
+export function plainProgress(
+  output: Output,
+  {
+    prefix = '',
+    joining = false,
+    troubles = new Troubles(),
+  }: { prefix?: string; joining?: boolean; troubles?: Troubles },
+): Progress {
+  const lines = plainLines(joining);
+  const common = onlyTroubles(output, troubles);
+  return {
+    show: (event) => {
+      if (event.kind === 'status') for (const line of lines(event.status)) output.note(prefix + line);
+      else common.show(event);
+    },
+    done: () => undefined,
+  };
 }
 
 async function liveTree(output: Output): Promise<Progress> {
@@ -54,7 +79,7 @@ async function liveTree(output: Output): Promise<Progress> {
   const { frames, interval } = spinners.dots;
   const screen = createLogUpdate(output.stderr);
   const since = new Map<string, number>();
-  const troubles = new Map<string, string>();
+  const troubles = new Map<Who, string>();
   let status: StatusDocument | undefined;
   let frame = 0;
 
@@ -81,9 +106,13 @@ async function liveTree(output: Output): Promise<Progress> {
 
   return {
     show: (event) => {
-      if (event.kind === 'silent') troubles.set(event.who, sentence(event));
-      else if (event.kind === 'recovered') troubles.delete(event.who);
-      else {
+      if (event.kind === 'silent') troubles.set(event.who, event.text);
+      else if (event.kind === 'recovered') {
+        troubles.delete(event.who);
+        // What was done about it stays on the screen, above the tree.
+        screen.clear();
+        output.note(output.errColours.dim(event.text));
+      } else {
         rememberStarts(since, status, event.status);
         status = event.status;
       }

@@ -5,7 +5,7 @@ import { rowOf } from '../../../src/client/list-bottles.ts';
 import type { Session } from '../../../src/client/session.ts';
 import { status, step } from './status-fixture.ts';
 
-type Pending = { activityId: string; attempt: number; lastFailure?: object };
+type Pending = { activityId: string; attempt: number; state?: number; lastFailure?: object };
 
 function description(name: string, pendingActivities: Pending[] = [], over: object = {}): WorkflowExecutionDescription {
   return {
@@ -36,6 +36,13 @@ test('the attempt that runs now is counted on top of those before a retry', () =
   );
   expect(network).toMatchObject({ attempts: 4, error: { code: 'DOCKER_ERROR', message: 'busy' } });
   expect(check).toEqual(step('check', 'pending'));
+});
+
+test('an attempt that waits for its time or for a worker is not counted yet', () => {
+  const running = [step('network', 'running', { attempts: 1 })];
+  const of = (attempt: number, state: number) =>
+    withAttempts(running, description('RUNNING', [{ activityId: 'network', attempt, state }]))[0]?.attempts;
+  expect([of(1, 1), of(1, 2), of(2, 1), of(2, 2)]).toEqual([1, 1, 1, 2]);
 });
 
 test("an undo's attempts are not the step's, but what it failed with is shown", () => {
