@@ -1,0 +1,83 @@
+/** What a launch's history says, and whether that explains what is seen from outside. Pure over events. */
+import { LAUNCH_STEPS } from '../../src/core/steps.ts';
+import type { HistoryEvent } from '../support/events.ts';
+
+const STEPS: ReadonlySet<string> = new Set(LAUNCH_STEPS.map(({ id }) => id));
+/** Updates that may have a done step run again, since a person wants it so. */
+const WANTED: ReadonlySet<string> = new Set(['apply', 'reload', 'retry', 'decide']);
+/** What died is noticed at once, unless nobody was there to notice. */
+const NOTICED_BEFORE_MS = 10_000;
+
+/** A step that was done and ran again. */
+export interface Rerun {
+  step: string;
+  /** When the run that was done began, and when it was done. */
+  beganAt: number;
+  doneAt: number;
+  againAt: number;
+}
+
+/** The phase that visibility was told last; undefined before the first. */
+export function lastPhase(events: readonly HistoryEvent[]): string | undefined {
+  return events
+    .flatMap(({ upsertWorkflowSearchAttributesEventAttributes: upsert }) => {
+      const data = upsert?.searchAttributes?.indexedFields?.['BottlePhase']?.data;
+      return data === null || data === undefined ? [] : [JSON.parse(Buffer.from(data).toString()) as string];
+    })
+    .at(-1);
+}
+
+/** Workflow tasks that failed, with what for: none may, since each is code that threw or does not replay. */
+export function failedTasks(events: readonly HistoryEvent[]): string[] {
+  return events.flatMap(({ workflowTaskFailedEventAttributes: failed }) =>
+    failed === null || failed === undefined ? [] : [failed.failure?.message ?? String(failed.cause)],
+  );
+}
+
+/**
+ * Steps that were done, ran again, and had no reason to.
+ * @param harmed when something was done to the bottle's own containers and network, in milliseconds since the epoch
+ */
+export function unexplainedReruns(events: readonly HistoryEvent[], harmed: readonly number[]): Rerun[] {
+  const wanted = reasons(events);
+  return reruns(events).filter(({ beganAt, doneAt, againAt }) => {
+    const died = harmed.some((at) => at >= doneAt - NOTICED_BEFORE_MS && at <= againAt);
+    return !died && !wanted.some((at) => at >= beganAt && at <= againAt);
+  });
+}
+
+function reruns(events: readonly HistoryEvent[]): Rerun[] {
+  const done = new Map<string, { beganAt: number; doneAt: number }>();
+  const begun = new Map<string, { step: string; at: number }>();
+  const found: Rerun[] = [];
+  for (const event of events) {
+    const scheduled = event.activityTaskScheduledEventAttributes;
+    const name = scheduled?.activityType?.name;
+    if (name !== null && name !== undefined && STEPS.has(name)) {
+      const at = milliseconds(event);
+      const before = done.get(name);
+      if (before !== undefined) found.push({ step: name, ...before, againAt: at });
+      done.delete(name);
+      begun.set(String(event.eventId), { step: name, at });
+    }
+    const completed = event.activityTaskCompletedEventAttributes;
+    const run =
+      completed === null || completed === undefined ? undefined : begun.get(String(completed.scheduledEventId));
+    if (run !== undefined) done.set(run.step, { beganAt: run.at, doneAt: milliseconds(event) });
+  }
+  return found;
+}
+
+/** When a person asked for it (while it ran, even: then it runs once more), or a grant came to its end. */
+function reasons(events: readonly HistoryEvent[]): number[] {
+  return events.flatMap((event) => {
+    const update = event.workflowExecutionUpdateAcceptedEventAttributes?.acceptedRequest?.input?.name;
+    const wanted = update !== null && update !== undefined && WANTED.has(update);
+    const timer = event.timerFiredEventAttributes !== null && event.timerFiredEventAttributes !== undefined;
+    return wanted || timer ? [milliseconds(event)] : [];
+  });
+}
+
+function milliseconds({ eventTime }: HistoryEvent): number {
+  return Number(eventTime?.seconds?.toString() ?? 0) * 1000 + (eventTime?.nanos ?? 0) / 1e6;
+}

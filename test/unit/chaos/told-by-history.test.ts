@@ -1,0 +1,56 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { historyFromJSON } from '@temporalio/common/lib/proto-utils.js';
+import { describe, expect, test } from 'vitest';
+import { failedTasks, lastPhase, unexplainedReruns } from '../../chaos/told-by-history.ts';
+import type { HistoryEvent } from '../../support/events.ts';
+
+const folder = fileURLToPath(new URL('../../fixtures/histories', import.meta.url));
+
+/** As the server gives it, of a real launch. */
+function saved(name: string): HistoryEvent[] {
+  const text = readFileSync(path.join(folder, `${name}.json`), 'utf8');
+  return (historyFromJSON(JSON.parse(text)).events ?? []) as HistoryEvent[];
+}
+
+const without = (events: HistoryEvent[], key: keyof HistoryEvent): HistoryEvent[] =>
+  events.filter((event) => event[key] === null || event[key] === undefined);
+
+describe('a step that ran again', () => {
+  test('is explained by what a person asked for', () => {
+    expect(unexplainedReruns(saved('changed-and-applied'), [])).toEqual([]);
+  });
+
+  test('is not explained by nothing', () => {
+    const unasked = without(saved('changed-and-applied'), 'workflowExecutionUpdateAcceptedEventAttributes');
+    const found = unexplainedReruns(without(unasked, 'timerFiredEventAttributes'), []);
+    expect(found.map(({ step }) => step)).toContain('bundle');
+  });
+
+  test('is explained by what was done to the bottle in between, and by nothing long before', () => {
+    const unasked = without(saved('changed-and-applied'), 'workflowExecutionUpdateAcceptedEventAttributes');
+    const events = without(unasked, 'timerFiredEventAttributes');
+    const found = unexplainedReruns(events, []);
+    expect(
+      unexplainedReruns(
+        events,
+        found.map(({ againAt }) => againAt),
+      ),
+    ).toEqual([]);
+    expect(unexplainedReruns(events, [0])).toEqual(found);
+  });
+
+  test('is none where every step ran once', () => {
+    expect(unexplainedReruns(saved('ready-and-stopped'), [])).toEqual([]);
+  });
+});
+
+test('the last phase is what visibility was told last', () => {
+  expect(lastPhase(saved('held-and-aborted'))).toBe('failed');
+  expect(lastPhase([])).toBeUndefined();
+});
+
+test('a saved history has no failed workflow tasks', () => {
+  expect(failedTasks(saved('held-and-retried'))).toEqual([]);
+});
