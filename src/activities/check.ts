@@ -51,13 +51,15 @@ const BELONGINGS = '--belongings--';
 /**
  * All probes at once, one line each: `name<TAB>what was seen`. curl's `-v` tells a refusal by somebody
  * ("Connection refused": that host can be reached) from nobody being there. An empty `--noproxy` has it use the proxy for
- * egress too, which NO_PROXY names.
+ * egress too, which NO_PROXY names. Egress needs three seconds at most to know whether its first route is reached; it is asked
+ * until it does.
  */
 const PROBES = `
 bundle=$1 listed=$2 gateway=$3 daemons=" $4 " program=$5 driver=$6 scanner=$7 proxy=$1:${PIPELOCK_PORT}
 see() { printf '%s\\t%s\\n' "$1" "$2"; }
 status() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@"; }
 dial() { curl -sv --noproxy '*' -o /dev/null --connect-timeout 2 --max-time 3 "$1" 2>&1 | grep -Ei 'connected to|refused|no route|unreachable|timed out|timeout' | head -n 1; }
+way_out() { for n in 1 2 3 4 5 6 7; do told=$(curl -s --max-time 5 --noproxy '*' ${EGRESS_URL}/); case $told in '{"wayOut":null,"routes":[{'*) sleep 0.5 ;; *) break ;; esac; done; printf '%s\\n' "$told"; }
 has() { case $daemons in *" $1 "*) return 0 ;; esac; return 1; }
 (see proxy "$(status --noproxy '*' "http://$proxy/health")") &
 (see unlisted "$(status -x "http://$proxy" "http://${UNLISTED}/")") &
@@ -73,7 +75,7 @@ fi
 if [ -n "$listed" ]; then (see listed "$(curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed")") & fi
 if has egress; then
   (see egress "$(status --noproxy '' -x "http://$proxy" ${EGRESS_URL}/)") &
-  (see ${WAY_OUT} "$(curl -s --max-time 5 --noproxy '*' ${EGRESS_URL}/ | sed -n 's/^{"wayOut":\\({[^{}]*}\\).*/\\1/p' | head -c 1000)") &
+  (see ${WAY_OUT} "$(way_out | sed -n 's/^{"wayOut":\\({[^{}]*}\\).*/\\1/p' | head -c 1000)") &
   (see egress-name "$(status --noproxy '*' ${EGRESS_URL}/)") &
   (see egress-direct "$(status --noproxy '*' "http://$bundle:${EGRESS_PORT}/")") &
   (see egress-tunnel "$(status --noproxy '' -p -x "http://$proxy" ${EGRESS_URL}/)") &
