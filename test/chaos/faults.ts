@@ -14,6 +14,10 @@ import { commandOf, processesOf, serversOf } from './sweep.ts';
 type Broken = { text: string; bottle?: string | undefined } | undefined;
 type Role = 'bundle' | 'machine';
 
+/** How long a fault waits for something that it can break. */
+const NOTHING_THERE_MS = 5000;
+const AGAIN_MS = 100;
+
 export class Faults {
   readonly #site: Site;
   readonly #hands: Hands;
@@ -34,14 +38,17 @@ export class Faults {
     return [...this.done].reduce((sum, [kind, count]) => sum + (FAULTS[kind].kill ? count : 0), 0);
   }
 
-  /** Breaks what the fault says, if it is there. */
+  /** Breaks what the fault says, as soon as that is there, or not at all when it is not for a while. */
   async strike(fault: Fault): Promise<void> {
-    const broken = await this.#break(fault).catch((error: unknown): Broken => {
-      // What was to be broken went by itself meanwhile.
-      this.#journal.note({ kind: 'note', text: `${fault.kind} found nothing: ${String(error).slice(0, 200)}` });
-      return undefined;
-    });
-    if (broken === undefined) return;
+    const end = Date.now() + NOTHING_THERE_MS;
+    let broken: Broken;
+    for (;;) {
+      // What was to be broken may go by itself meanwhile.
+      broken = await this.#break(fault).catch(() => undefined);
+      if (broken !== undefined || Date.now() > end) break;
+      await sleep(AGAIN_MS);
+    }
+    if (broken === undefined) return this.#journal.note({ kind: 'note', text: `${fault.kind} found nothing` });
     this.done.set(fault.kind, (this.done.get(fault.kind) ?? 0) + 1);
     this.#journal.note({
       kind: 'fault',

@@ -8,7 +8,7 @@ import { runIn } from '../support/run-in-container.ts';
 import type { Hands } from './hands.ts';
 import type { Journal } from './journal.ts';
 import type { Life } from './lives.ts';
-import type { Settled } from './settle.ts';
+import { type Settled, skipsMakings } from './settle.ts';
 import { containersOf, networksOf, root, type Site, volumesOf } from './site.ts';
 import { commandOf, processesOf } from './sweep.ts';
 import { failedTasks, lastPhase, unexplainedReruns } from './told-by-history.ts';
@@ -25,6 +25,7 @@ export class Invariants {
   readonly #hands: Hands;
   readonly #journal: Journal;
   readonly #seen = new Map<string, Seen>();
+  #replays = Promise.resolve();
 
   constructor(site: Site, hands: Hands, journal: Journal) {
     this.#site = site;
@@ -55,7 +56,8 @@ export class Invariants {
     for (const { step, againAt } of again)
       broken('a step that was done ran again', `${step} at ${new Date(againAt).toISOString()}`);
     await this.#replay(id, events);
-    if (settled.state === 'ready') await this.#works(id);
+    const whole = settled.status !== undefined && !skipsMakings(settled.status);
+    if (settled.state === 'ready' && whole) await this.#works(id);
     if (settled.state === 'held' && settled.status?.steps.every(({ state, error }) => !/held/.test(state) || !error))
       broken('held without a reason', JSON.stringify(settled.status.steps));
   }
@@ -138,9 +140,13 @@ export class Invariants {
     const workflowBundle = { codePath: path.join(root, 'dist/workflow-bundle.js') };
     // By its own queue, since a launch shows the name of its host; the SDK takes it, though its type does not say so.
     const options: object = { workflowBundle, taskQueue: taskQueueOf(this.#site.settings.host) };
-    await Worker.runReplayHistory(options as ReplayWorkerOptions, { events: [...events] }, id).catch((error: unknown) =>
-      this.#journal.violation('its history does not replay', id, String(error).slice(0, 300)),
-    );
+    const replay = (): Promise<void> =>
+      Worker.runReplayHistory(options as ReplayWorkerOptions, { events: [...events] }, id).catch((error: unknown) =>
+        this.#journal.violation('its history does not replay', id, String(error).slice(0, 300)),
+      );
+    // One at a time: each is a worker of its own for as long as it lasts.
+    this.#replays = this.#replays.then(replay);
+    await this.#replays;
   }
 
   /** The agent's way out answers with its verdict, and the operator gets in. */

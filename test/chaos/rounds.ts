@@ -50,10 +50,12 @@ export class Rounds {
     journal.note({ kind: 'note', text: `round ${plan.round}` });
     const over = new AbortController();
     const playing = plan.acts.map((acts, slot) => lives.play(slot, plan.round, acts, over.signal));
+    const strikes: Promise<void>[] = [];
     for (const fault of plan.faults) {
       await sleep(Math.max(0, fault.atMs - (performance.now() - start)));
-      await faults.strike(fault);
+      strikes.push(faults.strike(fault));
     }
+    await Promise.all(strikes);
     await sleep(AFTER_MS);
     over.abort();
     await faults.mendAll();
@@ -108,21 +110,23 @@ export class Rounds {
 
   /** Holds each life against the invariants; what is held is mended and must go on. */
   async #look(all: Settled[]): Promise<void> {
-    const { lives, invariants, site } = this.#parts;
-    for (const one of all) {
-      const life = lives.all.get(one.id) as Life;
-      const before = this.#parts.journal.violations.length;
-      const last = one.state === 'held' ? await this.#mended(life, one) : one;
-      await invariants.ofBottle(life, last);
-      await invariants.ofMakings(life.id);
-      const median = settleTimes(this.settled)?.medianMs ?? 0;
-      if (this.#parts.journal.violations.length > before || isOutlier(one, median)) await this.#keep(life.id, last);
-      if (last.state === 'closed' || (last.state === 'unknown' && !life.known)) {
-        this.#over.add(life.id);
-        lives.forget(life.id);
-        lives.erase(life);
-      }
-    }
+    const { lives, invariants, journal, site } = this.#parts;
+    const median = settleTimes(this.settled)?.medianMs ?? 0;
+    await Promise.all(
+      all.map(async (one) => {
+        const life = lives.all.get(one.id) as Life;
+        const last = one.state === 'held' ? await this.#mended(life, one) : one;
+        await invariants.ofBottle(life, last);
+        await invariants.ofMakings(life.id);
+        const broken = journal.violations.some(({ bottle, round }) => bottle === life.id && round === journal.round);
+        if (broken || isOutlier(one, median)) await this.#keep(life.id, last);
+        if (last.state === 'closed' || (last.state === 'unknown' && !life.known)) {
+          this.#over.add(life.id);
+          lives.forget(life.id);
+          lives.erase(life);
+        }
+      }),
+    );
     const open = new Set<string>();
     for await (const { workflowId } of site.client.workflow.list({ query: "ExecutionStatus = 'Running'" }))
       open.add(workflowId);

@@ -45,14 +45,35 @@ async function main(): Promise<number> {
   say(`chaos: seed ${seed}, ${only === undefined ? `${kills} kills` : `round ${only}`}, ${bottles} bottles`);
   const start = performance.now();
   const site = await chaosSite();
-  const end = (): void => void site.dispose().then(() => process.exit(130));
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, end);
   const journal = new Journal(say);
   const hands = new Hands(site, journal);
   const lives = new Lives(site, hands, journal, bottles);
   const faults = new Faults(site, hands, journal);
   const invariants = new Invariants(site, hands, journal);
   const run = new Rounds({ site, journal, hands, lives, faults, invariants }, say);
+  const told = (): void => {
+    const tally: Tally = {
+      seed,
+      rounds: run.rounds,
+      seconds: (performance.now() - start) / 1000,
+      commands: hands.commands,
+      bottles: lives.all.size,
+      kills: faults.kills,
+      faults: faults.done,
+      settled: run.settled,
+      violations: journal.violations,
+    };
+    for (const line of reportLines(tally)) say(line);
+    const kept = run.keepAll(tally, values.keep);
+    if (kept !== undefined) say(`kept: ${kept}`);
+  };
+  // One that is broken off tells what it has, and tidies up as well.
+  const end = (): void => {
+    say('broken off');
+    told();
+    void site.dispose().then(() => process.exit(130));
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, end);
   try {
     if (!site.ownDisk) say('not done: filling the disk of the state, which takes root on Linux');
     await hands.run(['serve', '--detach']);
@@ -64,21 +85,7 @@ async function main(): Promise<number> {
     // What breaks nothing that works proves nothing.
     if (!run.settled.some(({ state }) => state === 'ready'))
       journal.violation('no bottle was ready after any round', undefined, `${run.rounds} rounds`);
-    const seconds = (performance.now() - start) / 1000;
-    const tally: Tally = {
-      seed,
-      rounds: run.rounds,
-      seconds,
-      commands: hands.commands,
-      bottles: lives.all.size,
-      kills: faults.kills,
-      faults: faults.done,
-      settled: run.settled,
-      violations: journal.violations,
-    };
-    for (const line of reportLines(tally)) say(line);
-    const kept = run.keepAll(tally, values.keep);
-    if (kept !== undefined) say(`kept: ${kept}`);
+    told();
     return journal.violations.length === 0 ? 0 : 1;
   } catch (error) {
     // Told before all that its tidying brings about.

@@ -51,11 +51,18 @@ async function look(site: Site, lives: Lives, id: string): Promise<Look> {
   if (under.length > 0) return { state: undefined, status, why: `${status.phase}, under way: ${under.join(', ')}` };
   if (status.phase === 'held') return { state: 'held', status, why: '' };
   if (status.phase !== 'ready') return { state: undefined, status, why: `${status.phase}, and nothing under way` };
-  const lack = await lacking(site, id);
+  // Who skips what makes a thing wants to do without it.
+  const lack = skipsMakings(status) ? undefined : await lacking(site, id);
   return lack === undefined
     ? { state: 'ready', status, why: '' }
     : { state: undefined, status, why: `says ready, and ${lack}` };
 }
+
+const MAKINGS: ReadonlySet<string> = new Set(['bundle', 'machine.create', 'machine.start', 'check']);
+
+/** Whether a person has skipped a step without which a bottle cannot work. */
+export const skipsMakings = ({ steps }: StatusDocument): boolean =>
+  steps.some(({ id, state }) => state === 'skipped' && MAKINGS.has(id));
 
 /** What a ready bottle must have and has not, by what the Engine says; undefined when it is whole. */
 async function lacking(site: Site, id: string): Promise<string | undefined> {
