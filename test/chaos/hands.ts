@@ -30,6 +30,7 @@ export class Hands {
   readonly #journal: Journal;
   readonly #running = new Set<Running>();
   commands = 0;
+  #resting = false;
 
   constructor(site: Site, journal: Journal) {
     this.#site = site;
@@ -41,8 +42,14 @@ export class Hands {
     return [...this.#running].flatMap(({ child }) => child.pid ?? []);
   }
 
+  /** Does nothing any more: what would still be begun, never is. What runs is for others to end. */
+  rest(): void {
+    this.#resting = true;
+  }
+
   /** Runs one command to its end. Whatever comes of it is an outcome; what no outcome should be is a violation. */
   async run(args: readonly string[], bottle?: string): Promise<Outcome> {
+    if (this.#resting) return new Promise(() => undefined);
     const start = performance.now();
     this.commands += 1;
     this.#journal.note({ kind: 'act', ...(bottle === undefined ? {} : { bottle }), text: `bottle ${args.join(' ')}` });
@@ -94,7 +101,7 @@ export class Hands {
     const about = bottle === undefined ? {} : { bottle };
     const how = killed ? 'killed' : `code ${code}`;
     this.#journal.note({ kind: 'outcome', ...about, text: `${how} after ${Math.round(ms)} ms: ${args[0]}: ${said}` });
-    if (killed) return;
+    if (killed || this.#resting) return;
     const command = `bottle ${args.join(' ')}`;
     if (tooLong) this.#journal.violation(`${args[0]} never ends`, bottle, `${command}: ${said}`);
     else if (code === null || (args[0] !== 'exec' && !CODES.includes(code)))

@@ -51,7 +51,7 @@ export class Lives {
     for (const [index, { gapMs, dice }] of acts.entries()) {
       await sleep(gapMs, undefined, { signal: over }).catch(() => undefined);
       if (over.aborted) return;
-      await this.#act(slot, `c${slot}-${round}-${index}`, dice);
+      await this.#act(slot, `${this.#site.prefix}${slot}-${round}-${index}`, dice);
     }
   }
 

@@ -69,6 +69,7 @@ async function main(): Promise<number> {
   };
   // One that is broken off tells what it has, and tidies up as well.
   const end = (): void => {
+    hands.rest();
     say('broken off');
     told();
     void site.dispose().then(() => process.exit(130));

@@ -42,6 +42,8 @@ export interface Site {
   readonly env: NodeJS.ProcessEnv;
   readonly client: Client;
   readonly owner: string;
+  /** Of the ids of its bottles: on one Engine no other run has it. */
+  readonly prefix: string;
   /** The Engine itself, past the socket that breaks. */
   readonly docker: Dockerode;
   readonly relay: DockerRelay;
@@ -118,6 +120,7 @@ async function build(directory: string, dispose: () => Promise<void>, guard: Chi
     env,
     client,
     owner,
+    prefix: `c${process.pid.toString(36)}x`,
     docker: connectDocker(),
     relay,
     ownDisk,
