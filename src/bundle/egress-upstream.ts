@@ -6,8 +6,8 @@ import { isIP, type LookupFunction } from 'node:net';
 import type { Duplex } from 'node:stream';
 import tls from 'node:tls';
 import type { EgressRouteConfig } from '../core/bundle-config.ts';
-import { wholePath } from '../core/egress-routes.ts';
 import { goesDirectly, type UpstreamProxy } from '../core/network-proxy.ts';
+import { wholePattern } from '../core/route-pattern.ts';
 import { addressKind } from './address.ts';
 import { DialError, pinnedTo, type Resolve, resolveChecked } from './dial.ts';
 import { dialThrough } from './proxy-dial.ts';
@@ -56,8 +56,8 @@ export function openRoute(config: EgressRouteConfig, agents: Map<string, Agent>,
     () => auth && validateHeaderValue(auth.header, auth.value),
     problem('its credential has a line break or another character that no header may have'),
   );
-  for (const { type, value } of config.matches.flatMap(({ paths }) => paths)) {
-    if (type === 'regex') attempt(() => wholePath(value), problem(`${JSON.stringify(value)} is no pattern`));
+  for (const { type, value } of config.matches.flatMap(({ paths, headers = [] }) => [...paths, ...headers])) {
+    if (type === 'regex') attempt(() => wholePattern(value), problem(`${JSON.stringify(value)} is no pattern`));
   }
   attempt(() => config.ca && new X509Certificate(config.ca), problem('its ca is no certificate')); // TLS would pass over it
   const hostname = url.hostname.replace(/^\[|\]$/g, '');

@@ -4,6 +4,7 @@
  * so that the upstream cannot read another path than the one that was judged.
  */
 import type { EgressRouteConfig, HeaderMatch, PathMatch, RouteMatch, RouteView } from './bundle-config.ts';
+import { wholePattern } from './route-pattern.ts';
 
 const MAX_PATH_LENGTH = 8192;
 const MAX_SHOWN_LENGTH = 256;
@@ -107,24 +108,15 @@ export type RequestHeaders = Readonly<Record<string, string | readonly string[] 
 /** One that came several times fits nothing: which of them the upstream takes is for it to say. */
 function headerFits({ type, value: wanted }: HeaderMatch, value: string | readonly string[] | undefined): boolean {
   if (typeof value !== 'string') return false;
-  return type === 'exact' ? value === wanted : wholePath(wanted).test(value);
+  return type === 'exact' ? value === wanted : wholePattern(wanted).fits(value);
 }
 
 function pathFits({ type, value }: PathMatch, path: string): boolean {
-  if (type === 'regex') return wholePath(value).test(path);
+  if (type === 'regex') return wholePattern(value).fits(path);
   const rule = normalPath(value);
   if (rule === undefined || type === 'exact') return path === rule;
   const prefix = rule.replace(/\/$/, '');
   return path === prefix || path.startsWith(`${prefix}/`);
-}
-
-/**
- * The rule `value` as a pattern of whole paths.
- * @throws SyntaxError when it is no pattern
- */
-export function wholePath(value: string): RegExp {
-  new RegExp(value); // alone: within the brackets `a)|(b` would be valid, and fit less than whole paths
-  return new RegExp(`^(?:${value})$`);
 }
 
 function describe(matches: readonly RouteMatch[]): string {

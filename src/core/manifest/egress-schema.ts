@@ -1,6 +1,7 @@
 /** `egress.routes` of a bottle file: the original's newest keys (Gateway API's HTTPRoute words), and those of its pipelock era. */
 import { z } from 'zod';
-import { credentialHeader, headerName, hostFile, isRegex, plainText, routeHost, secretRef, truth } from './fields.ts';
+import { patternProblem } from '../route-pattern.ts';
+import { credentialHeader, headerName, hostFile, plainText, routeHost, secretRef, truth } from './fields.ts';
 
 const routeAuth = z
   .strictObject({
@@ -25,7 +26,8 @@ const pathMatch = z
   .superRefine(({ type, value }, context) => {
     const complain = (message: string) => context.addIssue({ code: 'custom', path: ['value'], message });
     if (type !== 'regex' && !value.startsWith('/')) complain('expected a path that begins with /');
-    if (type === 'regex' && !isRegex(value)) complain('expected a regular expression');
+    const problem = type === 'regex' ? patternProblem(value) : undefined;
+    if (problem !== undefined) complain(problem);
   });
 
 const headerMatch = z
@@ -35,8 +37,8 @@ const headerMatch = z
     value: text,
   })
   .superRefine(({ type, value }, context) => {
-    if (type === 'regex' && !isRegex(value))
-      context.addIssue({ code: 'custom', path: ['value'], message: 'expected a regular expression' });
+    const problem = type === 'regex' ? patternProblem(value) : undefined;
+    if (problem !== undefined) context.addIssue({ code: 'custom', path: ['value'], message: problem });
   });
 
 const routeMatch = z.strictObject({
@@ -50,7 +52,7 @@ const routeMatch = z.strictObject({
   paths: z
     .array(pathMatch, 'expected a list of paths')
     .optional()
-    .describe('`type` `prefix`, `exact` or `regex`, and `value`; none: every path'),
+    .describe('`type` `prefix`, `exact` or `regex` (whole paths, no look-around), and `value`; none: every path'),
   headers: z
     .array(headerMatch, 'expected a list of headers')
     .optional()

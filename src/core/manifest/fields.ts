@@ -141,12 +141,3 @@ export function isAllowEntry(text: string): boolean {
     return false;
   }
 }
-
-export function isRegex(text: string): boolean {
-  try {
-    new RegExp(text);
-    return true;
-  } catch {
-    return false;
-  }
-}

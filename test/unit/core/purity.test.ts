@@ -23,7 +23,7 @@ const anyBut =
 
 /** The order of purity: what a folder of src/ (or a file right in it) may know. */
 const LAYERS: Record<string, Layer> = {
-  core: { sources: [], packages: oneOf('zod', 'yaml', 'fastest-levenshtein', 'smol-toml') },
+  core: { sources: [], packages: oneOf('zod', 'yaml', 'fastest-levenshtein', 'smol-toml', 're2js') },
   workflows: { sources: ['core'], packages: oneOf('@temporalio/workflow', '@temporalio/common') },
   bundle: { sources: ['core'], packages: anyBut('@temporalio/', 'dockerode') },
   host: { sources: ['core'], packages: anyBut('@temporalio/workflow', '@temporalio/activity') },
