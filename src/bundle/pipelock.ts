@@ -29,16 +29,21 @@ const POLL_MS = 10;
 const DOOR_MS = 3000;
 /** It takes a changed file within a tenth of a second, or says why not. */
 const RELOAD_MS = 2000;
+/** It watches the file and hears the signal, a tenth of a second apart at most: the one may be told after the other. */
+const SETTLED_MS = 300;
 const LONGEST_LINE = 64 * 1024;
 
 type Real = Extract<PipelockConfig, { kind: 'pipelock' }>;
 
 const running = new WeakMap<ChildProcess, Real>();
+/** Over when the last change that was asked of it is settled. */
+const reloading = new WeakMap<ChildProcess, Promise<void>>();
 
-export const pipelockFeed = (user: PipelockUser): Feed => ({
+/** @param file where its configuration is written */
+export const pipelockFeed = (user: PipelockUser, file = CONFIG_FILE): Feed => ({
   async prepare(config) {
     const { yaml, listen, ...certificates } = config as Real;
-    writeFileSync(CONFIG_FILE, yaml, { mode: 0o644 });
+    writeFileSync(file, yaml, { mode: 0o644 });
     await writePipelockFiles(user, certificates);
     const end = Date.now() + DOOR_MS;
     while ((await isOpen(listen)) && Date.now() < end) await sleep(POLL_MS);
@@ -61,23 +66,34 @@ export const pipelockFeed = (user: PipelockUser): Feed => ({
     const after = config as Real;
     if (before === undefined || !isDeepStrictEqual(fixed(before), fixed(after))) return false;
     running.set(child, after);
-    const done = (outcome: () => void): void => {
-      clearTimeout(timer);
-      child.stdout?.off('data', onOutput);
-      outcome();
-    };
-    let said = '';
-    const onOutput = (text: string): void => {
-      said = (said + text).slice(-LONGEST_LINE);
-      if (said.includes('"event":"config_reload","status":"success"')) done(taken);
-    };
-    const timer = setTimeout(() => done(refused), RELOAD_MS);
-    child.stdout?.on('data', onOutput);
-    writeFileSync(CONFIG_FILE, after.yaml, { mode: 0o644 });
-    child.kill('SIGHUP');
+    // In turn: it does not say which change it has taken, so there is never more than one on its way.
+    const turn = (reloading.get(child) ?? Promise.resolve()).then(() => reload(child, file, after.yaml));
+    reloading.set(
+      child,
+      turn.then(() => sleep(SETTLED_MS)),
+    );
+    void turn.then((isTaken) => (isTaken ? taken : refused)());
     return true;
   },
 });
+
+/** Writes the changed file and has it read. @returns whether it was taken in time */
+async function reload(child: ChildProcess, file: string, yaml: string): Promise<boolean> {
+  const { promise, resolve } = Promise.withResolvers<boolean>();
+  let said = '';
+  const onOutput = (text: Buffer | string): void => {
+    said = (said + text).slice(-LONGEST_LINE);
+    if (said.includes('"event":"config_reload","status":"success"')) resolve(true);
+  };
+  const timer = setTimeout(() => resolve(false), RELOAD_MS);
+  child.stdout?.on('data', onOutput);
+  writeFileSync(file, yaml, { mode: 0o644 });
+  child.kill('SIGHUP');
+  return promise.finally(() => {
+    clearTimeout(timer);
+    child.stdout?.off('data', onOutput);
+  });
+}
 
 /** What a process keeps until its end: it reads certificates once. */
 const fixed = (config: Real) => ({ ...config, yaml: fixedPart(config.yaml) });
