@@ -10,7 +10,7 @@ import { inspect } from 'node:util';
 import { DefaultLogger, type LogLevel, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { type Logger, pino, stdSerializers } from 'pino';
 import { createActivities, createWaitingActivities } from './activities/index.ts';
-import { BottleError, errorView } from './core/errors.ts';
+import { errorView } from './core/errors.ts';
 import { isBottleId, taskQueueOf, waitingQueueOf } from './core/names.ts';
 import { dockerAt } from './host/docker-connection.ts';
 import { endpointEnvironment } from './host/docker-endpoint.ts';
@@ -187,7 +187,10 @@ function openLog(settings: Settings): Logger {
     // Under this name Temporal's SDK tells of errors, of which JSON alone would keep nothing.
     serializers: { error: (error: unknown) => (error instanceof Error ? stdSerializers.err(error) : error) },
   };
-  return pino(options, pino.destination({ dest: 2, sync: true }));
+  const destination = pino.destination({ dest: 2, sync: true });
+  // The log may lie on a disk that is full: a line that is lost is no reason to die, and none that is written later fails for it.
+  for (const stream of [destination, process.stderr]) stream.on('error', () => undefined);
+  return pino(options, destination);
 }
 
 function installRuntime(log: Logger): void {
@@ -214,9 +217,8 @@ if (startedAs !== undefined && realpathSync(startedAs) === fileURLToPath(import.
     process.exit(1);
   });
   runWorker().catch((error: unknown) => {
-    const { code, message, hint } = BottleError.is(error)
-      ? error.view()
-      : { code: 'WORKER_FAILED', message: error instanceof Error ? error.message : String(error), hint: undefined };
+    const view = errorView(error);
+    const { code, message, hint } = view.code === 'INTERNAL' ? { ...view, code: 'WORKER_FAILED' } : view;
     process.stderr.write(scrub(`error[${code}]: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`));
     process.exitCode = 1;
   });

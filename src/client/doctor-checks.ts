@@ -1,5 +1,5 @@
 /** What `bottle doctor` looks at: each check reads, and changes nothing. */
-import { readdirSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import process from 'node:process';
@@ -7,6 +7,7 @@ import { proxyUrl } from '../core/network-proxy.ts';
 import { overlaps } from '../core/subnet.ts';
 import { type BundleProgram, findProgram, PROGRAM_HINTS } from '../host/bundle-programs.ts';
 import { readConfig } from '../host/config-file.ts';
+import { fullState, isFull, isLow, roomAt, roomText } from '../host/disk.ts';
 import { connectDocker, engine } from '../host/docker.ts';
 import { dockerEndpoint, endpointText } from '../host/docker-endpoint.ts';
 import { engineFacts } from '../host/engine-facts.ts';
@@ -50,6 +51,7 @@ export async function checks(settings: Settings, boot?: AbortSignal): Promise<Ch
   const all: [string, () => Promise<Finding>][] = [
     ['Node', async () => ({ state: 'ok', found: `${process.version}, ${process.execPath}` })],
     ['Docker Engine', dockerEngine],
+    ["Docker's disk", dockerDisk],
     ['images', images],
     ['pipelock', () => program('pipelock', NO_PIPELOCK)],
     ['gitleaks', () => program('gitleaks', 'no push gate can be run: it scans what is pushed')],
@@ -85,6 +87,20 @@ async function dockerEngine(): Promise<Finding> {
   if (limits.cpus) return { state: 'ok', found };
   const hint = 'delegate the cgroup controller cpu to the Engine; until then a machine may use all processors';
   return { state: 'warn', found: `${found}; it cannot limit processors`, hint };
+}
+
+/** Where the Engine keeps images and containers, if that is a disk of this computer. */
+async function dockerDisk(): Promise<Finding> {
+  const { DockerRootDir: directory } = (await engine('ask for its root', () => connectDocker().info())) as {
+    DockerRootDir?: string;
+  };
+  const local = dockerEndpoint().address.startsWith('unix://') && directory !== undefined && existsSync(directory);
+  const room = local ? roomAt(directory) : undefined;
+  if (room === undefined) return { state: 'ok', found: 'not on a disk of this computer' };
+  const found = `${directory}: ${roomText(room)}`;
+  const hint = 'make room on it: bottle gc, docker system df';
+  if (isFull(room)) return { state: 'fail', found: `the disk of the Docker Engine is full: ${found}`, hint };
+  return isLow(room) ? { state: 'warn', found, hint } : { state: 'ok', found };
 }
 
 async function images(): Promise<Finding> {
@@ -259,6 +275,11 @@ function bottleState(settings: Settings): Finding {
   });
   if (open.length > 0)
     return { state: 'fail', found: `others can look into ${open.join(', ')}`, hint: `chmod 700 ${open.join(' ')}` };
+  const full = fullState(settings);
+  if (full !== undefined) return { state: 'fail', found: full.message, hint: full.hint as string };
+  const room = roomAt(settings.state);
+  if (room !== undefined && isLow(room))
+    return { state: 'warn', found: `${settings.state}: ${roomText(room)}`, hint: 'make room on that disk' };
   const there = statSync(settings.state, { throwIfNoEntry: false }) !== undefined;
   return { state: 'ok', found: there ? `${settings.state}, 0700` : `${settings.state}, made when first needed` };
 }

@@ -1,4 +1,5 @@
 /** Makes sure that Temporal and a worker are there before a launch or a decision, starting our own where that is what is meant. */
+import { assertRoom } from '../host/disk.ts';
 import { hasDatabase } from '../host/embedded-database.ts';
 import type { Settings } from '../host/settings.ts';
 import { type TemporalTarget, temporalTarget } from '../host/temporal-target.ts';
@@ -13,7 +14,7 @@ import { assertWorker } from './worker-presence.ts';
  * A session with a worker behind it. On this host and with no other server configured, both are started if need be.
  * One that runs works with what this command has afterwards.
  * @param variables of the environment that matter to what is to be done
- * @throws BottleError `TEMPORAL_UNREACHABLE`, `WORKER_UNREACHABLE`, `WORKER_DIFFERS`, or why one of ours did not start
+ * @throws BottleError `DISK_FULL`, `TEMPORAL_UNREACHABLE`, `WORKER_UNREACHABLE`, `WORKER_DIFFERS`, or why one of ours did not start
  */
 export async function readyEngine(
   settings: Settings,
@@ -22,6 +23,7 @@ export async function readyEngine(
   output: Output,
   variables: readonly string[],
 ): Promise<Session> {
+  assertRoom(target);
   if (target.kind === 'embedded') await ensureServer(settings, target, output);
   const session = await openSession(settings, target);
   try {
@@ -36,10 +38,12 @@ export async function readyEngine(
 
 /**
  * Runs `act` with a session of a server that is started if need be, as far as it is this host's own.
- * @throws BottleError `TEMPORAL_UNREACHABLE`, or why ours did not start
+ * @throws BottleError `DISK_FULL`, `TEMPORAL_UNREACHABLE`, or why ours did not start
  */
 export async function withEngine<T>({ settings, output }: Context, act: (session: Session) => Promise<T>): Promise<T> {
   const target = await temporalTarget(settings);
+  // A decision that nobody can record would be waited for in vain.
+  assertRoom(target);
   // Without a database there is no bottle to decide about, and nothing is begun for that.
   if (target.kind === 'embedded' && hasDatabase(settings)) await ensureServer(settings, target, output);
   const session = await openSession(settings, target);

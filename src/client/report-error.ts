@@ -24,7 +24,7 @@ export function errorLines({ code, message, hint, problems = [] }: ErrorView): s
 /** Any thrown value in the words of the error table. */
 export function viewOf(thrown: unknown): ErrorView {
   return BottleError.is(thrown)
-    ? thrown.view()
+    ? errorView(thrown)
     : (commandLineError(thrown) ?? temporalError(thrown) ?? errorView(thrown));
 }
 

@@ -1,10 +1,13 @@
 /** A connection to Temporal for the length of one command, and the bottle's own way to make a new one after an outage. */
 import type { Client } from '@temporalio/client';
+import { exitCodeFor } from '../core/errors.ts';
+import { fullState } from '../host/disk.ts';
 import type { Settings } from '../host/settings.ts';
 import { connectClient } from '../host/temporal-connection.ts';
 import { type TemporalTarget, temporalTarget } from '../host/temporal-target.ts';
 import type { Context } from './context.ts';
 import { Keeper } from './keeper.ts';
+import { viewOf } from './report-error.ts';
 
 export interface Session {
   readonly target: TemporalTarget;
@@ -48,13 +51,29 @@ export async function openSession(settings: Settings, target: TemporalTarget): P
 
 /** Runs `act` with a session that is closed whatever happens. */
 export async function withSession<T>(context: Context, act: (session: Session) => Promise<T>): Promise<T> {
-  const session = await openSession(context.settings, await temporalTarget(context.settings));
+  const target = await temporalTarget(context.settings);
+  // What was recorded before can still be told, mostly; whoever waits for an answer knows why there may be none.
+  const full = fullState(target);
+  if (full !== undefined) context.output.note(`note: ${full.message}`);
   try {
-    return await act(session);
-  } finally {
-    await session.close();
+    const session = await openSession(context.settings, target);
+    try {
+      return await act(session);
+    } finally {
+      await session.close();
+    }
+  } catch (error) {
+    throw fullInstead(target, error);
   }
 }
+
+/** The cause of a silence, where a full disk is one. */
+function fullInstead(target: TemporalTarget, error: unknown): unknown {
+  return exitCodeFor(viewOf(error).code) === UNREACHABLE ? (fullState(target) ?? error) : error;
+}
+
+/** Exit code of the errors that say that Temporal or the worker cannot be reached. */
+const UNREACHABLE = 5;
 
 /**
  * Closes a connection, unless it is lost: on a closed channel, the retries that the SDK still has under way throw

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { UpdateDefinition } from '@temporalio/common';
 import { BottleError, ERROR_CODES, type ErrorCode, type ErrorView } from '../core/errors.ts';
+import { assertRoom } from '../host/disk.ts';
 import { FAILURE } from '../workflows/messages.ts';
 import { type BottleRun, grpcCode, noSuchBottle, queryStatus } from './bottle-status.ts';
 import { type CareEvent, careForConnection, careForWorker } from './care.ts';
@@ -34,7 +35,7 @@ type AnyUpdate =
  * when they die meanwhile, and what was asked of them is asked again.
  * @param troubles what was told already of what keeps this command waiting
  * @throws BottleError `NOT_HELD` with what is held instead, `NO_SUCH_REQUEST`, `USAGE` when the workflow takes no such argument, `NO_SUCH_BOTTLE` when it has just closed,
- *   `WORKER_UNREACHABLE` when no worker takes the update in time
+ *   `WORKER_UNREACHABLE` when no worker takes the update in time, `DISK_FULL` when nobody could record it
  */
 export async function sendUpdate(
   session: Session,
@@ -44,6 +45,7 @@ export async function sendUpdate(
   args: readonly unknown[] = [],
   troubles: Troubles = new Troubles(),
 ): Promise<string> {
+  assertRoom(session.target);
   const waiting = new AbortController();
   const tell = (event: CareEvent): void => {
     const line = troubles.tell(event);

@@ -45,6 +45,7 @@ export const ERROR_CODES = {
   DRIVER_FAILED: { retryable: true, exit: 1, meaning: "the machine driver's program refused a call" },
   PROVISION_FAILED: { retryable: true, exit: 1, meaning: 'writing into the machine failed' },
   CHECK_FAILED: { retryable: true, exit: 1, meaning: 'the bottle is not as isolated or as able as it must be' },
+  DISK_FULL: { retryable: true, exit: 1, meaning: 'a disk that bottle or the Docker Engine writes to is full' },
   STATE_MISSING: { retryable: false, exit: 1, meaning: "the bottle's state directory is gone" },
 
   // Asking and deciding.
@@ -138,10 +139,19 @@ export class BottleError extends Error {
   }
 }
 
-/** Any thrown value as an {@link ErrorView}; what is not a {@link BottleError} becomes `INTERNAL`. */
+/** In the words of the kernel (and so of Docker, tar and git), and of SQLite. */
+const NO_ROOM = /no space left on device|disk quota exceeded|database or disk is full/i;
+
+/**
+ * Any thrown value as an {@link ErrorView}; what is not a {@link BottleError} becomes `INTERNAL`. Whoever failed for want of
+ * room says so in words of its own; here they all are `DISK_FULL`.
+ */
 export function errorView(error: unknown): ErrorView {
-  if (BottleError.is(error)) return error.view();
-  return { code: 'INTERNAL', message: oneLine(error instanceof Error ? error.message : String(error)) };
+  const view = BottleError.is(error)
+    ? error.view()
+    : { code: 'INTERNAL', message: oneLine(error instanceof Error ? error.message : String(error)) };
+  if (view.code === 'DISK_FULL' || !NO_ROOM.test(view.message)) return view;
+  return { ...view, code: 'DISK_FULL', hint: 'make room on that disk, then retry: nothing is lost' };
 }
 
 /** The process exit code for an error (contract: Exit codes). */

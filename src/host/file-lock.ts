@@ -16,6 +16,8 @@ export interface FileLock {
 /** `alone`: while nobody else holds it in any way; `shared`: beside others who share it. */
 export type LockKind = 'alone' | 'shared';
 
+/** Nothing is ever written, also not a journal: on a full disk there would be no locks any more. */
+const NO_FILES = 'PRAGMA journal_mode=MEMORY';
 /** A transaction that has read holds SQLite's shared lock until its end. */
 const TAKE: Record<LockKind, string> = { alone: 'BEGIN EXCLUSIVE', shared: 'BEGIN; SELECT 1 FROM sqlite_schema' };
 
@@ -24,7 +26,7 @@ export function tryLock(file: string, kind: LockKind = 'alone'): FileLock | null
   makePrivate(file);
   const database = new DatabaseSync(file, { timeout: 0 });
   try {
-    database.exec(TAKE[kind]);
+    database.exec(`${NO_FILES}; ${TAKE[kind]}`);
   } catch (error) {
     database.close();
     if ((error as { errcode?: number }).errcode === SQLITE_BUSY) return null;

@@ -22,6 +22,8 @@ export interface TemporalTarget {
   readonly connectionOptions: TemporalConnectionOptions;
   /** The UI's address without a path; null when nothing says where it is. */
   readonly uiBase: string | null;
+  /** The state directory that the embedded server keeps its database in; absent for any other server. */
+  readonly state?: string;
   /** A bottle's page in the Temporal UI, or null. Without a run id, its newest run. */
   uiUrl(id: string, runId?: string): string | null;
   /** The list of workflows in the Temporal UI, filtered by a visibility query; or null. */
@@ -56,9 +58,12 @@ export async function temporalTarget(
 }
 
 /** The embedded server, whatever the environment says. */
-export function embeddedTarget(settings: Pick<Settings, 'port' | 'uiPort'>, namespace?: string): TemporalTarget {
+export function embeddedTarget(
+  settings: Pick<Settings, 'port' | 'uiPort'> & Partial<Pick<Settings, 'state'>>,
+  namespace?: string,
+): TemporalTarget {
   const address = `127.0.0.1:${settings.port}`;
-  return target('embedded', { address }, namespace, `http://127.0.0.1:${settings.uiPort}`);
+  return target('embedded', { address }, namespace, `http://127.0.0.1:${settings.uiPort}`, settings.state);
 }
 
 /** Whether an address is this very computer, so that neither proxies nor compression make sense. */
@@ -89,6 +94,7 @@ function target(
   connectionOptions: TemporalConnectionOptions,
   namespace: string | undefined,
   uiBase: string | null,
+  state?: string,
 ): TemporalTarget {
   const ns = namespace || DEFAULT_NAMESPACE;
   const workflows = uiBase === null ? null : `${uiBase}/namespaces/${encodeURIComponent(ns)}/workflows`;
@@ -97,6 +103,7 @@ function target(
     address: connectionOptions.address,
     namespace: ns,
     uiBase,
+    ...(state === undefined ? {} : { state }),
     uiUrl: (id: string, runId?: string): string | null => {
       if (workflows === null) return null;
       const page = `${workflows}/${encodeURIComponent(id)}`;

@@ -105,15 +105,17 @@ process.once('exit', () => {
 export interface InstallationOptions {
   /** Default: this computer's name. */
   host?: string;
+  /** BOTTLE_STATE; default: a folder of its own, removed at the end. */
+  state?: string;
 }
 
-export async function installation({ host }: InstallationOptions = {}): Promise<Installation> {
+export async function installation({ host, state }: InstallationOptions = {}): Promise<Installation> {
   const directory = await mkdtemp(path.join(os.tmpdir(), 'bottle-test-'));
   const port = await freePort();
   const env: NodeJS.ProcessEnv = {
     ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(TEMPORAL|BOTTLE)_/.test(name))),
     BOTTLE_HOME: path.join(directory, 'home'),
-    BOTTLE_STATE: path.join(directory, 'state'),
+    BOTTLE_STATE: state ?? path.join(directory, 'state'),
     BOTTLE_PORT: String(port),
     // What the images were built with; a choice that another installation made does not count here.
     ...(process.env['BOTTLE_TOOLS'] ? { BOTTLE_TOOLS: process.env['BOTTLE_TOOLS'] } : {}),

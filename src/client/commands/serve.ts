@@ -1,6 +1,7 @@
 /** `bottle serve`: the embedded Temporal server (unless another one is configured) and this host's worker. */
 import { existsSync } from 'node:fs';
 import { BottleError } from '../../core/errors.ts';
+import { assertRoom } from '../../host/disk.ts';
 import { startServer, stopServer } from '../../host/embedded-server.ts';
 import { strandedHost } from '../../host/host-pin.ts';
 import type { Settings } from '../../host/settings.ts';
@@ -52,6 +53,7 @@ async function restart(context: Context, target: TemporalTarget): Promise<number
 }
 
 async function detach({ output, settings }: Context, target: TemporalTarget): Promise<number> {
+  assertRoom({ state: settings.state });
   const stranded = strandedHost(settings);
   if (stranded !== undefined) output.say(strandedText(settings, stranded));
   const server = target.kind === 'embedded' ? await detachedServer(settings, target, output.say) : null;
