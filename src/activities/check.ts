@@ -1,15 +1,16 @@
 /** The last step: proof, from inside the machine, that it is as closed and as able as a bottle must be. */
-import { PassThrough } from 'node:stream';
-import { buffer } from 'node:stream/consumers';
+import { PassThrough, type Readable } from 'node:stream';
 import { exampleOf, parseAllowEntry } from '../core/allow-list.ts';
 import { EGRESS_PORT, EGRESS_URL, GIT_GATE_PORT, PIPELOCK_PORT, SUPERVISE_PORT } from '../core/daemons.ts';
 import { BottleError } from '../core/errors.ts';
 import { GUEST } from '../core/plan.ts';
-import type { WayOutProblem } from '../core/reach.ts';
+import type { Unsearched, WayOutProblem } from '../core/reach.ts';
+import type { SecretRef } from '../core/secret-ref.ts';
 import type { CheckInput, CheckResult } from '../core/step-io.ts';
 import { handedSecrets } from '../host/handed-secrets.ts';
 import { loginProblem } from '../host/login-way-out.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
+import { searchFor } from '../host/secret-search.ts';
 
 import type { ActivityHost } from './activity-host.ts';
 
@@ -17,20 +18,24 @@ import type { ActivityHost } from './activity-host.ts';
 export async function check(host: ActivityHost, input: CheckInput, signal: AbortSignal): Promise<CheckResult> {
   const secrets = await handedSecrets(input.bottle.id, input.secrets, signal);
   const output = new PassThrough();
-  const printed = buffer(output);
+  const looking = looksFor(output, secrets);
   const request = { argv: probeArgv(input), stdout: output, stderr: output, signal };
   await machineDriver(input.driver, host)
     .exec(input.bottle.id, request)
     .finally(() => output.end());
-  const [probes, belongings] = halves(await printed);
-  const seen = parseProbes(probes.toString());
+  const { probes, found, unsearched } = await looking;
+  const seen = parseProbes(probes);
   const failures = [
     ...judge(seen, expectations(input)),
-    ...[...secrets].flatMap(([reference, value]) =>
-      belongings.includes(value) ? [`the secret ${reference} is in the machine`] : [],
+    ...[...found].map(
+      ([reference, file]) =>
+        `the secret ${reference} is in the machine${file === undefined ? '' : `, in ${oneLine(file)}`}`,
     ),
   ];
-  if (failures.length === 0) return wayOutOf(seen[WAY_OUT]) ?? told(await loginProblem(input.bottle.id));
+  if (failures.length === 0) {
+    const wayOut = wayOutOf(seen[WAY_OUT]) ?? told(await loginProblem(input.bottle.id));
+    return unsearched === undefined ? wayOut : { ...wayOut, unsearched };
+  }
   throw new BottleError('CHECK_FAILED', failures.join('; '), {
     hint: `look inside with: bottle exec ${input.bottle.id} -it -- sh`,
   });
@@ -45,8 +50,16 @@ const PUBLIC_NAME = 'example.com';
 /** The probe whose answer is told and not judged: where the bottle leads nowhere, it is still as closed as it must be. */
 const WAY_OUT = 'way-out';
 const MAX_TOLD = 300;
-/** Ends the probes; what follows is everything of the machine that could hold a credential. */
+/** Ends the probes; what follows is everything of the machine that could hold a credential, small files first. */
 const BELONGINGS = '--belongings--';
+/** Ends all: how many bytes there are, and how many of them were looked at. */
+const SEARCHED = '--searched--';
+const MIB = 1024 ** 2;
+/** Of one file, and of all: a workspace may be of any size, and a launch waits for this. */
+const LARGEST_PART = 4 * MIB;
+const LARGEST_SEARCH = 32 * MIB;
+/** With the names of the files. */
+const LARGEST_STREAM = 40 * MIB;
 
 /**
  * All probes at once, one line each: `name<TAB>what was seen`. curl's `-v` tells a refusal by somebody
@@ -89,7 +102,17 @@ if has supervise; then (see supervise "$(status --noproxy '*' "http://$bundle:${
 wait
 echo ${BELONGINGS}
 cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
-find ${GUEST.home} -path '${GUEST.home}/.*' -type f -size -256k -exec cat {} + 2>/dev/null`;
+echo
+look() { find ${GUEST.home} -type f -path '${GUEST.home}/.*' -size -256k "$@" 2>/dev/null
+  find ${GUEST.workspace} /tmp /var/tmp -xdev -type f ! -path '*/.git/objects/*' "$@" 2>/dev/null; }
+sizes='0 0'
+if find / -maxdepth 0 -printf '' 2>/dev/null; then
+  sizes=$(look -printf '%s\\n' | awk '{ all += $1; read += ($1 > ${LARGEST_PART}) ? ${LARGEST_PART} : $1 }
+    END { printf "%.0f %.0f", all, ((read > ${LARGEST_SEARCH}) ? ${LARGEST_SEARCH} : read) }')
+  look -printf '%s\\t%p\\0' | sort -zn | cut -zf2- | timeout 60 xargs -0 -r head -v -c ${LARGEST_PART} 2>/dev/null | head -c ${LARGEST_STREAM}
+else look -exec cat {} + | head -c ${LARGEST_STREAM}
+fi
+printf '\\n${SEARCHED}%s\\n' "$sizes"`;
 
 function probeArgv({ driver, network, daemons, scanner, template, allow }: CheckInput): string[] {
   const [first] = allow;
@@ -116,9 +139,36 @@ function verdictQuery(entry: string): string {
   return `host=${host}&port=${port}`;
 }
 
-function halves(printed: Buffer): [probes: Buffer, belongings: Buffer] {
-  const at = printed.indexOf(BELONGINGS);
-  return at === -1 ? [printed, Buffer.alloc(0)] : [printed.subarray(0, at), printed.subarray(at)];
+interface Looked {
+  /** What the probes printed. */
+  probes: string;
+  found: ReadonlyMap<SecretRef, string | undefined>;
+  /** Present where not all of the machine was looked at. */
+  unsearched?: Unsearched;
+}
+
+/** Reads what {@link PROBES} print; of the machine's belongings nothing is kept. */
+async function looksFor(output: Readable, secrets: ReadonlyMap<SecretRef, string>): Promise<Looked> {
+  const search = searchFor(secrets);
+  let probes = Buffer.alloc(0);
+  let isPast = false;
+  let last = '';
+  for await (const chunk of output as AsyncIterable<Buffer>) {
+    let belongings = chunk;
+    if (!isPast) {
+      probes = Buffer.concat([probes, chunk]);
+      const at = probes.indexOf(BELONGINGS);
+      if (at === -1) continue;
+      isPast = true;
+      belongings = probes.subarray(at);
+      probes = probes.subarray(0, at);
+    }
+    search.take(belongings);
+    last = (last + belongings.toString('latin1')).slice(-100);
+  }
+  const [, all, read] = new RegExp(`\\n${SEARCHED}(\\d+) (\\d+)\\n$`).exec(last) ?? [];
+  const unsearched = Number(all) > Number(read) ? { bytes: Number(all), searchedBytes: Number(read) } : undefined;
+  return { probes: probes.toString(), found: search.found, ...(unsearched === undefined ? {} : { unsearched }) };
 }
 
 type Probes = Record<string, string>;

@@ -1,4 +1,5 @@
 /** The end of a wait: what is told of how the launch came to rest, and the exit code for it. */
+import { unsearchedText } from '../core/reach.ts';
 import type { StatusDocument } from '../core/status.ts';
 import type { Output } from './output.ts';
 import { heldLines } from './render/held.ts';
@@ -48,6 +49,8 @@ export function conclude(settled: Settled, goal: Goal, output: Output, since?: n
   if (kind === 'ready' && status.wayOut !== undefined && !output.flags.json) {
     output.say(`note: ${wayOutLine(status.wayOut)}`);
   }
+  if (kind === 'ready' && status.unsearched !== undefined && !output.flags.json)
+    output.say(`note: ${unsearchedText(status.unsearched)}`);
   output.result(settled.status, resultLine(settled, goal, since));
   return exitCodeOf(settled, goal);
 }

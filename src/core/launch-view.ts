@@ -6,6 +6,7 @@ import { bottleName, bundleName } from './names.ts';
 import { Observation } from './observation.ts';
 import type { Plan } from './plan.ts';
 import { processLimitText } from './process-limit.ts';
+import { unsearchedText } from './reach.ts';
 import type { RequestView } from './requests.ts';
 import type {
   BundleStatus,
@@ -49,7 +50,7 @@ export function statusDocument(
     network: networkStatus(runner),
     bundle: bundleStatus(launch.id, runner, prepared?.plan, observed),
     machine: machineStatus(launch.id, steps),
-    ...wayOutStatus(runner),
+    ...checkStatus(runner),
     steps,
     requests: observed.book.view(),
     ...killedForMemory(observed, prepared?.plan),
@@ -73,9 +74,10 @@ function killedForMemory({ killed }: Observation, plan: Plan | undefined): Pick<
 }
 
 /** Null in a history from before it was told. */
-function wayOutStatus(runner: GraphRunner): Pick<StatusDocument, 'wayOut'> {
-  const found = runner.value('check') as CheckResult | undefined;
-  return found?.wayOut === undefined || !runner.isDone('check') ? {} : { wayOut: found.wayOut };
+function checkStatus(runner: GraphRunner): Pick<StatusDocument, 'wayOut' | 'unsearched'> {
+  const { wayOut, unsearched } = (runner.value('check') as CheckResult | undefined) ?? {};
+  if (!runner.isDone('check')) return {};
+  return { ...(wayOut === undefined ? {} : { wayOut }), ...(unsearched === undefined ? {} : { unsearched }) };
 }
 
 function outOfPids({ outOfPids: met }: Observation, plan: Plan | undefined): Pick<StatusDocument, 'outOfPids'> {
@@ -142,6 +144,7 @@ export function detailsMarkdown(status: StatusDocument): string {
     ...status.requests.filter(({ state }) => state === 'pending').map(requestMarkdown),
     ...(status.bundle?.refused ?? []).map(refusalMarkdown),
     ...(status.wayOut === undefined ? [] : [`\n**The way out leads nowhere**: ${escapeMarkdown(status.wayOut.why)}`]),
+    ...(status.unsearched === undefined ? [] : [`\n${escapeMarkdown(unsearchedText(status.unsearched))}.`]),
     ...limitsMetText(status).map((line) => `\n${escapeMarkdown(line)}.`),
     '',
     '| | step | state | attempts | time |',

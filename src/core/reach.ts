@@ -23,3 +23,17 @@ export interface WayOutProblem {
   host: string;
   why: string;
 }
+
+/** The machine holds more than is looked through for credentials. */
+export interface Unsearched {
+  /** Of all files that may be looked at. */
+  bytes: number;
+  /** Of those that were, the small ones first. */
+  searchedBytes: number;
+}
+
+/** One line for people. */
+export function unsearchedText({ bytes, searchedBytes }: Unsearched): string {
+  const mib = (count: number): number => Math.ceil(count / 1024 ** 2);
+  return `check has looked for credentials in ${mib(searchedBytes)} of ${mib(bytes)} MiB of the machine's files, the small ones first`;
+}

@@ -3,7 +3,7 @@ import type { Scanner } from './bundle-plans.ts';
 import type { ErrorView } from './errors.ts';
 import type { MemoryKill } from './memory-kills.ts';
 import type { ProcessLimitMet } from './process-limit.ts';
-import type { WayOutProblem } from './reach.ts';
+import type { Unsearched, WayOutProblem } from './reach.ts';
 import type { RequestView } from './requests.ts';
 
 export type Phase = 'launching' | 'held' | 'ready' | 'healing' | 'stopping' | 'stopped' | 'failed';
@@ -87,6 +87,8 @@ export interface StatusDocument {
   machine: MachineStatus | null;
   /** Whom the bottle did not reach when it was checked, and why; absent where that is well, or not known. */
   wayOut?: WayOutProblem;
+  /** The machine held more than `check` looks through for credentials; absent where it looked at all of it. */
+  unsearched?: Unsearched;
   steps: StepStatus[];
   /** What the agent asked, oldest first. */
   requests: RequestView[];

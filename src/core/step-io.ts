@@ -10,7 +10,7 @@ import type { MemoryKill } from './memory-kills.ts';
 import type { Plan, PrivateVariable, Resources } from './plan.ts';
 import type { ProcessLimitMet } from './process-limit.ts';
 import type { ProviderContext, Template } from './providers/provider.ts';
-import type { WayOutProblem } from './reach.ts';
+import type { Unsearched, WayOutProblem } from './reach.ts';
 import type { AskedRequest, RequestView } from './requests.ts';
 import type { SecretRef } from './secret-ref.ts';
 import type { Driver } from './status.ts';
@@ -143,7 +143,7 @@ export interface CheckInput extends MachineInput {
 }
 
 /** What is no fault of the bottle, and worth knowing; null where there is nothing. */
-export type CheckResult = { wayOut: WayOutProblem } | null;
+export type CheckResult = { wayOut?: WayOutProblem; unsearched?: Unsearched } | null;
 
 /** Step id to its input and result. */
 export interface StepIo {

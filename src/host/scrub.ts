@@ -19,7 +19,7 @@ export interface Scrubber {
 }
 
 /** How a secret looks in a text. `edges` of base64: characters beside it that hold some bits of it too. */
-interface Form {
+export interface Form {
   text: string;
   edges?: { before: boolean; after: boolean };
 }
@@ -144,7 +144,7 @@ const paddingAt = (text: string, at: number): number => (text[at] !== '=' ? 0 : 
 
 function formsOf(secret: string): Form[] {
   const whole = [...new Set([secret, secret.trim()])].filter(({ length }) => length >= SHORTEST);
-  const plain = whole.flatMap((text) => [text, ...jsonForms(text), ...percentForms(text)]);
+  const plain = whole.flatMap((text) => [text, ...jsonForms(text), ...percentForms(text), ...hexForms(text)]);
   return [...[...new Set([...plain, ...inOneLine(secret)])].map((text) => ({ text })), ...whole.flatMap(base64Forms)];
 }
 
@@ -157,6 +157,11 @@ function inOneLine(secret: string): string[] {
   );
 }
 
+function hexForms(text: string): string[] {
+  const hex = Buffer.from(text).toString('hex');
+  return [hex, hex.toUpperCase()];
+}
+
 /** Within JSON, and within JSON that is a text in JSON. */
 function jsonForms(text: string): string[] {
   const once = JSON.stringify(text).slice(1, -1);
@@ -164,7 +169,7 @@ function jsonForms(text: string): string[] {
 }
 
 /** As the several encoders of URLs and forms do it: they differ in what they leave as it is, and in the digits' case. */
-function percentForms(text: string): string[] {
+export function percentForms(text: string): string[] {
   const component = encodeURIComponent(text.toWellFormed());
   const strict = component.replace(/[!'()*~]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
   const url = new URL('http://host');
@@ -182,7 +187,7 @@ function percentForms(text: string): string[] {
  * The characters that depend on the secret alone, for each of the three places in a group of three bytes where it can
  * begin: it is found within anything longer, such as the `user:secret` of basic authentication.
  */
-function base64Forms(text: string): Form[] {
+export function base64Forms(text: string): Form[] {
   const bytes = Buffer.from(text);
   return [0, 1, 2].flatMap((offset) => {
     const length = offset + bytes.length;

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { daemonsOf, secretRefsOf } from '../../src/core/bundle-plans.ts';
 import { EGRESS_PORT } from '../../src/core/daemons.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
+import { GUEST } from '../../src/core/plan.ts';
 import type { BottleRef, CheckInput, NetworkFacts } from '../../src/core/step-io.ts';
 import { imageScanner } from '../../src/host/images.ts';
 import { ensureNetwork } from '../../src/host/network.ts';
@@ -199,31 +200,70 @@ describe('the check', () => {
   test.each([
     ['in the environment of a process', 'SECRET="$1" sleep 30 & echo $!'],
     ['in the arguments of a process', 'node -e "setTimeout(() => {}, 30_000)" "$1" & echo $!'],
-    ['in a file of the agent', 'mkdir -p ~/.config/tool && echo "token=$1" >~/.config/tool/auth; echo $$'],
-    ['in a skill, deep', 'mkdir -p ~/.claude/skills/a/b/c && echo "use $1" >~/.claude/skills/a/b/c/note.md; echo $$'],
-    ["in the agent's own configuration", 'echo "{\\"key\\": \\"$1\\"}" >~/.claude.json; echo $$'],
-  ])('finds a secret that is %s, and names it by its reference alone', async (_where, script) => {
-    const [route = '', repository = ''] = fullCheck.secrets ?? [];
-    const put = await sh(
-      site.driver,
-      full.bottle.id,
-      `${script} >/tmp/pid 2>/dev/null </dev/null; cat /tmp/pid`.replace('"$1"', '"$S"').replaceAll('$1', '$S'),
-      {
-        env: { S: SECRETS.route },
-      },
-    );
-    try {
-      const found = await findings(full, fullCheck);
-      expect(found).toEqual([`the secret ${route} is in the machine`]);
-      expect(found.join()).not.toContain(repository);
-    } finally {
-      await sh(
+    [
+      'in a file of the agent',
+      'mkdir -p ~/.config/tool && echo "token=$1" >~/.config/tool/auth; echo $$',
+      '/home/agent/.config/tool/auth',
+    ],
+    [
+      'in a skill, deep',
+      'mkdir -p ~/.claude/skills/a/b/c && echo "use $1" >~/.claude/skills/a/b/c/note.md; echo $$',
+      '/home/agent/.claude/skills/a/b/c/note.md',
+    ],
+    [
+      "in the agent's own configuration",
+      'echo "{\\"key\\": \\"$1\\"}" >~/.claude.json; echo $$',
+      '/home/agent/.claude.json',
+    ],
+    [
+      'in a file that came with the workspace',
+      'mkdir app; echo "TOKEN=$1" >app/.env; echo $$',
+      `${GUEST.workspace}/app/.env`,
+    ],
+    ['in lines of base64, in /tmp', 'printf "me:%s" "$1" | base64 -w 20 >/tmp/left; echo $$', '/tmp/left'],
+    ['in hex, in the workspace', 'printf %s "$1" | od -An -tx1 | tr -d " " >dump; echo $$', `${GUEST.workspace}/dump`],
+  ])(
+    'finds a secret that is %s, and names it by its reference and its file alone',
+    async (_where, script, file = '') => {
+      const [route = '', repository = ''] = fullCheck.secrets ?? [];
+      const put = await sh(
         site.driver,
         full.bottle.id,
-        `kill ${put.stdout.trim()}; rm -rf ~/.config ~/.claude/skills ~/.claude.json`,
+        `${script} >/tmp/pid 2>/dev/null </dev/null; cat /tmp/pid`.replace('"$1"', '"$S"').replaceAll('$1', '$S'),
+        {
+          env: { S: SECRETS.route },
+        },
       );
+      try {
+        const found = await findings(full, fullCheck);
+        expect(found).toEqual([`the secret ${route} is in the machine${file === '' ? '' : `, in ${file}`}`]);
+        expect(found.join()).not.toContain(repository);
+      } finally {
+        await sh(
+          site.driver,
+          full.bottle.id,
+          `kill ${put.stdout.trim()}; rm -rf ~/.config ~/.claude/skills ~/.claude.json /tmp/left app dump`,
+        );
+      }
+      expect(await check(full, fullCheck)).toEqual(PASSED);
+    },
+  );
+
+  test('of a machine with more than it looks through passes, says so, and has looked at the small files first', async () => {
+    const [route = ''] = fullCheck.secrets ?? [];
+    const large = 'for n in $(seq 12); do head -c 5000000 /dev/zero >big-$n; done';
+    await sh(site.driver, full.bottle.id, large);
+    try {
+      expect(await check(full, fullCheck)).toMatchObject({
+        unsearched: { bytes: expect.toSatisfy((bytes: number) => bytes >= 60_000_000), searchedBytes: 32 * 1024 ** 2 },
+      });
+      await sh(site.driver, full.bottle.id, 'echo $S >zzz', { env: { S: SECRETS.route } });
+      expect(await findings(full, fullCheck)).toEqual([
+        `the secret ${route} is in the machine, in ${GUEST.workspace}/zzz`,
+      ]);
+    } finally {
+      await sh(site.driver, full.bottle.id, 'rm -f big-* zzz');
     }
-    expect(await check(full, fullCheck)).toEqual(PASSED);
   });
 
   test('whose secret is gone from the host is that error', async () => {

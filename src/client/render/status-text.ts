@@ -1,7 +1,7 @@
 /** One bottle's status as text: a table of its steps, what went wrong, and what it is made of. */
 import Table from 'cli-table3';
 import { limitsMetText } from '../../core/launch-view.ts';
-import type { WayOutProblem } from '../../core/reach.ts';
+import { unsearchedText, type WayOutProblem } from '../../core/reach.ts';
 import type { LimitsStatus, StatusDocument, StepStatus } from '../../core/status.ts';
 import { errorLines } from '../report-error.ts';
 import { type Colours, PLAIN } from './colours.ts';
@@ -46,6 +46,7 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
       colours.yellow(`the credential of ${clean(route)} was refused by the upstream (${code}) at ${clean(at)}`),
     ),
     ...(status.wayOut === undefined ? [] : [colours.yellow(wayOutLine(status.wayOut))]),
+    ...(status.unsearched === undefined ? [] : [colours.yellow(unsearchedText(status.unsearched))]),
     ...limitsMetText(status).map((line) => colours.yellow(clean(line))),
     ...status.requests
       .filter(({ state }) => state === 'pending')

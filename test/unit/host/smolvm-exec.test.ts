@@ -3,6 +3,7 @@ import { PassThrough, Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { givenVariables } from '../../../src/host/machine/smolvm/exec.ts';
 import { afterMark, END_OF_PRELUDE, type Prelude, pour } from '../../../src/host/machine/smolvm/guest-output.ts';
 
 const MARK = 'BOTTLE_EXEC=6b1e';
@@ -82,4 +83,23 @@ describe('pouring', () => {
     await poured;
     expect(written).toBe(100);
   });
+});
+
+test('what somebody gave a command as its environment is in no argument of smolvm, and under no name that smolvm heeds', () => {
+  const name = fc.stringMatching(/^[A-Za-z_][A-Za-z0-9_]{0,9}$/);
+  // Long enough to be no part of a name.
+  const value = fc.string({ minLength: 20 });
+  fc.assert(
+    fc.property(fc.dictionary(name, value), (env) => {
+      const { args, secrets } = givenVariables({ ...env, EMPTY: '' });
+      const told = Object.keys(env).filter((key) => args.some((word) => word.includes(env[key] as string)));
+      expect(told).toEqual([]);
+      const given = args.flatMap((word, at) => (args[at - 1] === '--secret-env' ? [word.split('=')] : []));
+      expect(Object.fromEntries(given.map(([key, from]) => [key, secrets[from as string]]))).toEqual(
+        Object.fromEntries(Object.entries(env).filter(([key]) => key !== 'EMPTY')),
+      );
+      expect(Object.keys(secrets).every((key) => /^BOTTLE_GIVEN_\d+$/.test(key))).toBe(true);
+      expect(args.slice(args.indexOf('-e'), args.indexOf('-e') + 2)).toEqual(['-e', 'EMPTY=']);
+    }),
+  );
 });

@@ -87,15 +87,22 @@ export interface Running {
   kill(): void;
 }
 
-/** Begins a call that may last. @param withInput false: its standard input is empty */
+/**
+ * Begins a call that may last.
+ * @param withInput false: its standard input is empty
+ * @param secrets more variables of the program's own environment, which no other user of the host can read
+ */
 export function spawnSmolvm(
   smolvm: Smolvm,
   verb: readonly string[],
   args: readonly string[],
   withInput: boolean,
+  secrets: Readonly<Record<string, string>> = {},
 ): Running {
+  const place = placeOf(smolvm);
   const child = execa(smolvm.program.path, [...verb, ...everyCall(smolvm), ...args], {
-    ...placeOf(smolvm),
+    ...place,
+    env: { ...secrets, ...place.env },
     reject: false,
     buffer: false,
     stdin: withInput ? 'pipe' : 'ignore',

@@ -67,8 +67,11 @@ export async function smolvmExec(
 
 function begin(smolvm: Smolvm, machine: string, request: ExecRequest): Command {
   const mark = newMark();
-  const args = [...placeArgs(machine, request), ...(request.terminal === undefined ? [] : ['-t']), '-e', mark];
-  const call = spawnSmolvm(smolvm, VERB, [...args, '--', ...argvOf(request, mark)], request.stdin !== undefined);
+  const given = givenVariables(request.env);
+  const terminal = request.terminal === undefined ? [] : ['-t'];
+  const args = [...placeArgs(machine, request), ...given.args, ...terminal, '-e', mark];
+  const words = [...args, '--', ...argvOf(request, mark)];
+  const call = spawnSmolvm(smolvm, VERB, words, request.stdin !== undefined, given.secrets);
   const prelude = { begun: false, told: '', before: '' };
   const command: Command = { ...call, smolvm, machine, request, mark, prelude, hasEnded: false };
   const noteEnd = (): void => {
@@ -98,13 +101,35 @@ async function verdict(
 /** Without `-i`, what a command says is held back until its end, and no more than 11 MiB of it. */
 function placeArgs(
   machine: string,
-  { user = GUEST.user, workdir = GUEST.workspace, env = {} }: Pick<ExecRequest, 'user' | 'workdir' | 'env'>,
+  { user = GUEST.user, workdir = GUEST.workspace }: Pick<ExecRequest, 'user' | 'workdir'>,
 ): string[] {
   const home = HOMES[user];
   const path = isRoot(user) ? { PATH: DEBIAN_PATH } : {};
-  const variables = { ...(home === undefined ? {} : { HOME: home }), ...path, ...env };
+  const variables = { ...(home === undefined ? {} : { HOME: home }), ...path };
   const place = ['--name', machine, '-i', '--user', user, '--workdir', workdir];
   return [...place, ...Object.entries(variables).flatMap(([name, value]) => ['-e', `${name}=${value}`])];
+}
+
+/**
+ * Variables whose values somebody gave, and which may be secrets: every user of the host reads the arguments of a process, so
+ * these name variables of smolvm's own environment instead. Those have names of ours, since one called PATH or LD_PRELOAD
+ * would be taken by smolvm for its own.
+ */
+export function givenVariables(env: Readonly<Record<string, string>> = {}): {
+  args: string[];
+  secrets: Record<string, string>;
+} {
+  const args: string[] = [];
+  const secrets: Record<string, string> = {};
+  for (const [at, [name, value]] of Object.entries(env).entries()) {
+    // Nothing to hide, and an empty variable may count as none.
+    if (value === '') args.push('-e', `${name}=`);
+    else {
+      args.push('--secret-env', `${name}=BOTTLE_GIVEN_${at}`);
+      secrets[`BOTTLE_GIVEN_${at}`] = value;
+    }
+  }
+  return { args, secrets };
 }
 
 const HOMES: Readonly<Record<string, string>> = { [GUEST.user]: GUEST.home, root: '/root' };
