@@ -89,6 +89,8 @@ export interface StatusDocument {
   wayOut?: WayOutProblem;
   /** The machine held more than `check` looks through for credentials; absent where it looked at all of it. */
   unsearched?: Unsearched;
+  /** Why the Engine of this host does not answer: what is told of bundle and machine is from before. Only told by `bottle status`. */
+  engineError?: ErrorView;
   steps: StepStatus[];
   /** What the agent asked, oldest first. */
   requests: RequestView[];

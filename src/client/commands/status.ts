@@ -2,9 +2,11 @@
 import type { StatusDocument } from '../../core/status.ts';
 import { describeBottle, failureText, hostOf, isOpen, launchOf, mergeStatus, queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
+import { engineSilence } from '../engine-silence.ts';
 import { stoppable } from '../interrupt.ts';
 import { progressFor } from '../render/progress.ts';
 import { statusText } from '../render/status-text.ts';
+import { errorLines } from '../report-error.ts';
 import { SLOW_WORKER, sayIfSlow } from '../say-if-slow.ts';
 import { withSession } from '../session.ts';
 import { untilSettled } from '../settle.ts';
@@ -19,7 +21,11 @@ export async function run(context: Context, id: string, options: { watch?: boole
     const show = async (status: StatusDocument): Promise<number> => {
       const failed = status.phase === 'failed' && !output.flags.json;
       const failure = failed ? await failureText(session, await describeBottle(session, id, launch.runId)) : undefined;
-      output.result(status, () => statusText(status, { now: Date.now(), colours: output.outColours, failure }));
+      const here = status.host === settings.host && isOpen(description);
+      const engineError = here ? await engineSilence(settings) : undefined;
+      const document: StatusDocument = engineError === undefined ? status : { ...status, engineError };
+      output.result(document, () => statusText(status, { now: Date.now(), colours: output.outColours, failure }));
+      if (engineError !== undefined && !output.flags.json) for (const line of errorLines(engineError)) output.say(line);
       return 0;
     };
     if (options.watch === true && isOpen(description)) {
