@@ -85,7 +85,7 @@ test('a program that takes more memory than the bundle has is told as that, to t
 
 test('a machine that has as many processes as it may says so to who cannot start another, and to its launch', async () => {
   const { id } = bottle;
-  const { exitCode } = await sh(site.driver, id, 'for i in $(seq 200); do sleep 30 & done');
+  const { exitCode } = await sh(site.driver, id, 'for i in $(seq 200); do sleep 300 & done');
   expect(exitCode).not.toBe(0);
   expect(await met(exitCode, new Date().toISOString())).toEqual([
     `${id}: the machine has as many processes as it may: 64 (resources.pids)`,
@@ -99,9 +99,8 @@ test('a machine that has as many processes as it may says so to who cannot start
   );
 
   // Where the Engine's kernel is not ours, its numbers of processes are of others, or of none: the Engine is asked.
-  // The shell is gone, which leaves room for one more.
-  const last = await site.docker.getContainer(machineName(id)).exec({ Cmd: ['sleep', '30'] });
-  await last.start({ Detach: true });
+  // The shell is gone, which leaves room for one more; but whether the Engine can start one in so little room is chance.
+  await site.docker.getContainer(machineName(id)).update({ PidsLimit: 32 });
   const elsewhere = await untilProcessLimit({ ...site, docker: withoutPid(site.docker) }, id, {}, patience());
   expect(elsewhere).toEqual({ at: expect.stringMatching(/^\d{4}-.*Z$/) });
 });
