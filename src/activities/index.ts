@@ -2,6 +2,7 @@
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
 import type { StepIo, StepReturn, UndoIo, WatchInput, WatchNews } from '../core/step-io.ts';
 import { ensureBundle, removeBundle } from '../host/bundle.ts';
+import { takeRequests } from '../host/kept-requests.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { ensureNetwork, removeNetwork } from '../host/network.ts';
 import type { ActivityHost } from './activity-host.ts';
@@ -34,7 +35,8 @@ export function stepFunctions(host: ActivityHost): StepFunctions {
     prepare: (input) => prepare(host, input),
     network: ({ bottle, pool, driver, link }) =>
       ensureNetwork(host, bottle, { pool, hostOnBridge: driver !== 'docker' && link !== 'sockets' }),
-    bundle: (input, signal) => ensureBundle(host, input, signal),
+    bundle: async (input, signal) =>
+      ensureBundle(host, { ...input, requests: await takeRequests(host.settings, input) }, signal),
     'machine.create': ({ bottle, driver, ...spec }, signal) =>
       done(machineDriver(driver, host).create(bottle, spec, signal)),
     'machine.start': ({ bottle, driver }, signal) => done(machineDriver(driver, host).start(bottle, signal)),

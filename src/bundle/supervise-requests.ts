@@ -26,11 +26,16 @@ export interface RequestDesk {
   waiting(): number;
 }
 
+/** Who waits asks again and again; the host need not hear of it as often. */
+const TELL_AGAIN_MS = 10 * 60_000;
+
 const UNDECIDED = { state: 'pending', decidedAt: null, note: null, expiresAt: null, private: false } as const;
 
 /** @param tell takes the line for the host, with its end */
 export function createRequestDesk(tell: (line: string) => void): RequestDesk {
   const asked = new Map<string, RequestView>();
+  /** When the host was last told of each of those, in milliseconds since the epoch. */
+  const toldAt = new Map<string, number>();
   const decisions = new EventEmitter().setMaxListeners(0);
   let told = new Map<string, RequestView>();
   let maxPending = 0;
@@ -48,22 +53,39 @@ export function createRequestDesk(tell: (line: string) => void): RequestDesk {
     const askedAt = new Date().toISOString();
     const request: RequestView = { id, ask, askedAt, ...UNDECIDED };
     asked.set(id, request);
-    tell(`${formatAskLine({ id, ask, askedAt })}\n`);
+    tellHost(request);
     return request;
+  }
+
+  function tellHost({ id, ask, askedAt }: RequestView): void {
+    toldAt.set(id, Date.now());
+    tell(`${formatAskLine({ id, ask, askedAt })}\n`);
+  }
+
+  /** The line may have gone with an old log while no worker read it; a request that the host knows already is no news to it. */
+  function tellAgain(id: string): void {
+    const request = asked.get(id);
+    if (request !== undefined && Date.now() - (toldAt.get(id) ?? 0) >= TELL_AGAIN_MS) tellHost(request);
   }
 
   return {
     update(config) {
       told = new Map(config.requests.map((request) => [request.id, request]));
       maxPending = config.maxPending;
-      for (const id of told.keys()) asked.delete(id);
+      for (const id of told.keys()) {
+        asked.delete(id);
+        toldAt.delete(id);
+      }
       for (const id of decisions.eventNames()) if (!isPending(id as string)) decisions.emit(id);
     },
     ask(ask) {
       const key = askKey(ask);
       // By content, never by id: an id that clashes must not lend its approval to another ask.
       const open = all().find((known) => isOpen(known) && askKey(known.ask) === key);
-      if (open !== undefined) return open;
+      if (open !== undefined) {
+        tellAgain(open.id);
+        return open;
+      }
       const waiting = pending().length;
       if (waiting >= maxPending) {
         throw new AskRefused(
@@ -76,6 +98,7 @@ export function createRequestDesk(tell: (line: string) => void): RequestDesk {
     find,
     pending,
     async decision(id, waitMs, signal) {
+      tellAgain(id);
       if (waitMs === 0 || signal.aborted || !isPending(id)) return;
       const { promise, resolve } = Promise.withResolvers<void>();
       const end = () => resolve();

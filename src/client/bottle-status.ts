@@ -2,7 +2,7 @@
 import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { BottleError, type ErrorView } from '../core/errors.ts';
 import { assertBottleId } from '../core/names.ts';
-import type { Phase, StatusDocument, StepStatus } from '../core/status.ts';
+import type { LaunchMemo, Phase, StatusDocument, StepStatus } from '../core/status.ts';
 import { LAUNCH_STEPS } from '../core/steps.ts';
 import { BOTTLE_LAUNCH, statusQuery } from '../workflows/messages.ts';
 import { clean } from './render/text.ts';
@@ -193,7 +193,7 @@ function failureView({ message, applicationFailureInfo, timeoutFailureInfo }: Fa
 
 /** What can be said of a launch whose workflow cannot be asked. */
 function bareStatus(description: WorkflowExecutionDescription): StatusDocument {
-  const memo = (description.memo ?? {}) as { agent?: string; driver?: StatusDocument['driver'] };
+  const memo = (description.memo ?? {}) as Partial<LaunchMemo>;
   return {
     id: description.workflowId,
     agent: memo.agent ?? '',
@@ -202,7 +202,7 @@ function bareStatus(description: WorkflowExecutionDescription): StatusDocument {
     driver: memo.driver ?? null,
     runId: launchOf(description).runId,
     uiUrl: null,
-    startedAt: description.startTime.toISOString(),
+    startedAt: memo.startedAt ?? description.startTime.toISOString(),
     readyAt: null,
     stoppedBy: null,
     network: null,

@@ -39,7 +39,8 @@ export function rowOf(info: WorkflowExecutionInfo): BottleRow {
     driver: memo.driver ?? null,
     // While the step runs again, the memo still names it: it changes with what matters only, to spare the history.
     heldSteps: phase === 'held' ? (memo.heldSteps ?? []) : [],
-    startedAt: info.startTime.toISOString(),
+    // That of the newest run, where the launch has gone on in another.
+    startedAt: memo.startedAt ?? info.startTime.toISOString(),
     ...(memo.stoppedBy === undefined ? {} : { stoppedBy: memo.stoppedBy }),
   };
 }

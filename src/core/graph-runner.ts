@@ -43,6 +43,18 @@ export type Ending =
   | { readonly kind: 'cancelled' }
   | { readonly kind: 'aborted'; readonly step: string; readonly error: ErrorView };
 
+/**
+ * Everything a runner at rest knows, as plain data: another one of the same steps goes on from it. Compensations are names, so
+ * nothing of it is code.
+ */
+export interface GraphSnapshot {
+  readonly steps: readonly StepSnapshot[];
+  readonly ending?: Ending;
+  readonly readyAt?: number;
+}
+
+export type StepSnapshot = Omit<StepRecord, 'spec' | 'neededBy'> & { readonly id: string };
+
 /** A lost run is repeated this many times in a row; after that it may be the step that kills its process. */
 const LOST_IN_A_ROW = 5;
 
@@ -70,8 +82,12 @@ export class GraphRunner {
   #over = false;
   #readyAt: number | undefined;
 
-  /** @throws Error when a step needs an unknown or a later one: the order of `steps` must be a topological order */
-  constructor(steps: readonly StepSpec[], ports: GraphPorts) {
+  /**
+   * @param from what an earlier runner of these steps knew; without it they all begin
+   * @throws Error when a step needs an unknown or a later one: the order of `steps` must be a topological order; when `from`
+   *   is of other steps
+   */
+  constructor(steps: readonly StepSpec[], ports: GraphPorts, from?: GraphSnapshot) {
     this.#ports = ports;
     for (const spec of steps) {
       for (const need of spec.needs) {
@@ -89,6 +105,35 @@ export class GraphRunner {
         lastStart: 0,
       });
     }
+    if (from !== undefined) this.#goOnFrom(from);
+  }
+
+  #goOnFrom({ steps, ending, readyAt }: GraphSnapshot): void {
+    const [known, given] = [[...this.#records.keys()], steps.map(({ id }) => id)];
+    if (known.join() !== given.join())
+      throw new Error(`these are other steps: ${given.join()} and not ${known.join()}`);
+    for (const { id, ...saved } of steps) Object.assign(this.#record(id), saved);
+    this.#ending = ending;
+    this.#readyAt = readyAt;
+  }
+
+  /** Whether nothing runs, forward or back, and all waits for a person or for something to happen. */
+  get isAtRest(): boolean {
+    return !this.#over && [...this.#records.values()].every(({ state }) => state !== 'running' && state !== 'undoing');
+  }
+
+  /** @throws Error unless it {@link isAtRest}: what runs cannot be handed on */
+  snapshot(): GraphSnapshot {
+    if (!this.isAtRest) throw new Error('a launch that moves cannot be handed on');
+    const steps = [...this.#records.values()].map(({ spec, neededBy: _neededBy, ...record }) => ({
+      id: spec.id,
+      ...record,
+    }));
+    return {
+      steps,
+      ...(this.#ending === undefined ? {} : { ending: this.#ending }),
+      ...(this.#readyAt === undefined ? {} : { readyAt: this.#readyAt }),
+    };
   }
 
   /** Starts the first steps; resolves when everything that ran is undone again, which `stop` or an abort brings about. */
@@ -214,6 +259,11 @@ export class GraphRunner {
 
   isRunning(step: string): boolean {
     return this.#record(step).state === 'running';
+  }
+
+  /** Why everything is being undone, or was; undefined while it is not. */
+  get ending(): Ending | undefined {
+    return this.#ending;
   }
 
   /** Whether everything is being undone, or was. */

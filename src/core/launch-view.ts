@@ -21,7 +21,10 @@ import type { BundleResult, CheckResult, NetworkFacts, PrepareResult } from './s
 
 export interface LaunchIdentity {
   id: string;
+  /** Of the launch's first run, by which everything it makes is labelled. */
   runId: string;
+  /** Of the run it is in now, which is the one to look at. */
+  currentRunId: string;
   agent: string;
   host: string;
   startedAt: Date;
@@ -42,7 +45,7 @@ export function statusDocument(
     host: launch.host,
     driver: prepared?.plan.driver ?? null,
     runId: launch.runId,
-    uiUrl: prepared?.uiUrl ?? null,
+    uiUrl: prepared?.uiUrl?.replace(launch.runId, launch.currentRunId) ?? null,
     startedAt: launch.startedAt.toISOString(),
     readyAt: runner.readyAt === undefined ? null : new Date(runner.readyAt).toISOString(),
     stoppedBy: observed.stoppedBy,
@@ -53,6 +56,7 @@ export function statusDocument(
     ...checkStatus(runner),
     steps,
     requests: observed.book.view(),
+    ...(observed.book.forgotten === 0 ? {} : { olderRequests: observed.book.forgotten }),
     ...killedForMemory(observed, prepared?.plan),
     ...outOfPids(observed, prepared?.plan),
   };

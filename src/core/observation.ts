@@ -2,19 +2,54 @@
 import type { DaemonState } from './daemons.ts';
 import { addKills, type MemoryKill } from './memory-kills.ts';
 import type { ProcessLimitMet } from './process-limit.ts';
-import { RequestBook } from './request-book.ts';
+import { type BookSnapshot, RequestBook } from './request-book.ts';
 import type { CredentialRefusal, StopReason } from './status.ts';
 import type { BundleResult, WatchInput, WatchNews } from './step-io.ts';
 
 const MOST_REFUSALS = 10;
 
+/** What it knows, as plain data. */
+export interface ObservationSnapshot {
+  readonly book: BookSnapshot;
+  readonly daemons: Record<string, DaemonState>;
+  readonly refused: CredentialRefusal[];
+  readonly cursor: string | null;
+  readonly killed: MemoryKill[];
+  readonly outOfPids?: ProcessLimitMet;
+  readonly stoppedBy: StopReason | null;
+}
+
 export class Observation {
-  readonly book = new RequestBook();
+  readonly book: RequestBook;
   #daemons: Record<string, DaemonState> = {};
   #refused: CredentialRefusal[] = [];
   #cursor: string | null = null;
   #killed: MemoryKill[] = [];
   #outOfPids: ProcessLimitMet | undefined;
+
+  /** @param from what an earlier one had heard */
+  constructor(from?: ObservationSnapshot) {
+    this.book = new RequestBook(from?.book);
+    if (from === undefined) return;
+    this.#daemons = from.daemons;
+    this.#refused = from.refused;
+    this.#cursor = from.cursor;
+    this.#killed = from.killed;
+    this.#outOfPids = from.outOfPids;
+    this.stoppedBy = from.stoppedBy;
+  }
+
+  snapshot(): ObservationSnapshot {
+    return {
+      book: this.book.snapshot(),
+      daemons: this.#daemons,
+      refused: this.#refused,
+      cursor: this.#cursor,
+      killed: this.#killed,
+      ...(this.#outOfPids === undefined ? {} : { outOfPids: this.#outOfPids }),
+      stoppedBy: this.stoppedBy,
+    };
+  }
 
   get daemons(): Record<string, DaemonState> {
     return this.#daemons;

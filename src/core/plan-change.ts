@@ -8,6 +8,7 @@ import type { LaunchInput } from './launch-input.ts';
 import { NPM_REGISTRY_HOST } from './npm-settings.ts';
 import type { Plan } from './plan.ts';
 import { PROVIDERS } from './providers/providers.ts';
+import { NOTHING_ASKED } from './request-book.ts';
 import { type LaunchContext, stepInput } from './step-input.ts';
 import type { BottleRef, MachineCreateInput, NetworkFacts } from './step-io.ts';
 import { LAUNCH_STEPS, type StepId } from './steps.ts';
@@ -107,7 +108,7 @@ function inputText(step: StepId, { bottle, launch, network }: RereadInput, plan:
   const context: LaunchContext = {
     bottle,
     input: launch,
-    requests: () => [],
+    requests: () => NOTHING_ASKED,
     result: (id) => (id === 'prepare' ? { plan, uiUrl: null } : id === 'network' ? network : undefined),
   };
   const made = stepInput(step, context);

@@ -2,7 +2,7 @@
  * What the agent of one bottle has asked, and what the operator answered: the workflow's own record, so that every
  * grant is in the history. Pure; time comes in.
  */
-import type { AskedRequest, RequestState, RequestView } from './requests.ts';
+import type { Ask, AskedRequest, RequestView } from './requests.ts';
 
 export interface Verdict {
   /** A request's id. */
@@ -15,12 +15,100 @@ export interface Verdict {
   private: boolean;
 }
 
-/** Decided ones are kept so that the agent can ask what became of them; the oldest give way. */
+/** Everything a book knows, as plain data. */
+export interface BookSnapshot {
+  readonly requests: RequestView[];
+  readonly answers: number;
+  readonly forgotten: number;
+  readonly version: number;
+  /** Id of a request that is kept, and of one that was dropped, to the version that did it; without what was {@link RequestBook.told}. */
+  readonly changed: Record<string, number>;
+  readonly dropped: Record<string, number>;
+}
+
+/** What the host has to learn of a book of which it knows an earlier version. */
+export interface BookChanges {
+  /** The version that the host knows; 0: none, so these are all the requests there are. */
+  since: number;
+  /** The version it knows then. */
+  version: number;
+  /** New and changed requests, oldest first. */
+  changed: RequestView[];
+  /** Ids of those that are kept no more. */
+  dropped: string[];
+}
+
+export const NOTHING_ASKED: BookChanges = { since: 0, version: 0, changed: [], dropped: [] };
+
+/** The requests of a book, from those of an earlier version of it; in the same order. */
+export function withChanges(known: readonly RequestView[], { changed, dropped }: BookChanges): RequestView[] {
+  const news = new Map(changed.map((request) => [request.id, request]));
+  const old = new Set(known.map(({ id }) => id));
+  const all = [...known.map((request) => news.get(request.id) ?? request), ...changed.filter(({ id }) => !old.has(id))];
+  return all.filter(({ id }) => !dropped.includes(id));
+}
+
+/**
+ * Decided ones are kept so that the agent can ask what became of them: the newest as they are, older ones with their texts cut,
+ * and the oldest are dropped and counted. So a book holds some 350 KB at most, whatever an agent asks in a year.
+ */
+const MOST_WHOLE = 20;
 const MOST_KEPT = 100;
+const LONGEST_OLD_TEXT = 120;
+/** Grants in force are never given up by themselves. */
+export const MOST_GRANTS = 1000;
 
 export class RequestBook {
   #requests: RequestView[] = [];
   #answers = 0;
+  #forgotten = 0;
+  #version = 0;
+  #changed: Map<string, number>;
+  #dropped: Map<string, number>;
+
+  /** @param from what an earlier one knew */
+  constructor(from?: BookSnapshot) {
+    this.#requests = from?.requests ?? [];
+    this.#answers = from?.answers ?? 0;
+    this.#forgotten = from?.forgotten ?? 0;
+    this.#version = from?.version ?? 0;
+    this.#changed = new Map(Object.entries(from?.changed ?? {}));
+    this.#dropped = new Map(Object.entries(from?.dropped ?? {}));
+  }
+
+  snapshot(): BookSnapshot {
+    return {
+      requests: this.#requests,
+      answers: this.#answers,
+      forgotten: this.#forgotten,
+      version: this.#version,
+      changed: Object.fromEntries(this.#changed),
+      dropped: Object.fromEntries(this.#dropped),
+    };
+  }
+
+  /** How many were answered long ago and are kept no more. */
+  get forgotten(): number {
+    return this.#forgotten;
+  }
+
+  /** What has changed since a version that the host knows; since 0, everything. */
+  changes(since: number): BookChanges {
+    const after = ([, version]: [string, number]): boolean => version > since;
+    const changed = new Set([...this.#changed].filter(after).map(([id]) => id));
+    return {
+      since,
+      version: this.#version,
+      changed: since === 0 ? this.#requests : this.#requests.filter(({ id }) => changed.has(id)),
+      dropped: since === 0 ? [] : [...this.#dropped].filter(after).map(([id]) => id),
+    };
+  }
+
+  /** The host knows that version: what changed before it need not be told any more. */
+  told(version: number): void {
+    for (const changes of [this.#changed, this.#dropped])
+      for (const [id, at] of changes) if (at <= version) changes.delete(id);
+  }
 
   /** Goes up with every change that the bundle must learn of. */
   get answers(): number {
@@ -51,16 +139,24 @@ export class RequestBook {
         private: false,
       }),
     );
-    this.#requests = keepNewest([...this.#requests, ...added]);
+    this.#version += 1;
+    for (const { id } of added) {
+      this.#changed.set(id, this.#version);
+      this.#dropped.delete(id);
+    }
+    this.#requests = [...this.#requests, ...added];
+    this.#giveWay();
     return true;
   }
 
   /** Why this verdict cannot be taken now, in one line; undefined when it can. Changes nothing. */
-  refusal({ request, forMs }: Verdict): string | undefined {
+  refusal({ request, approve, forMs }: Verdict): string | undefined {
     const found = this.#find(request);
     if (found === undefined) return `there is no request ${request}`;
     // An approved one may be taken back, and a denied one allowed after all; what was answered stays answered.
     if (found.state !== 'pending' && found.ask.kind === 'question') return `${request} was answered already`;
+    if (approve && found.ask.kind === 'egress-route' && found.state !== 'approved' && this.#grants() >= MOST_GRANTS)
+      return `${MOST_GRANTS} grants are in force already: deny one of them first`;
     if (forMs !== null && found.ask.kind === 'question') return `${request} is a question: an answer has no end`;
     return undefined;
   }
@@ -72,13 +168,15 @@ export class RequestBook {
     if (refusal !== undefined || found === undefined) throw new Error(refusal);
     this.#answers += 1;
     const ends = verdict.approve && verdict.forMs !== null ? new Date(now + verdict.forMs).toISOString() : null;
-    return this.#replace(found, {
+    const decided = this.#replace(found, {
       state: verdict.approve ? 'approved' : 'denied',
       decidedAt: new Date(now).toISOString(),
       note: verdict.note,
       expiresAt: ends,
       private: verdict.approve && verdict.private,
     });
+    this.#giveWay();
+    return decided;
   }
 
   /** Milliseconds since the epoch when the next grant ends; undefined when none does. */
@@ -96,6 +194,7 @@ export class RequestBook {
     );
     if (over.length > 0) this.#answers += 1;
     for (const request of over) this.#replace(request, { state: 'expired' });
+    this.#giveWay();
     return over.length > 0;
   }
 
@@ -103,18 +202,51 @@ export class RequestBook {
     return this.#requests.find((request) => request.id === id);
   }
 
-  #replace(request: RequestView, change: Partial<RequestView> & { state: RequestState }): RequestView {
+  #replace(request: RequestView, change: Partial<RequestView>): RequestView {
     const changed = { ...request, ...change };
+    this.#version += 1;
+    this.#changed.set(request.id, this.#version);
     this.#requests = this.#requests.map((each) => (each === request ? changed : each));
     return changed;
   }
+
+  #grants(): number {
+    return this.#requests.filter(isGrant).length;
+  }
+
+  /** Room for what is new: of what was decided, the oldest go, and all but the newest lose their long texts. */
+  #giveWay(): void {
+    const decided = this.#requests
+      .filter(({ state }) => state !== 'pending')
+      .sort((one, other) => decidedAt(one) - decidedAt(other));
+    const closed = decided.filter((request) => !isGrant(request));
+    const excess = Math.min(this.#requests.length - MOST_KEPT, closed.length - MOST_WHOLE);
+    const over = closed.slice(0, Math.max(0, excess));
+    for (const { id } of over) {
+      this.#version += 1;
+      this.#forgotten += 1;
+      this.#changed.delete(id);
+      this.#dropped.set(id, this.#version);
+    }
+    this.#requests = this.#requests.filter((request) => !over.includes(request));
+    for (const request of decided.slice(0, -MOST_WHOLE)) {
+      const short = { ask: shortAsk(request.ask), note: request.note === null ? null : cut(request.note) };
+      const isShort = short.note === request.note && JSON.stringify(short.ask) === JSON.stringify(request.ask);
+      if (!over.includes(request) && !isShort) this.#replace(request, short);
+    }
+  }
 }
 
-const isOpen = ({ state, ask }: RequestView): boolean =>
-  state === 'pending' || (state === 'approved' && ask.kind === 'egress-route');
+const isGrant = ({ state, ask }: RequestView): boolean => state === 'approved' && ask.kind === 'egress-route';
 
-/** Pending ones and grants in force are never given up. */
-function keepNewest(requests: RequestView[]): RequestView[] {
-  let excess = requests.length - MOST_KEPT;
-  return requests.filter((request) => isOpen(request) || excess-- <= 0);
-}
+const decidedAt = (request: RequestView): number => Date.parse(request.decidedAt ?? '');
+
+/** The agent has long read it, and a person knows what it was about. */
+const cut = (text: string): string =>
+  text.length > LONGEST_OLD_TEXT ? `${text.slice(0, LONGEST_OLD_TEXT - 1)}…` : text;
+
+/** What is granted stays as it is: only words are cut. */
+const shortAsk = (ask: Ask): Ask =>
+  ask.kind === 'question'
+    ? { kind: 'question', question: cut(ask.question), options: ask.options.slice(0, 4).map(cut) }
+    : { ...ask, reason: cut(ask.reason) };

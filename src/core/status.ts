@@ -94,6 +94,8 @@ export interface StatusDocument {
   steps: StepStatus[];
   /** What the agent asked, oldest first. */
   requests: RequestView[];
+  /** How many more it asked that were answered long ago and are kept no more; absent while there are none. */
+  olderRequests?: number;
   /** Processes that were killed for memory, and the limit they reached in MiB; absent while there are none. */
   killedForMemory?: (MemoryKill & { limitMiB?: number })[];
   /** The machine has had as many processes as it may, which is `limit`: `resources.pids`; absent while it never had. */
@@ -123,6 +125,8 @@ export interface LaunchMemo {
   error?: ErrorView;
   /** How many requests wait for the operator; absent while none does. */
   pendingRequests?: number;
+  /** When the launch began, ISO 8601; absent in its first run, which began just then. */
+  startedAt?: string;
   /** The limit that ends it; absent while none does. */
   stoppedBy?: StopReason;
   /** The id under which the operator's answers were laid aside for it; absent for none. */

@@ -3,7 +3,7 @@ import { agentEnvironment, providerContext, superviseUrl } from './agent-environ
 import { type BundlePlans, secretRefsOf } from './bundle-plans.ts';
 import type { LaunchInput } from './launch-input.ts';
 import { seenFromMachine } from './machine-link.ts';
-import type { RequestView } from './requests.ts';
+import type { BookChanges } from './request-book.ts';
 import type { BottleRef, CaInput, MachineInput, NetworkFacts, PrepareResult, StepIo } from './step-io.ts';
 import type { StepId } from './steps.ts';
 
@@ -12,8 +12,8 @@ export interface LaunchContext {
   input: LaunchInput;
   /** The result of a step that is done. */
   result(step: StepId): unknown;
-  /** What the agent has asked so far. */
-  requests(): RequestView[];
+  /** What the agent has asked, and the host does not know yet. */
+  requests(): BookChanges;
 }
 
 /** The slice of plan and earlier results that a step works from; undefined when an earlier result is missing. */
@@ -32,7 +32,7 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
   switch (step) {
     case 'bundle': {
       const { images, uplink, scanner, bundle: plans } = plan;
-      return { bottle, network, image: images.bundle, uplink, scanner, plans, requests: context.requests() };
+      return { bottle, network, image: images.bundle, uplink, scanner, plans, book: context.requests() };
     }
     case 'machine.create': {
       const env = agentEnvironment(inside, plan);

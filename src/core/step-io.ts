@@ -11,6 +11,7 @@ import type { Plan, PrivateVariable, Resources } from './plan.ts';
 import type { ProcessLimitMet } from './process-limit.ts';
 import type { ProviderContext, Template } from './providers/provider.ts';
 import type { Unsearched, WayOutProblem } from './reach.ts';
+import type { BookChanges } from './request-book.ts';
 import type { AskedRequest, RequestView } from './requests.ts';
 import type { SecretRef } from './secret-ref.ts';
 import type { Driver } from './status.ts';
@@ -59,6 +60,16 @@ export interface BundleInput {
   plans: BundlePlans;
   /** What the agent has asked so far: approved routes are rendered with the rest, answers are passed on. */
   requests: RequestView[];
+}
+
+/**
+ * What the activity of the step takes: of the requests, what the host does not know yet. Each has long texts, and a history keeps every
+ * input.
+ */
+export interface BundleStepInput extends Omit<BundleInput, 'requests'> {
+  book?: BookChanges;
+  /** All of them, in place of `book`, where an earlier version scheduled the step. */
+  requests?: RequestView[];
 }
 
 export interface BundleResult {
@@ -149,7 +160,7 @@ export type CheckResult = { wayOut?: WayOutProblem; unsearched?: Unsearched } | 
 export interface StepIo {
   prepare: { input: PrepareInput; result: PrepareResult };
   network: { input: NetworkInput; result: NetworkFacts };
-  bundle: { input: BundleInput; result: BundleResult };
+  bundle: { input: BundleStepInput; result: BundleResult };
   'machine.create': { input: MachineCreateInput; result: null };
   'machine.start': { input: MachineInput; result: null };
   'provision.ca': { input: CaInput; result: null };

@@ -59,8 +59,22 @@ const WORKSPACE_STEP = {
 
 export type StepId = (typeof LAUNCH_STEPS)[number]['id'] | typeof WORKSPACE_STEP.id;
 
-/** The steps of one launch, each after all that it needs. */
-export function launchSteps({ copyCwd }: Pick<LaunchInput, 'copyCwd'>): readonly LaunchStep[] {
+/**
+ * The newest graph. A launch goes on with the one it began with, whatever worker serves it: where these steps, or what they need,
+ * become others, this goes up, and {@link launchSteps} still gives the earlier ones (ARCHITECTURE, "A step that is added later").
+ */
+export const GRAPH_VERSION = 1;
+
+/**
+ * The steps of one launch, each after all that it needs.
+ * @param version of the graph the launch began with
+ * @throws Error for a version that is newer than this code
+ */
+export function launchSteps(
+  { copyCwd }: Pick<LaunchInput, 'copyCwd'>,
+  version: number = GRAPH_VERSION,
+): readonly LaunchStep[] {
+  if (version > GRAPH_VERSION) throw new Error(`graph ${version} is of a newer version of bottle`);
   if (copyCwd === undefined) return LAUNCH_STEPS;
   const check: LaunchStep = LAUNCH_STEPS[LAUNCH_STEPS.length - 1] as LaunchStep;
   return [...LAUNCH_STEPS.slice(0, -1), WORKSPACE_STEP, { ...check, needs: [...check.needs, WORKSPACE_STEP.id] }];

@@ -14,16 +14,18 @@ import {
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
+import { type CarriedLaunch, readCarried } from '../core/carried-launch.ts';
 import { type Decision, type Ending, GraphRunner } from '../core/graph-runner.ts';
 import { validateLaunch } from '../core/launch-input.ts';
 import { detailsMarkdown, type LaunchIdentity, statusDocument } from '../core/launch-view.ts';
 import { Observation } from '../core/observation.ts';
 import type { StatusDocument, StopReason } from '../core/status.ts';
 import type { BundleResult, PrepareResult } from '../core/step-io.ts';
-import { launchSteps } from '../core/steps.ts';
+import { GRAPH_VERSION, launchSteps, type StepId } from '../core/steps.ts';
 import { AnswerDelivery, endGrants, handleVerdict } from './agent-requests.ts';
 import { inBackground } from './background.ts';
 import { endOfLifetime } from './limits.ts';
+import { goOnAsNew, untilLong } from './long-life.ts';
 import { handleChanges, type ManifestChanges, manifestChanges } from './manifest-changes.ts';
 import { abortUpdate, FAILURE, retryUpdate, skipUpdate, statusQuery, stopUpdate } from './messages.ts';
 import { type StepActivities, stepActivities } from './step-activities.ts';
@@ -35,42 +37,49 @@ import { VisibleState } from './visible-state.ts';
  * @throws ApplicationFailure `Aborted` with the held step's error as its cause; CancelledFailure after a cancel request
  */
 export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> {
-  const { workflowId, taskQueue, runId, startTime } = workflowInfo();
-  const input = validateLaunch(workflowId, taskQueue, args);
+  const { workflowId, taskQueue, runId: currentRunId, firstExecutionRunId: runId, startTime } = workflowInfo();
+  const { asked, carried } = takeIn(args);
+  const input = validateLaunch(workflowId, taskQueue, asked);
   if (typeof input === 'string') throw ApplicationFailure.nonRetryable(input, FAILURE.invalidInput);
 
   const launch: LaunchIdentity = {
     id: workflowId,
     runId,
+    currentRunId,
     agent: input.agent,
     host: taskQueue.slice('bottle@'.length),
-    startedAt: startTime,
+    // Temporal knows it of this run alone.
+    startedAt: carried === undefined ? startTime : new Date(carried.startedAt),
   };
-  const observed = new Observation();
-  const answers = new AnswerDelivery(observed);
-  const steps = stepActivities({
-    bottle: { id: workflowId, runId },
-    input,
-    result: (step) => runner.value(step),
-    requests: answers.take,
-  });
+  const graphVersion = carried?.graphVersion ?? GRAPH_VERSION;
+  const observed = new Observation(carried?.observed);
+  const answers = new AnswerDelivery(observed, carried?.delivery);
+  const graph = launchSteps(input, graphVersion);
+  const result = (step: StepId): unknown => runner.value(step);
+  const steps = stepActivities({ bottle: { id: workflowId, runId }, input, result, requests: answers.take }, graph);
   const visible = new VisibleState(launch, input.driver ?? null);
   const status = () => statusDocument(launch, runner, observed);
   const publish = () => visible.show(status());
-  const runner: GraphRunner = new GraphRunner(launchSteps(input), {
-    run: async (step) => {
-      const outcome = await steps.run(step);
-      if (step === 'bundle' && outcome.ok === true) {
-        observed.bundleReady(outcome.value as BundleResult, !answers.onlyAnswers);
-        answers.onlyAnswers = false;
-      }
-      return outcome;
+  const runner: GraphRunner = new GraphRunner(
+    graph,
+    {
+      run: async (step) => {
+        let outcome = await steps.run(step);
+        if (step === 'bundle' && answers.mustTellAll(outcome)) outcome = await steps.run(step);
+        if (step === 'bundle' && outcome.ok === true) {
+          observed.bundleReady(outcome.value as BundleResult, !answers.onlyAnswers);
+          answers.onlyAnswers = false;
+          answers.taken();
+        }
+        return outcome;
+      },
+      undo: steps.undo,
+      cancelRunning: steps.cancelRunning,
+      publish,
+      now: () => Date.now(),
     },
-    undo: steps.undo,
-    cancelRunning: steps.cancelRunning,
-    publish,
-    now: () => Date.now(),
-  });
+    carried?.graph,
+  );
 
   const changes = manifestChanges(runner, steps, { bottle: { id: workflowId, runId }, input });
   setHandler(statusQuery, status, { description: 'The status document of the bottle' });
@@ -96,14 +105,31 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     inBackground(runner, 'bundle', () => answers.deliver(runner));
     inBackground(runner, 'bundle', () => endGrants(observed.book, publish));
     inBackground(runner, 'check', () => endOfLifetime(runner, () => endBySelf(runner, observed, 'lifetime')));
-    const ended = await runner.run();
-    await condition(allHandlersFinished);
-    return ended;
+    // A cancel request stays with the run it came to, so that one has to carry it out.
+    const mayEnd = () => runner.isAtRest && runner.ending?.kind !== 'cancelled' && allHandlersFinished();
+    const ended = runner.run();
+    for (;;) {
+      const over = await Promise.race([ended, untilLong(mayEnd)]);
+      if (over !== undefined) {
+        await condition(allHandlersFinished);
+        return over;
+      }
+      if (!mayEnd()) continue;
+      const knows = { graph: runner.snapshot(), observed: observed.snapshot(), delivery: answers.snapshot() };
+      return goOnAsNew(input, { form: 1, startedAt: launch.startedAt.toISOString(), graphVersion, ...knows });
+    }
   });
   return conclude(ending, () => {
     setCurrentDetails(detailsMarkdown(status()));
     return status();
   });
+}
+
+/** The one argument that a launch is asked for by, and what a run before this one carried over. */
+function takeIn(args: readonly unknown[]): { asked: readonly unknown[]; carried?: CarriedLaunch } {
+  if (workflowInfo().continuedFromExecutionRunId === undefined) return { asked: args };
+  // One that does not fit fails the workflow task, which waits for a worker that knows it.
+  return { asked: args.slice(0, 1), carried: readCarried(args[1]) };
 }
 
 /** While the bottle is ready, watches what can die and what the agent asks, and has just what died made again. */

@@ -17,7 +17,7 @@ import { waitingQueueOf } from '../core/names.ts';
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
 import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
 import type { StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
-import { type LaunchStep, launchSteps, type StepId } from '../core/steps.ts';
+import type { LaunchStep, StepId } from '../core/steps.ts';
 import { thrownView } from './failure-view.ts';
 
 /** Three quick attempts, then the step is held. No schedule-to-close limit: a worker may be away for days. */
@@ -63,8 +63,8 @@ export interface StepActivities {
   ): Promise<WatchNews | undefined>;
 }
 
-export function stepActivities(context: LaunchContext): StepActivities {
-  const specs = new Map<string, LaunchStep>(launchSteps(context.input).map((spec) => [spec.id, spec]));
+export function stepActivities(context: LaunchContext, steps: readonly LaunchStep[]): StepActivities {
+  const specs = new Map<string, LaunchStep>(steps.map((spec) => [spec.id, spec]));
   const activities = proxyActivities<ActivityTable>(OPTIONS);
   const forward = new CancellationScope();
 

@@ -31,7 +31,8 @@ export class VisibleState {
     const changes = [
       ...(shown.get(phaseAttribute) === phase ? [] : [{ key: phaseAttribute, value: phase }]),
       ...(shown.get(agentAttribute) === this.#launch.agent ? [] : [{ key: agentAttribute, value: this.#launch.agent }]),
-      ...(shown.get(hostAttribute) === this.#launch.host ? [] : [{ key: hostAttribute, value: this.#launch.host }]),
+      // It never becomes another's.
+      ...(shown.get(hostAttribute) !== undefined ? [] : [{ key: hostAttribute, value: this.#launch.host }]),
       ...(shown.get(stepAttribute) === step ? [] : [{ key: stepAttribute, value: step ?? null }]),
     ];
     if (changes.length > 0) upsertSearchAttributes(changes);
@@ -47,6 +48,7 @@ export class VisibleState {
       heldSteps: held.map((step) => step.id),
       ...(held[0]?.error === undefined ? {} : { error: held[0].error }),
       ...(pending === 0 ? {} : { pendingRequests: pending }),
+      ...(workflowInfo().continuedFromExecutionRunId === undefined ? {} : { startedAt: status.startedAt }),
       // Histories from before it was kept go without.
       ...(status.stoppedBy !== null && patched(STOPPED_BY) ? { stoppedBy: status.stoppedBy } : {}),
     };

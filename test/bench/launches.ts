@@ -5,6 +5,7 @@ import { type StepFunctions, stepFunctions } from '../../src/activities/index.ts
 import { startLaunch } from '../../src/client/launch.ts';
 import type { Session } from '../../src/client/session.ts';
 import { GraphRunner, type StepOutcome } from '../../src/core/graph-runner.ts';
+import { NOTHING_ASKED } from '../../src/core/request-book.ts';
 import { stepInput, undoInput } from '../../src/core/step-input.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
 import { LAUNCH_STEPS, type StepId } from '../../src/core/steps.ts';
@@ -110,7 +111,12 @@ function directSteps(place: Installation): {
   const functions = stepFunctions(host) as unknown as Record<string, StepFunctions['prepare']>;
   const bottle: BottleRef = { id: uniqueId('bench'), runId: uniqueId('run') };
   const results = new Map<string, unknown>();
-  const context = { bottle, input: { agent: AGENT }, result: (step: StepId) => results.get(step), requests: () => [] };
+  const context = {
+    bottle,
+    input: { agent: AGENT },
+    result: (step: StepId) => results.get(step),
+    requests: () => NOTHING_ASKED,
+  };
   const stepMs: Record<string, number> = {};
   const never = new AbortController().signal;
   return {

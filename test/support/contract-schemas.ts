@@ -88,6 +88,7 @@ export const statusSchema = z.strictObject({
   wayOut: z.strictObject({ host: z.string(), why: z.string() }).optional(),
   steps: z.array(step).length(stepIds.length),
   requests: z.array(request),
+  olderRequests: z.number().optional(),
 });
 
 export const rowSchema = z.strictObject({

@@ -20,11 +20,11 @@ export interface RequestRow extends RequestView {
 export async function run(context: Context, id: string | undefined, options: { all?: boolean }): Promise<number> {
   const { output } = context;
   const all = options.all === true;
-  const { rows, unknown } = await withSession(context, (session) =>
+  const { rows, older, unknown } = await withSession(context, (session) =>
     sayIfSlow(output, SLOW_WORKER, async () => {
       if (id !== undefined) {
         const launch = await (all ? anyLaunch : openLaunch)(session, id);
-        return { rows: await requestsOf(session, launch), unknown: [] };
+        return { ...(await requestsOf(session, launch)), unknown: [] };
       }
       return requestsOfAll(session);
     }),
@@ -35,6 +35,7 @@ export async function run(context: Context, id: string | undefined, options: { a
     const { message, hint } = viewOf(error);
     output.say(clean(`what ${bottle} asks is not known: ${message}${hint === undefined ? '' : ` (${hint})`}`));
   }
+  if (all && older > 0) output.note(`${older} more were answered long ago and are kept no more`);
   if (shown.length === 0 && unknown.length === 0 && !output.flags.json) {
     output.note(
       all ? 'nobody has asked anything' : 'nobody waits for an answer; answered requests: bottle requests --all',
@@ -48,15 +49,19 @@ export async function run(context: Context, id: string | undefined, options: { a
 
 interface Answers {
   rows: RequestRow[];
+  /** How many more were answered so long ago that they are kept no more. */
+  older: number;
   /** Bottles whose requests could not be read, and why. */
   unknown: { bottle: string; error: unknown }[];
 }
 
 async function requestsOfAll(session: Session): Promise<Answers> {
-  const answers: Answers = { rows: [], unknown: [] };
+  const answers: Answers = { rows: [], older: 0, unknown: [] };
   const asked = (await listBottles(session, { all: false })).map(async ({ id: bottle }) => {
     try {
-      answers.rows.push(...(await requestsOf(session, await anyLaunch(session, bottle))));
+      const { rows, older } = await requestsOf(session, await anyLaunch(session, bottle));
+      answers.rows.push(...rows);
+      answers.older += older;
     } catch (error) {
       answers.unknown.push({ bottle, error });
     }
@@ -71,8 +76,9 @@ async function anyLaunch(session: Session, id: string): Promise<ServedLaunch> {
   return { ...launchOf(description), host: hostOf(description) };
 }
 
-async function requestsOf(session: Session, launch: ServedLaunch): Promise<RequestRow[]> {
+async function requestsOf(session: Session, launch: ServedLaunch): Promise<Omit<Answers, 'unknown'>> {
   await assertWorker(session, session.settings, launch.host, launch.id);
   const status = await queryStatus(session, launch);
-  return (status?.requests ?? []).map((request) => ({ bottle: launch.id, ...request }));
+  const rows = (status?.requests ?? []).map((request) => ({ bottle: launch.id, ...request }));
+  return { rows, older: status?.olderRequests ?? 0 };
 }

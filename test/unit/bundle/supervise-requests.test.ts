@@ -46,6 +46,23 @@ describe('asking', () => {
     expect(lines).toHaveLength(1);
   });
 
+  test('for what the host has never told of tells it again, ten minutes later, while the agent waits', async () => {
+    vi.useFakeTimers();
+    const { id } = desk.ask(question);
+    vi.advanceTimersByTime(10 * 60_000 - 1);
+    await desk.decision(id, 0, NEVER);
+    desk.ask(question);
+    expect(lines).toHaveLength(1);
+    vi.advanceTimersByTime(1);
+    await desk.decision(id, 0, NEVER);
+    desk.ask(question);
+    expect(lines).toEqual([lines[0], lines[0]]);
+    tell(decided(desk.find(id) as RequestView, { state: 'pending', decidedAt: null }));
+    vi.advanceTimersByTime(60 * 60_000);
+    await desk.decision(id, 0, NEVER);
+    expect(lines).toHaveLength(2);
+  });
+
   test('the same has the same id in every process', () => {
     const other = createRequestDesk(() => {});
     other.update({ requests: [], maxPending: 5 });

@@ -5,7 +5,14 @@
 import { setImmediate as digested } from 'node:timers/promises';
 import fc from 'fast-check';
 import type { ErrorView } from '../../../src/core/errors.ts';
-import { type Decision, type Ending, GraphRunner, type StepOutcome } from '../../../src/core/graph-runner.ts';
+import {
+  type Decision,
+  type Ending,
+  type GraphPorts,
+  GraphRunner,
+  type GraphSnapshot,
+  type StepOutcome,
+} from '../../../src/core/graph-runner.ts';
 import type { Phase, StepStatus } from '../../../src/core/status.ts';
 import type { StepSpec } from '../../../src/core/steps.ts';
 
@@ -40,6 +47,8 @@ export interface Scenario {
   readonly anytime: readonly Command[];
   /** Sent when nothing is in flight and something is held; then the launch is stopped, and held undos are retried. */
   readonly whenHeld: readonly Choice[];
+  /** At every rest another runner takes over, from what the one before knew, as JSON. */
+  readonly handedOn: boolean;
 }
 
 export interface View {
@@ -93,7 +102,7 @@ export async function play(scenario: Scenario, scheduler: fc.Scheduler): Promise
 
   const run = scriptedPort('run', (step) => step.runs);
   const undo = scriptedPort('undo', (step) => step.undos);
-  const runner: GraphRunner = new GraphRunner(steps, {
+  const ports: GraphPorts = {
     run,
     undo,
     cancelRunning: () => {
@@ -102,13 +111,10 @@ export async function play(scenario: Scenario, scheduler: fc.Scheduler): Promise
     },
     publish: () => note({ at: 'publish', view: view() }),
     now: () => now,
-  });
-
+  };
+  let runner = new GraphRunner(steps, ports);
   let ended = false;
-  void runner.run().then((ending) => {
-    ended = true;
-    note({ at: 'ended', ending });
-  });
+  begin(runner);
   scheduler.scheduleSequence(
     scenario.anytime.map((command) => ({
       builder: async () => send(command),
@@ -121,6 +127,9 @@ export async function play(scenario: Scenario, scheduler: fc.Scheduler): Promise
   for (let events = 0; !ended || scheduler.count() > 0; events++) {
     if (events === MANY_EVENTS) return stuck('it never ends');
     now += 1;
+    if (scenario.handedOn && runner.isAtRest) {
+      begin(new GraphRunner(steps, ports, JSON.parse(JSON.stringify(runner.snapshot())) as GraphSnapshot));
+    }
     if (scheduler.count() > 0) await scheduler.waitNext(1);
     else if (runner.phase === 'ready') send({ stop: 'stopped' });
     else if (runner.held().length === 0) return stuck(`nothing happens in phase ${runner.phase}`);
@@ -128,6 +137,14 @@ export async function play(scenario: Scenario, scheduler: fc.Scheduler): Promise
     await quiet();
   }
   return { journal, host };
+
+  function begin(next: GraphRunner): void {
+    runner = next;
+    void runner.run().then((ending) => {
+      ended = true;
+      note({ at: 'ended', ending });
+    });
+  }
 
   function scriptedPort(at: 'run' | 'undo', scriptOf: (step: PlayedStep) => readonly Scripted[]) {
     const calls = new Map<string, number>();
@@ -263,6 +280,7 @@ export const scenario: fc.Arbitrary<Scenario> = fc.record({
   steps: graph(script),
   anytime: fc.array(command, { maxLength: 5 }),
   whenHeld: fc.array(choice(fc.constantFrom('retry', 'skip', 'retry', 'skip', 'retry', 'abort')), { maxLength: 8 }),
+  handedOn: fc.boolean(),
 });
 
 /** A graph in which everything succeeds, with nobody deciding anything. */

@@ -229,6 +229,7 @@ describe('a step that kills its process each time', () => {
               ),
               anytime: [],
               whenHeld: [],
+              handedOn: false,
             },
             scheduler,
           );

@@ -452,6 +452,22 @@ describe('a step whose making nobody can look after any more', () => {
   });
 });
 
+describe('what a launch knows', () => {
+  it('is handed on at rest only, and to a launch of the same steps', async () => {
+    expect(runner.isAtRest).toBe(false);
+    expect(() => runner.snapshot()).toThrow('a launch that moves cannot be handed on');
+    await settle(FAILED, 'prepare');
+    expect(runner.isAtRest).toBe(true);
+    const known = runner.snapshot();
+    const other = LAUNCH_STEPS.slice(0, -1);
+    const ports = { run: never, undo: never, cancelRunning: () => {}, publish: () => {}, now: () => 0 };
+    expect(() => new GraphRunner(other, ports, known)).toThrow('these are other steps');
+    expect(new GraphRunner(LAUNCH_STEPS, ports, known).steps()).toEqual(runner.steps());
+  });
+});
+
+const never = (): Promise<never> => new Promise(() => undefined);
+
 describe('a launch whose manifest has changed', () => {
   it('gives the steps that start from now on another result of one that is done', async () => {
     await settle({ ok: true, attempts: 1, value: 'one' }, 'prepare');

@@ -9,6 +9,7 @@ import { networkFacts } from '../../../src/core/subnet.ts';
 const identity = {
   id: 'demo',
   runId: 'run-1',
+  currentRunId: 'run-1',
   agent: 'researcher',
   host: 'mac-1',
   startedAt: new Date('2026-11-23T10:00:00Z'),

@@ -101,11 +101,83 @@ test('what waits and what is granted is never given up for what is new; the olde
   book.add([route('waits'), route('granted'), route('denied')]);
   book.decide(verdict('granted'), NOW);
   book.decide(verdict('denied', { approve: false }), NOW);
-  book.add(Array.from({ length: 150 }, (_, n) => question(`q${n}`)));
+  for (let n = 0; n < 20; n += 1) {
+    book.add([question(`q${n}`)]);
+    book.decide(verdict(`q${n}`), NOW + n);
+  }
+  book.add(Array.from({ length: 100 }, (_, n) => question(`w${n}`)));
+  book.decide(verdict('w1'), NOW + 100);
   const kept = book.view().map(({ id }) => id);
   expect(kept).toContain('waits');
   expect(kept).toContain('granted');
   expect(kept).not.toContain('denied');
+  expect(kept).toContain('w99');
+  // Whoever asked has to learn of the newest answers, however much is kept.
+  expect(kept.filter((id) => id.startsWith('q'))).toHaveLength(19);
+  expect(book.forgotten).toBe(2);
+});
+
+test('a year of long questions and answers takes a bounded book, and each answer is whole while it is new', () => {
+  for (let n = 0; n < 5000; n += 1) {
+    book.add([{ ...question(`q${n}`), ask: { kind: 'question', question: '問'.repeat(2000), options: [] } }]);
+    book.decide(verdict(`q${n}`, { note: '答'.repeat(900) }), NOW + n);
+  }
+  expect(book.view()).toHaveLength(100);
+  expect(book.forgotten).toBe(4900);
+  expect(Buffer.byteLength(JSON.stringify(book.snapshot()))).toBeLessThan(350_000);
+  expect(book.view().at(-20)?.note).toHaveLength(900);
+  expect(book.view()[0]?.note).toBe(`${'答'.repeat(119)}…`);
+});
+
+test('no more than a thousand grants are in force at a time', () => {
+  book.add(Array.from({ length: 1001 }, (_, n) => route(`r${n}`)));
+  for (let n = 0; n < 1000; n += 1) book.decide(verdict(`r${n}`), NOW);
+  expect(book.refusal(verdict('r1000'))).toBe('1000 grants are in force already: deny one of them first');
+  expect(book.refusal(verdict('r1000', { approve: false }))).toBeUndefined();
+  expect(book.refusal(verdict('r7', { note: 'still' }))).toBeUndefined();
+  book.decide(verdict('r7', { approve: false }), NOW);
+  expect(book.refusal(verdict('r1000'))).toBeUndefined();
+});
+
+describe('what the host has to learn', () => {
+  const ids = (since: number) => {
+    const { changed, dropped } = book.changes(since);
+    return [changed.map(({ id }) => id), dropped];
+  };
+
+  test('is everything at first, and then what changed since', () => {
+    book.add([route('a'), route('b')]);
+    const first = book.changes(0);
+    expect(ids(0)).toEqual([['a', 'b'], []]);
+    book.told(first.version);
+    expect(ids(first.version)).toEqual([[], []]);
+    book.decide(verdict('b'), NOW);
+    book.add([route('c')]);
+    expect(ids(first.version)).toEqual([['b', 'c'], []]);
+    expect(ids(0)).toEqual([['a', 'b', 'c'], []]);
+  });
+
+  test('names what is kept no more', () => {
+    for (let n = 0; n < 101; n += 1) {
+      if (n === 100) book.told(book.changes(0).version);
+      book.add([question(`q${n}`)]);
+      book.decide(verdict(`q${n}`), NOW + n);
+    }
+    const since = 200;
+    expect(book.changes(since).dropped).toEqual(['q0']);
+    expect(book.changes(since).changed.map(({ id }) => id)).toEqual(['q100']);
+  });
+});
+
+test('a book that goes on from what another knew, as JSON, is that book', () => {
+  book.add([route('a'), question('q'), route('timed')]);
+  book.decide(verdict('timed', { forMs: 1000 }), NOW);
+  const next = new RequestBook(JSON.parse(JSON.stringify(book.snapshot())));
+  expect(next.snapshot()).toEqual(book.snapshot());
+  expect(next.nextEnd()).toBe(NOW + 1000);
+  expect(next.changes(1)).toEqual(book.changes(1));
+  next.decide(verdict('q'), NOW);
+  expect([next.answers, book.answers]).toEqual([2, 1]);
 });
 
 test('questions give way once they are answered, however they were', () => {

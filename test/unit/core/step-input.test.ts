@@ -20,9 +20,11 @@ const request: RequestView = {
   private: false,
 };
 
+const asked = { since: 1, version: 2, changed: [request], dropped: [] };
+
 function context(made: Plan, results: Partial<Record<StepId, unknown>> = {}): LaunchContext {
   const known: Partial<Record<StepId, unknown>> = { prepare: { plan: made, uiUrl: null }, network, ...results };
-  return { bottle, input: { agent: 'researcher' }, result: (step) => known[step], requests: () => [request] };
+  return { bottle, input: { agent: 'researcher' }, result: (step) => known[step], requests: () => asked };
 }
 const input = (step: StepId, made: Plan = plan(FULL)) => stepInput(step, context(made));
 const machine = { bottle, driver: 'docker' };
@@ -44,7 +46,7 @@ describe('the input', () => {
       uplink: 'company',
       scanner: 'pipelock',
       plans: FULL,
-      requests: [request],
+      book: asked,
     });
   });
 
