@@ -23,6 +23,11 @@ type Named<Value> = Record<string, Sourced<Value>>;
 type Egress = NonNullable<BottleManifest['egress']>;
 type Route = NonNullable<Egress['routes']>[number];
 type Repo = NonNullable<NonNullable<BottleManifest['git-gate']>['repos']>[string];
+/**
+ * What was said of one name, an entry for each address it was given. The last one counts; the others are kept since a file
+ * that is put beside may name their address again, and how files are bracketed must not matter.
+ */
+type RepoEntries = readonly Sourced<Repo>[];
 
 /** What a bottle is, after all files it was made from. */
 export interface Layer {
@@ -30,7 +35,7 @@ export interface Layer {
   provider: Sourced<NonNullable<BottleManifest['agent_provider']>> | undefined;
   user: Named<string>;
   /** Undefined: not declared, so what was below stays. */
-  repos: Named<Repo> | undefined;
+  repos: Record<string, RepoEntries> | undefined;
   routes: Sourced<Route>[] | undefined;
   log: Sourced<NonNullable<Egress['log']>> | undefined;
   allow: Sourced<string>[] | undefined;
@@ -74,7 +79,12 @@ export function layerOf({ value, origin }: Written<BottleManifest>): Layer {
     env: named(value.env, ['env']),
     provider: one('agent_provider'),
     user: named(gate?.user, ['git-gate', 'user']),
-    repos: gate?.repos === undefined ? undefined : named(gate.repos, ['git-gate', 'repos']),
+    repos:
+      gate?.repos === undefined
+        ? undefined
+        : Object.fromEntries(
+            Object.entries(named(gate.repos, ['git-gate', 'repos'])).map(([name, only]) => [name, [only]]),
+          ),
     routes: egress === undefined ? undefined : listed(egress.routes ?? [], ['egress', 'routes']),
     log: egress?.log === undefined ? undefined : { value: egress.log, origin: origin(['egress', 'log']) },
     allow: allow === undefined ? undefined : listed(allow, ['allow']),
@@ -119,14 +129,23 @@ export function above(parent: Layer, child: Layer): Layer {
 }
 
 /** Of a repository that both name, the later one wins key by key; with another address it is another, which gets nobody else's key. */
-function reposOf(one: Named<Repo> | undefined, other: Named<Repo> | undefined): Named<Repo> | undefined {
+function reposOf(one: Layer['repos'], other: Layer['repos']): Layer['repos'] {
   if (one === undefined || other === undefined) return one ?? other;
-  const both = Object.entries(other).map(([name, { value, origin }]) => {
-    const first = one[name]?.value;
-    return [name, { value: first?.url === value.url ? { ...first, ...value } : value, origin }] as const;
+  const both = Object.entries(other).map(([name, entries]) => {
+    const earlier = Object.hasOwn(one, name) ? (one[name] as RepoEntries) : [];
+    const later = entries.map(({ value, origin }) => {
+      const first = earlier.find((each) => each.value.url === value.url)?.value;
+      return { value: { ...first, ...value }, origin };
+    });
+    const rest = earlier.filter(({ value }) => !entries.some((each) => each.value.url === value.url));
+    return [name, [...rest, ...later]] as const;
   });
   return { ...one, ...Object.fromEntries(both) };
 }
+
+/** Of each name, what counts. */
+const reposThatCount = (repos: Record<string, RepoEntries>): Named<Repo> =>
+  Object.fromEntries(Object.entries(repos).flatMap(([name, entries]) => entries.slice(-1).map((last) => [name, last])));
 
 /** What two files share (a common parent's, reached twice) counts once. */
 function added<Value>(
@@ -164,7 +183,7 @@ export function merged(layer: Layer): BottleManifest {
     return entries.length === 0 ? undefined : Object.fromEntries(entries);
   };
   const user = plain(layer.user);
-  const repos = layer.repos === undefined ? undefined : plain(layer.repos);
+  const repos = layer.repos === undefined ? undefined : plain(reposThatCount(layer.repos));
   const routes = layer.routes?.map(({ value }) => value);
   return defined({
     env: plain(layer.env),
@@ -193,7 +212,7 @@ export function originsOf(layer: Layer): { path: PropertyKey[]; origin: Origin }
     ...named(['env'], layer.env),
     ...one(['agent_provider'], layer.provider),
     ...named(['git-gate', 'user'], layer.user),
-    ...named(['git-gate', 'repos'], layer.repos),
+    ...named(['git-gate', 'repos'], layer.repos && reposThatCount(layer.repos)),
     ...listed(['egress', 'routes'], layer.routes),
     ...one(['egress', 'log'], layer.log),
     ...one(['supervise'], layer.supervise),

@@ -118,6 +118,16 @@ describe('bottles side by side', () => {
     });
   });
 
+  test('go on with what was said of an address, whatever another file between them said', () => {
+    const repo = (path: string, more = {}) => ({
+      'git-gate': { repos: { a: { url: `https://h.test/${path}`, ...more } } },
+    });
+    const expected = { a: { url: 'https://h.test/1', allow_force: true } };
+    expect(
+      together(repo('1', { allow_force: true }), repo('2', { allow_delete: true }), repo('1'))['git-gate']?.repos,
+    ).toEqual(expected);
+  });
+
   test('add their repositories up by name, where the later one wins', () => {
     const repos = (...names: [string, string][]) => ({
       'git-gate': { repos: Object.fromEntries(names.map(([name, path]) => [name, { url: `https://h.test/${path}` }])) },
