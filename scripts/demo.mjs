@@ -25,7 +25,12 @@ const bottleProgram = fileURLToPath(new URL('../dist/client/main.js', import.met
 const { keep, driver } = options();
 const directory = await mkdtemp(join(tmpdir(), 'bottle-demo-'));
 const home = join(directory, 'home');
-const port = await freePort();
+const wantedPort = Number(process.env.BOTTLE_PORT || 7233);
+const port = await freePort(wantedPort);
+if (process.env.BOTTLE_PORT && port !== wantedPort)
+  process.stderr.write(
+    `BOTTLE_PORT ${wantedPort} is taken: the demo has ports of its own, ${port} and ${port + 1000}\n`,
+  );
 const own = { BOTTLE_HOME: home, BOTTLE_STATE: join(directory, 'state'), BOTTLE_PORT: String(port) };
 const env = { ...withoutTemporal(process.env), ...own };
 
@@ -228,8 +233,8 @@ function options() {
 }
 
 /** A port whose neighbour 1000 above is free as well: the UI's. The default one, when nobody has it. */
-async function freePort() {
-  for (let candidate = 7233; ; candidate = 20_000 + Math.floor(Math.random() * 10_000)) {
+async function freePort(first) {
+  for (let candidate = first; ; candidate = 20_000 + Math.floor(Math.random() * 10_000)) {
     if ((await isFree(candidate)) && (await isFree(candidate + 1000))) return candidate;
   }
 }
@@ -246,11 +251,15 @@ function withoutTemporal(variables) {
   const kept = Object.entries(variables).filter(
     ([name]) => !name.startsWith('TEMPORAL_') && !name.startsWith('BOTTLE_'),
   );
-  return { ...Object.fromEntries(kept), TEMPORAL_CONFIG_FILE: join(directory, 'profile.toml'), ...cacheOf(variables) };
+  return { ...Object.fromEntries(kept), TEMPORAL_CONFIG_FILE: join(directory, 'profile.toml'), ...heeded(variables) };
 }
 
-function cacheOf({ BOTTLE_CACHE }) {
-  return BOTTLE_CACHE === undefined ? {} : { BOTTLE_CACHE };
+/** Of the person's own settings, those that are no part of their installation. */
+function heeded({ BOTTLE_CACHE, BOTTLE_HOST }) {
+  return {
+    ...(BOTTLE_CACHE === undefined ? {} : { BOTTLE_CACHE }),
+    ...(BOTTLE_HOST === undefined ? {} : { BOTTLE_HOST }),
+  };
 }
 
 async function say(text) {

@@ -123,6 +123,7 @@ export async function runWorker({
     const readyAt = new Date().toISOString();
     const record = { pid: process.pid, identity, address, namespace, owner, readyAt, ...place };
     await writePrivate(files.record, `${JSON.stringify(record)}\n`);
+    await writePrivate(files.last, `${JSON.stringify(record)}\n`);
     log.info({ address, namespace, identity }, 'polling');
     const reaping = reapNowAndThen({ host, client }, log);
     await running.finally(() => clearInterval(reaping));
@@ -158,9 +159,12 @@ function reapNowAndThen(place: Parameters<typeof reap>[0], log: Logger): NodeJS.
   return setInterval(once, REAP_MS);
 }
 
-function runFiles(settings: Settings): { pid: string; record: string } {
-  const run = stateDirectory(settings, 'run');
-  return { pid: path.join(run, 'worker.pid'), record: path.join(run, 'worker.json') };
+/** `last` stays when the worker goes: bottles that are here are where it made them. */
+function runFiles(settings: Settings): { pid: string; record: string; last: string } {
+  const [pid, record, last] = ['worker.pid', 'worker.json', 'last-worker.json'].map((name) =>
+    path.join(stateDirectory(settings, 'run'), name),
+  ) as [string, string, string];
+  return { pid, record, last };
 }
 
 /** The bundle that the build made; from sources, it is bundled at start (about 2 s). */

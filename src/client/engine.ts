@@ -7,7 +7,7 @@ import type { Context } from './context.ts';
 import { ensureServer } from './keeper.ts';
 import type { Output } from './output.ts';
 import { openSession, type Session } from './session.ts';
-import { matchWorker } from './worker-match.ts';
+import { assertMatchable, matchWorker } from './worker-match.ts';
 import { assertWorker } from './worker-presence.ts';
 
 /**
@@ -24,6 +24,7 @@ export async function readyEngine(
   variables: readonly string[],
 ): Promise<Session> {
   assertRoom(target);
+  if (host === settings.host) await assertMatchable(settings, variables);
   if (target.kind === 'embedded') await ensureServer(settings, target, output);
   const session = await openSession(settings, target);
   try {

@@ -11,7 +11,7 @@ import type { Output } from './output.ts';
 import { sayIfSlow } from './say-if-slow.ts';
 import { isSupervised } from './supervisor-lock.ts';
 import { assertSamePlace, inTurn, lostVariables } from './worker-match.ts';
-import { localWorkerServes, readWorkerRecord } from './worker-presence.ts';
+import { localWorkerServes, readLastWorker } from './worker-presence.ts';
 
 export type Who = 'temporal' | 'worker';
 
@@ -118,7 +118,7 @@ export class Keeper {
     // Nor while another command has stopped one to start it anew.
     return inTurn(settings, async () => {
       if (await localWorkerServes(settings, this.#target)) return undefined;
-      const last = await readWorkerRecord(settings);
+      const last = await readLastWorker(settings);
       if (last !== undefined) assertSamePlace(settings, last);
       const lost = last === undefined ? [] : await lostVariables(settings, last);
       const { startWorker } = await import('./worker-process.ts');

@@ -19,6 +19,8 @@ export async function runOnNewerNode(needed: number): Promise<void> {
   try {
     const node = (await findNode(needed)) ?? (await obtainForSetup());
     if (node !== undefined) return replaceWith(node);
+    const words = process.argv.slice(2);
+    if (asksForHelp(words)) return await (await import('./run.ts')).main(words);
     fail(
       new BottleError('TOOL_MISSING', `bottle needs Node ${needed}, this is ${process.version}`, {
         hint: 'run: bottle setup (it gets one of its own, once, and leaves yours as it is)',
@@ -28,6 +30,23 @@ export async function runOnNewerNode(needed: number): Promise<void> {
     fail(error);
   }
 }
+
+/**
+ * Help and version run on this Node too, before anything was set up: the command line alone is loaded for them.
+ * What follows a command of `exec` or `claude` is not ours.
+ */
+export function asksForHelp(words: readonly string[]): boolean {
+  const [command, next] = words.filter((word) => !OUR_FLAGS.includes(word));
+  if (command === undefined) return !words.includes('--json');
+  if (PRINTED.includes(command) || command === 'help') return true;
+  if (RUN_OTHERS.includes(command)) return next !== undefined && PRINTED.includes(next);
+  const end = words.indexOf('--');
+  return (end === -1 ? words : words.slice(0, end)).some((word) => word === '--help' || word === '-h');
+}
+
+const PRINTED = ['--help', '-h', '--version'];
+const OUR_FLAGS = ['--json', '--quiet', '--debug'];
+const RUN_OTHERS = ['exec', 'claude', 'agent'];
 
 /** Nothing is downloaded unasked: only `bottle setup` does that. */
 async function obtainForSetup(): Promise<string | undefined> {

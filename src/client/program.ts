@@ -1,7 +1,7 @@
 /** The command line: every command with its options and help. What a command does is loaded only when it runs. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { Command, type OptionValues } from 'commander';
+import { Command, CommanderError, type OptionValues } from 'commander';
 import { BottleError } from '../core/errors.ts';
 import { packageRoot } from '../host/package-root.ts';
 import type { Context } from './context.ts';
@@ -236,7 +236,12 @@ export function buildProgram(runner: Runner): Program {
       }
       const separated =
         args[at] === 'exec' ? [...args.slice(0, at + 1), ...separateCommand(args.slice(at + 1), exec.options)] : args;
-      await program.parseAsync(separated, { from: 'user' });
+      const command = args[at];
+      const isKnown = program.commands.some((each) => each.name() === command);
+      await program.parseAsync(separated, { from: 'user' }).catch((error: unknown) => {
+        // Its own help says more of what is missing than the list of all commands.
+        throw isKnown && error instanceof CommanderError ? Object.assign(error, { command }) : error;
+      });
     },
     runsCommands: (args) => EXEC_COMMANDS.includes(args[commandIndex(args)] ?? ''),
   };

@@ -1,4 +1,4 @@
-/** What a manifest asks of the operator (`env: {TOKEN: "?your token"}`): on the terminal, unseen, else in our own environment. */
+/** What a manifest asks of the operator (`env: {TOKEN: "?your token"}`): on the terminal, unseen; without one, in our own environment. */
 import process from 'node:process';
 import { BottleError } from '../core/errors.ts';
 import type { Plan } from '../core/plan.ts';
@@ -12,19 +12,18 @@ import { clean } from './render/text.ts';
 export async function askOperator(
   { privateEnv }: Pick<Plan, 'privateEnv'>,
   known: Answers = {},
-  env: NodeJS.ProcessEnv = process.env,
+  { env = process.env, terminal = hasTerminal(), ask = askUnseen }: Partial<Operator> = {},
 ): Promise<Answers> {
   const asked = Object.entries(privateEnv).flatMap(([name, source]) =>
     source.from === 'operator' && !known[name] ? [{ name, question: source.question }] : [],
   );
   if (asked.length === 0) return {};
-  const terminal = process.stdin.isTTY === true && process.stderr.isTTY === true;
   const answers: Answers = {};
   const missing: string[] = [];
   for (const { name, question } of asked) {
-    const given = env[name];
-    if (given) answers[name] = given;
-    else if (terminal) answers[name] = await ask(name, question);
+    // A person who is there is asked: a variable that happens to have that name would go into the machine unseen.
+    const answer = terminal ? await ask(name, question) : env[name];
+    if (answer) answers[name] = answer;
     else missing.push(name);
   }
   if (missing.length === 0) return answers;
@@ -37,7 +36,16 @@ export async function askOperator(
   );
 }
 
-async function ask(name: string, question: string): Promise<string> {
+/** Who is asked, and how. */
+export interface Operator {
+  env: NodeJS.ProcessEnv;
+  terminal: boolean;
+  ask(name: string, question: string): Promise<string>;
+}
+
+const hasTerminal = (): boolean => process.stdin.isTTY === true && process.stderr.isTTY === true;
+
+async function askUnseen(name: string, question: string): Promise<string> {
   const { default: password } = await import('@inquirer/password');
   const validate = (value: string): true | string => value !== '' || 'an answer is needed';
   const message = question === name ? name : `${name}: ${clean(question)}`;

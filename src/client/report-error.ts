@@ -31,14 +31,17 @@ export function viewOf(thrown: unknown): ErrorView {
 /** Commander's own complaints; their codes start with `commander.` and their messages with `error: `. */
 function commandLineError(thrown: unknown): ErrorView | undefined {
   if (!(thrown instanceof Error)) return undefined;
-  const { code, message } = thrown as Error & { code?: unknown };
+  const { code, message, command } = thrown as Error & { code?: unknown; command?: string };
   if (typeof code !== 'string' || !code.startsWith('commander.')) return undefined;
   const [first = '', ...rest] = message.replace(/^error: /, '').split('\n');
   const suggestion = /^\(Did you mean (.+)\?\)$/.exec(rest.join(' ').trim())?.[1];
   return {
     code: 'USAGE',
     message: first,
-    hint: suggestion === undefined ? 'see: bottle help' : `did you mean ${suggestion}?`,
+    hint:
+      suggestion === undefined
+        ? `see: bottle help${command === undefined ? '' : ` ${command}`}`
+        : `did you mean ${suggestion}?`,
   };
 }
 

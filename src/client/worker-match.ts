@@ -8,10 +8,11 @@ import { planVariables } from '../core/plan-variables.ts';
 import { readPlan } from '../host/bottle-state.ts';
 import { withLock } from '../host/file-lock.ts';
 import { bottlesHere } from '../host/host-pin.ts';
+import { isRunning } from '../host/process-file.ts';
 import { type Settings, stateDirectory } from '../host/settings.ts';
 import { type Difference, differences } from '../host/worker-place.ts';
 import type { Output } from './output.ts';
-import { readWorkerRecord, type WorkerRecord } from './worker-presence.ts';
+import { readLastWorker, readWorkerRecord, type WorkerRecord } from './worker-presence.ts';
 
 const RESTART = 'bottle serve --restart';
 
@@ -32,15 +33,38 @@ export async function matchWorker(settings: Settings, output: Output, variables:
     if (record === undefined || found.length === 0) return;
     const objection = await whyNotRestart(settings, record, found);
     if (objection !== undefined) throw objection;
+    if (found.some(({ kind }) => kind === 'engine')) await assertEngineAnswers();
     const pid = await restartWorker(settings);
     output.note(`restarted the worker of ${settings.host} (process ${pid}): it had ${listed(found)}`);
     await assertTakenOver(settings, variables);
   });
 }
 
+/**
+ * The worker that runs is not moved to an Engine that nobody answers for: an address is soon mistyped.
+ * @throws BottleError `DOCKER_UNREACHABLE`, `DOCKER_ERROR`
+ */
+async function assertEngineAnswers(): Promise<void> {
+  const { connectDocker, engine } = await import('../host/docker.ts');
+  await engine('ask the Docker Engine for its version', () => connectDocker().version());
+}
+
 /** Two commands at once must not stop each other's new worker. */
 export const inTurn = <T>(settings: Settings, act: () => Promise<T>): Promise<T> =>
   withLock(path.join(stateDirectory(settings, 'run'), 'restart.lock'), act);
+
+/**
+ * Whether {@link matchWorker}, or the start of a worker, would be refused: asked before anything is started for it.
+ * @throws BottleError `WORKER_DIFFERS`, `DOCKER_CONTEXT_INVALID`
+ */
+export async function assertMatchable(settings: Settings, variables: readonly string[]): Promise<void> {
+  const [running, last] = await Promise.all([readWorkerRecord(settings), readLastWorker(settings)]);
+  if (running !== undefined && isRunning(running.pid)) {
+    const found = differences(running, settings, variables);
+    const objection = found.length === 0 ? undefined : await whyNotRestart(settings, running, found);
+    if (objection !== undefined) throw objection;
+  } else if (last !== undefined) assertSamePlace(settings, last);
+}
 
 async function restartWorker(settings: Settings): Promise<number> {
   const { startWorker, stopWorker } = await import('./worker-process.ts');
@@ -91,7 +115,7 @@ async function whyNotRestart(
 }
 
 /**
- * Before a worker is started in place of one that has died: bottles that are here are where that one made them, and a worker
+ * Before a worker is started where none runs: bottles that are here are where that one made them, and a worker
  * that looks elsewhere would find nothing of them.
  * @throws BottleError `WORKER_DIFFERS`, `DOCKER_CONTEXT_INVALID`
  */
@@ -99,7 +123,7 @@ export function assertSamePlace(settings: Settings, last: WorkerRecord): void {
   const bottles = bottlesHere(settings);
   const places = bottles.length === 0 ? [] : differences(last, settings, []).filter(({ kind }) => kind !== 'variable');
   if (places.length > 0)
-    throw elsewhere(`this host's last worker, which has died, worked with ${listed(places)}`, places, last, bottles);
+    throw elsewhere(`this host's last worker worked with ${listed(places)}`, places, last, bottles);
 }
 
 /** A bottle is where it is: on that Engine, from those files, on the queue of that name. */

@@ -37,9 +37,16 @@ const WORKFLOW_QUEUE = 1;
 export const workerRecordFile = (settings: Settings): string => path.join(settings.state, 'run', 'worker.json');
 
 /** This host's worker, as it described itself when it began to poll; undefined when it does not poll. */
-export async function readWorkerRecord(settings: Settings): Promise<WorkerRecord | undefined> {
+export const readWorkerRecord = (settings: Settings): Promise<WorkerRecord | undefined> =>
+  readRecord(workerRecordFile(settings));
+
+/** The one that polled last, whether it still does or not. */
+export const readLastWorker = (settings: Settings): Promise<WorkerRecord | undefined> =>
+  readRecord(path.join(settings.state, 'run', 'last-worker.json'));
+
+async function readRecord(file: string): Promise<WorkerRecord | undefined> {
   try {
-    return JSON.parse(await readFile(workerRecordFile(settings), 'utf8')) as WorkerRecord;
+    return JSON.parse(await readFile(file, 'utf8')) as WorkerRecord;
   } catch {
     return undefined;
   }

@@ -19,13 +19,19 @@ export function dockerAt(endpoint: DockerEndpoint): Dockerode {
   const dial = modem.dial.bind(modem);
   // Here, and not where it is called: no call can forget it, whoever adds one.
   modem.dial = (options, callback) =>
-    dial(options, (error, answer) => callback(unreachable(error, endpoint) ?? error, answer));
+    dial(options, (error, answer) =>
+      callback(unreachable(error, endpoint) ?? noEngine(options, error, answer, endpoint) ?? error, answer),
+    );
   return settleCalls(docker);
+}
+
+interface Call {
+  path?: string;
 }
 
 /** What every call of dockerode goes through (docker-modem). */
 interface Modem {
-  dial(options: object, callback: (error: unknown, answer: unknown) => void): void;
+  dial(options: Call, callback: (error: unknown, answer: unknown) => void): void;
 }
 
 /** All that docker-modem would otherwise take from the environment is said, if only to be undefined. */
@@ -98,6 +104,25 @@ function unreachable(error: unknown, endpoint: DockerEndpoint): BottleError | un
     },
   );
 }
+
+/** What a web server says to a call that it does not know; a filter before an Engine refuses otherwise. */
+const UNKNOWN_CALL = [301, 302, 307, 308, 400, 404, 405, 501];
+
+/** Something answers, in HTTP, but not as an Engine does: it always speaks JSON, of its version and of what was wrong. */
+function noEngine(call: Call, error: unknown, answer: unknown, endpoint: DockerEndpoint): BottleError | undefined {
+  const { statusCode, json } = (error ?? {}) as { statusCode?: number; json?: unknown };
+  const strange = statusCode !== undefined && UNKNOWN_CALL.includes(statusCode) && isOtherText(json);
+  const nameless = !error && call.path === '/version' && !isEngineVersion(answer);
+  if (!strange && !nameless) return undefined;
+  return new BottleError(
+    'DOCKER_UNREACHABLE',
+    `what answers at ${endpointText(endpoint)} is no Docker Engine (HTTP ${statusCode ?? 200})`,
+    { hint: hintFor(endpoint, ''), cause: error },
+  );
+}
+
+const isOtherText = (body: unknown): boolean => (typeof body === 'string' || Buffer.isBuffer(body)) && body.length > 0;
+const isEngineVersion = (said: unknown): boolean => typeof said === 'object' && said !== null && 'Version' in said;
 
 /** @param code of the failure, where there was one: some say more than that nobody is there */
 export function hintFor(endpoint: DockerEndpoint, code: string, env: NodeJS.ProcessEnv = process.env): string {

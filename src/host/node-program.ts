@@ -63,6 +63,9 @@ const json = (file: string): unknown => JSON.parse(readFileSync(path.join(packag
 export async function findNode(needed: number, env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
   const own = ownNode(env);
   if (isFile(own)) return own;
+  // What another version of bottle, or its setup, has got: it need not be got again.
+  const kept = keptNodes(needed, env).find(isFile);
+  if (kept !== undefined) return kept;
   const known = remembered(env);
   if (known !== undefined && known.major >= needed) return known.path;
   for (const candidate of managed(needed, env)) if (isFile(candidate)) return await remember(candidate, needed, env);
@@ -71,6 +74,15 @@ export async function findNode(needed: number, env: NodeJS.ProcessEnv = process.
     if (major >= needed) return await remember(candidate, major, env);
   }
   return undefined;
+}
+
+/** Those of our own in the cache, newest first. */
+function keptNodes(needed: number, env: NodeJS.ProcessEnv): string[] {
+  const tools = path.join(cacheOf(env), 'tools');
+  return names(tools)
+    .filter((name) => name.startsWith('node-') && majorOf(name.slice('node-'.length)) >= needed)
+    .sort((a, b) => b.localeCompare(a, 'en', { numeric: true }))
+    .map((name) => path.join(tools, name, 'node'));
 }
 
 /** Those whose folder says the version, newest first: nvm, fnm, volta, mise, asdf, n, nodenv. */

@@ -1,5 +1,8 @@
 /** Server and worker die at the worst moment: what a command says, what it starts by itself, and what it leaves to others. */
-import { existsSync, readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { uniqueId } from '../support/installation.ts';
@@ -79,6 +82,13 @@ describe('where nobody runs any more', { timeout }, () => {
   test('a decision starts server and worker, and says so', async () => {
     expect(await it.bottle(['up', `${agent}-held`, '--name', held])).toMatchObject({ code: 3 });
     kill('server', 'worker');
+    // Nothing is started just to be refused.
+    const elsewhere = { BOTTLE_HOME: path.join(it.directory, 'other-home') };
+    mkdirSync(path.join(elsewhere.BOTTLE_HOME, 'agents'), { recursive: true });
+    writeFileSync(path.join(elsewhere.BOTTLE_HOME, 'agents', `${agent}.md`), '');
+    const refused = await it.json(['up', agent], { env: elsewhere });
+    expect(refused).toMatchObject({ code: 5, document: { error: { code: 'WORKER_DIFFERS' } } });
+    expect(await it.json(['ls'])).toMatchObject({ code: 5, document: { error: { code: 'TEMPORAL_UNREACHABLE' } } });
     const retry = await it.bottle(['retry', held]);
     expect(retry, retry.stderr).toMatchObject({ code: 3, stderr: expect.stringMatching(SERVER_STARTED) });
     expect(retry.stderr).toMatch(STARTED);
@@ -129,6 +139,23 @@ describe('where nobody runs any more', { timeout }, () => {
     expect(down.stderr.match(/has not answered yet/g) ?? []).toSatisfy((said: string[]) => said.length <= 1);
     await expect.poll(async () => (await it.json(['ls'])).document).toEqual([]);
   });
+});
+
+test('a worker is not moved to what is no Engine, though nothing hangs on it', { timeout }, async () => {
+  const server = http.createServer((_request, response) => void response.writeHead(404).end('no such page'));
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  try {
+    const address = `tcp://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const before = pidOf('worker');
+    const up = await it.bottle(['up', agent], { env: { DOCKER_HOST: address } });
+    expect(up).toMatchObject({
+      code: 1,
+      stderr: `error[DOCKER_UNREACHABLE]: what answers at ${address} (DOCKER_HOST) is no Docker Engine (HTTP 404)\nhint: see whether an Engine listens there, or unset DOCKER_HOST; then retry\n`,
+    });
+    expect(pidOf('worker')).toBe(before);
+  } finally {
+    server.close();
+  }
 });
 
 test('a worker that serves another server is not taken for one of this', { timeout }, async () => {

@@ -1,11 +1,11 @@
 /** Shows watch events as they come: a live tree on a terminal, plain lines elsewhere, with --json only what keeps it waiting. */
 import type { StatusDocument } from '../../core/status.ts';
-import type { CareEvent } from '../care.ts';
 import type { Who } from '../keeper.ts';
 import type { Output } from '../output.ts';
 import type { WatchEvent } from '../watch.ts';
 import { plainLines } from './plain.ts';
 import { renderTree } from './tree.ts';
+import { Troubles } from './troubles.ts';
 
 export interface Progress {
   show(event: WatchEvent): void;
@@ -13,29 +13,13 @@ export interface Progress {
   done(): void;
 }
 
-/** What is wrong, in words: each thing once, however many launches are followed by one command. */
-export class Troubles {
-  readonly #said = new Map<Who, string>();
-
-  /** Nothing is wrong as far as anybody was told. */
-  get none(): boolean {
-    return this.#said.size === 0;
-  }
-
-  /** @returns the line to show; undefined when it was shown already */
-  tell({ kind, who, text }: CareEvent): string | undefined {
-    const before = this.#said.get(who);
-    if (kind === 'recovered') return this.#said.delete(who) ? text : undefined;
-    this.#said.set(who, text);
-    return before === text ? undefined : text;
-  }
-}
-
 /** @param joining the launch was under way before this command */
 export async function progressFor(output: Output, joining: boolean): Promise<Progress> {
   if (output.flags.json || output.flags.quiet) return onlyTroubles(output);
   const { stderr } = output;
-  return stderr.isTTY === true && process.env['TERM'] !== 'dumb'
+  // One of 0 columns or rows has no place for a tree: a pseudo-terminal whose size nobody has set.
+  const fits = stderr.columns !== 0 && stderr.rows !== 0;
+  return stderr.isTTY === true && fits && process.env['TERM'] !== 'dumb'
     ? liveTree(output)
     : plainProgress(output, { joining });
 }

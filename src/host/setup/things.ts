@@ -4,7 +4,7 @@
  */
 import process from 'node:process';
 import { BottleError } from '../../core/errors.ts';
-import { chooseProgram, findProgram } from '../bundle-programs.ts';
+import { chooseProgram, findProgram, PROGRAM_HINTS } from '../bundle-programs.ts';
 import { type Arch, readPins } from '../pins.ts';
 import { hasPip } from '../python-package.ts';
 import { findSmolvm, obtainSmolvm } from '../smolvm-package.ts';
@@ -80,6 +80,7 @@ const gitleaks: Thing = {
   },
   without: 'bottles get no push gate',
   required: false,
+  hint: PROGRAM_HINTS.gitleaks,
 };
 
 /** A Linux program, whatever this computer is. */
@@ -107,6 +108,7 @@ const pipelock: Thing = {
   },
   without: "the allow-list proxy stands in the scanner's place: hosts are checked, contents are not scanned",
   required: false,
+  hint: PROGRAM_HINTS.pipelock,
 };
 
 const smolvm: Thing = {

@@ -47,16 +47,16 @@ function bottle(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Outcome> {
 
 describe('wrong usage', () => {
   test.each([
-    [['ls', '--nope'], "error[USAGE]: unknown option '--nope'\nhint: see: bottle help\n"],
+    [['ls', '--nope'], "error[USAGE]: unknown option '--nope'\nhint: see: bottle help ls\n"],
     [['stauts', 'demo'], "error[USAGE]: unknown command 'stauts'\nhint: did you mean status?\n"],
-    [['up'], "error[USAGE]: missing required argument 'agent'\nhint: see: bottle help\n"],
+    [['up'], "error[USAGE]: missing required argument 'agent'\nhint: see: bottle help up\n"],
     [['down'], 'error[USAGE]: which bottle? name one, or say --all\n'],
     [['down', 'demo', '--all'], 'error[USAGE]: name bottles or say --all, not both\n'],
     [['serve', '--detach', '--stop'], 'error[USAGE]: --detach and --stop exclude each other\n'],
-    [['approve', 'demo'], "error[USAGE]: missing required argument 'request'\nhint: see: bottle help\n"],
-    [['deny'], "error[USAGE]: missing required argument 'id'\nhint: see: bottle help\n"],
-    [['deny', 'demo', 'r', '--for', '1h'], "error[USAGE]: unknown option '--for'\nhint: see: bottle help\n"],
-    [['deny', 'demo', 'r', '--private'], "error[USAGE]: unknown option '--private'\nhint: see: bottle help\n"],
+    [['approve', 'demo'], "error[USAGE]: missing required argument 'request'\nhint: see: bottle help approve\n"],
+    [['deny'], "error[USAGE]: missing required argument 'id'\nhint: see: bottle help deny\n"],
+    [['deny', 'demo', 'r', '--for', '1h'], "error[USAGE]: unknown option '--for'\nhint: see: bottle help deny\n"],
+    [['deny', 'demo', 'r', '--private'], "error[USAGE]: unknown option '--private'\nhint: see: bottle help deny\n"],
     [
       ['approve', 'demo', 'r', '--for', 'soon'],
       'error[USAGE]: --for is "soon", expected a time such as 30s, 10m, 2h or 1d\n',

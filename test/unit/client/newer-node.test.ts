@@ -62,6 +62,23 @@ describe('where there is none', () => {
     expect(stderr).toMatch(/^error\[TOOL_MISSING\]: bottle needs Node 99, this is v[\d.]+\nhint: run: bottle setup /);
   });
 
+  test('help and version are told by the old one', async () => {
+    for (const words of [['--help'], ['up', '--help'], ['help', 'up'], ['--version'], []]) {
+      const { stdout, stderr } = await bottle('spawn', ...words);
+      expect(words.length === 0 ? stdout + stderr : stdout, stderr).toMatch(/^(Usage: bottle |\d+\.\d+\.\d+$)/);
+      expect(stderr).not.toContain('TOOL_MISSING');
+    }
+  });
+
+  test('what is asked of a command in the machine is no question to bottle', async () => {
+    for (const words of [
+      ['exec', 'demo', '--', 'ls', '--help'],
+      ['claude', 'demo', '--', '--version'],
+      ['exec', 'demo', 'ls', '--help'],
+    ])
+      expect((await bottle('spawn', ...words)).stderr).toContain('error[TOOL_MISSING]');
+  });
+
   test('with --json it is one document', async () => {
     const { exitCode, stdout, stderr } = await bottle('spawn', 'ls', '--json');
     expect({ exitCode, stderr }).toEqual({ exitCode: 1, stderr: '' });

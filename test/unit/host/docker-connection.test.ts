@@ -49,6 +49,41 @@ const failure = (endpoint: DockerEndpoint): Promise<{ code: string; message: str
       (error) => error,
     );
 
+describe('what answers in HTTP and is no Engine', () => {
+  test.each([
+    ['a web server that knows no such page', 404, 'text/html', '<html>not found</html>'],
+    ['one that has a page for everything', 200, 'text/html', '<html>welcome</html>'],
+    ['an API of another kind', 200, 'application/json', '{"hello":"world"}'],
+  ])('%s is named, with the way out', async (_what, status, type, body) => {
+    const server = await listening(
+      http.createServer((_request, response) => void response.writeHead(status, { 'content-type': type }).end(body)),
+      0,
+    );
+    const address = `tcp://127.0.0.1:${port(server)}`;
+    const error = {
+      code: 'DOCKER_UNREACHABLE',
+      message: `what answers at ${address} (DOCKER_HOST) is no Docker Engine (HTTP ${status})`,
+      hint: 'see whether an Engine listens there, or unset DOCKER_HOST; then retry',
+    };
+    expect(await failure(at(address))).toMatchObject(error);
+    await expect(dockerAt(at(address)).listContainers()).rejects.toMatchObject(error);
+  });
+
+  test('a filter that does not let the version through is none, and an Engine that lacks a thing neither', async () => {
+    const server = await listening(
+      http.createServer(({ url }, response) => {
+        if (url === '/version') response.writeHead(403, { 'content-type': 'text/html' }).end('<html>refused</html>');
+        else response.writeHead(404, { 'content-type': 'application/json' }).end('{"message":"no such container"}');
+      }),
+      0,
+    );
+    const inspecting = dockerAt(at(`tcp://127.0.0.1:${port(server)}`))
+      .getContainer('none')
+      .inspect();
+    await expect(inspecting).rejects.toMatchObject({ statusCode: 404, json: { message: 'no such container' } });
+  });
+});
+
 describe('an Engine', () => {
   test('is reached by its socket, whatever DOCKER_HOST says meanwhile', async () => {
     const socket = path.join(directory, 'engine.sock');

@@ -44,6 +44,7 @@ test('an older one, and one that is no program, are passed over', async () => {
 });
 
 test.each([
+  ['what another version of bottle has got', 'cache/tools/node-99.2.0/node'],
   ['nvm', '.nvm/versions/node/v99.2.0/bin/node'],
   ['fnm', '.local/share/fnm/node-versions/v99.2.0/installation/bin/node'],
   ['fnm on a Mac', 'Library/Application Support/fnm/node-versions/v99.2.0/installation/bin/node'],
