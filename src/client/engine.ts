@@ -6,7 +6,7 @@ import { type TemporalTarget, temporalTarget } from '../host/temporal-target.ts'
 import type { Context } from './context.ts';
 import { ensureServer } from './keeper.ts';
 import type { Output } from './output.ts';
-import { openSession, type Session } from './session.ts';
+import { type Session, sessionFor } from './session.ts';
 import { assertMatchable, matchWorker } from './worker-match.ts';
 import { assertWorker } from './worker-presence.ts';
 
@@ -26,7 +26,7 @@ export async function readyEngine(
   assertRoom(target);
   if (host === settings.host) await assertMatchable(settings, variables);
   if (target.kind === 'embedded') await ensureServer(settings, target, output);
-  const session = await openSession(settings, target);
+  const session = await sessionFor(output, settings, target);
   try {
     await ensureServed(session, output, host);
     if (host === settings.host) await matchWorker(settings, output, variables);
@@ -47,7 +47,7 @@ export async function withEngine<T>({ settings, output }: Context, act: (session
   assertRoom(target);
   // Without a database there is no bottle to decide about, and nothing is begun for that.
   if (target.kind === 'embedded' && hasDatabase(settings)) await ensureServer(settings, target, output);
-  const session = await openSession(settings, target);
+  const session = await sessionFor(output, settings, target);
   try {
     return await act(session);
   } finally {

@@ -12,6 +12,8 @@ const EXEC_FAILED = 125;
 
 export async function main(args: string[]): Promise<void> {
   endQuietlyOnBrokenPipe();
+  // What a library of ours should do otherwise is for us to read, not for whoever uses bottle.
+  process.noDeprecation = !args.includes('--debug');
   // Whatever escapes (a library's timer) still ends in the contract's form.
   process.on('uncaughtException', (error) => process.exit(reportError(error, createOutput(guessFlags(args)))));
   process.exitCode = await exitCodeOf(args);

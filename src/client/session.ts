@@ -7,7 +7,9 @@ import { connectClient } from '../host/temporal-connection.ts';
 import { type TemporalTarget, temporalTarget } from '../host/temporal-target.ts';
 import type { Context } from './context.ts';
 import { Keeper } from './keeper.ts';
+import type { Output } from './output.ts';
 import { viewOf } from './report-error.ts';
+import { sayIfSlow } from './say-if-slow.ts';
 
 export interface Session {
   readonly target: TemporalTarget;
@@ -49,6 +51,14 @@ export async function openSession(settings: Settings, target: TemporalTarget): P
   };
 }
 
+/** As {@link openSession}; who waits longer than a moment for the server is told. */
+export async function sessionFor(output: Output, settings: Settings, target: TemporalTarget): Promise<Session> {
+  // Loading it takes its time too, which is not the server's.
+  await import('@temporalio/client');
+  const slow = `the Temporal server at ${target.address} has not answered yet; waiting for it`;
+  return sayIfSlow(output, slow, () => openSession(settings, target));
+}
+
 /** Runs `act` with a session that is closed whatever happens. */
 export async function withSession<T>(context: Context, act: (session: Session) => Promise<T>): Promise<T> {
   const target = await temporalTarget(context.settings);
@@ -56,7 +66,7 @@ export async function withSession<T>(context: Context, act: (session: Session) =
   const full = fullState(target);
   if (full !== undefined) context.output.note(`note: ${full.message}`);
   try {
-    const session = await openSession(context.settings, target);
+    const session = await sessionFor(context.output, context.settings, target);
     try {
       return await act(session);
     } finally {

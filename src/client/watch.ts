@@ -173,6 +173,7 @@ async function tellStatuses(session: Session, run: BottleRun, news: News, signal
   let answer: StatusDocument | undefined;
   let shown = '';
   let workerIsSilent = false;
+  let serverIsSlow = false;
   let askedAt = 0;
   while (!signal.aborted) {
     const { closed } = news;
@@ -195,11 +196,14 @@ async function tellStatuses(session: Session, run: BottleRun, news: News, signal
       if (asked === 'failed') news.fresh = true;
     }
     const describing = tryTo(() => untilBroken(session, signal, () => describeBottle(session, run.id, run.runId)));
-    const late = await takesLong(describing);
-    if (late) news.suspect('temporal', SILENT_SERVER);
+    if (await takesLong(describing)) {
+      serverIsSlow = true;
+      news.suspect('temporal', SILENT_SERVER);
+    }
     const description = await describing;
-    if (late && description !== undefined) news.event({ kind: 'recovered', who: 'temporal', text: BACK.temporal });
     if (description !== undefined) {
+      if (serverIsSlow) news.event({ kind: 'recovered', who: 'temporal', text: BACK.temporal });
+      serverIsSlow = false;
       const over = closed && !isOpen(description);
       const status = mergeStatus(answer, description, session);
       const text = JSON.stringify([status, over]);

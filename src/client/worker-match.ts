@@ -12,6 +12,7 @@ import { isRunning } from '../host/process-file.ts';
 import { type Settings, stateDirectory } from '../host/settings.ts';
 import { type Difference, differences } from '../host/worker-place.ts';
 import type { Output } from './output.ts';
+import { sayIfSlow } from './say-if-slow.ts';
 import { readLastWorker, readWorkerRecord, type WorkerRecord } from './worker-presence.ts';
 
 const RESTART = 'bottle serve --restart';
@@ -34,11 +35,14 @@ export async function matchWorker(settings: Settings, output: Output, variables:
     const objection = await whyNotRestart(settings, record, found);
     if (objection !== undefined) throw objection;
     if (found.some(({ kind }) => kind === 'engine')) await assertEngineAnswers();
-    const pid = await restartWorker(settings);
+    const pid = await sayIfSlow(output, restarting(settings), () => restartWorker(settings));
     output.note(`restarted the worker of ${settings.host} (process ${pid}): it had ${listed(found)}`);
     await assertTakenOver(settings, variables);
   });
 }
+
+const restarting = ({ host }: Settings): string =>
+  `restarting the worker of ${host}; the steps that it runs may end first, for a minute at most`;
 
 /**
  * The worker that runs is not moved to an Engine that nobody answers for: an address is soon mistyped.

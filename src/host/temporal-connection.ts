@@ -11,6 +11,9 @@ export { type TemporalTarget, temporalTarget } from './temporal-target.ts';
 /** A server on this computer answers at once or not at all; one far away may need a handshake or two. */
 const CONNECT_TIMEOUT_MS = { here: 5_000, elsewhere: 10_000 } as const;
 
+/** The server itself ends what it is asked to wait for after some 20 s. */
+const LONGEST_CALL_MS = 60_000;
+
 const MOST_RECEIVED_BYTES = 64 * 1024 ** 2;
 
 /**
@@ -18,10 +21,17 @@ const MOST_RECEIVED_BYTES = 64 * 1024 ** 2;
  * @throws BottleError `TEMPORAL_UNREACHABLE`
  */
 export async function connectClient(target: TemporalTarget): Promise<Client> {
-  const { Client, Connection } = await import('@temporalio/client');
+  const { Client, Connection, defaultGrpcRetryOptions, makeGrpcRetryInterceptor } = await import('@temporalio/client');
   const connection = Connection.lazy({
     ...freshOptions(target),
     connectTimeout: timeoutMs(target),
+    interceptors: [
+      // A call without a deadline of its own would wait for ever for a server that has stopped in the middle of its work.
+      // (gRPC's type asks for its own class, where whatever the next one returns is meant.)
+      (options, nextCall) =>
+        nextCall({ ...options, deadline: options.deadline ?? Date.now() + LONGEST_CALL_MS }) as never,
+      makeGrpcRetryInterceptor(defaultGrpcRetryOptions()),
+    ],
     channelArgs: {
       // gRPC shares broken connections, and how long to wait after them, among all clients of a process: one made
       // anew because a server came back must not wait for the last one's back-off.

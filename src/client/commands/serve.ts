@@ -9,9 +9,12 @@ import { markStopped } from '../../host/stopped-mark.ts';
 import { type TemporalTarget, temporalTarget } from '../../host/temporal-target.ts';
 import type { Context } from '../context.ts';
 import { strandedText } from '../keeper.ts';
+import { sayIfSlow } from '../say-if-slow.ts';
 import { assertTakenOver, differenceText, inTurn, RESTART_HINT, variablesOfBottles } from '../worker-match.ts';
 import { localWorkerServes } from '../worker-presence.ts';
 import { startWorker, stopWorker } from '../worker-process.ts';
+
+const ENDING = 'waiting for the worker to end; the steps that it runs may end first, for a minute at most';
 
 export interface ServeOptions {
   detach?: boolean;
@@ -45,7 +48,7 @@ export async function run(context: Context, options: ServeOptions): Promise<numb
 async function restart(context: Context, target: TemporalTarget): Promise<number> {
   const { settings } = context;
   return inTurn(settings, async () => {
-    await stopWorker(settings);
+    await sayIfSlow(context.output, ENDING, () => stopWorker(settings));
     const code = await detach(context, target);
     await assertTakenOver(settings, await variablesOfBottles(settings));
     return code;
@@ -59,7 +62,9 @@ async function detach({ output, settings }: Context, target: TemporalTarget): Pr
   const server = target.kind === 'embedded' ? await detachedServer(settings, target, output.say) : null;
   // One that serves another server is nobody's worker here.
   await localWorkerServes(settings, target);
-  const worker: Part = await startWorker(settings, { detached: true });
+  const worker: Part = await sayIfSlow(output, `starting the worker of ${settings.host}`, () =>
+    startWorker(settings, { detached: true }),
+  );
   const differs = worker.alreadyRunning ? await differenceText(settings) : undefined;
   const document = {
     address: target.address,
@@ -98,8 +103,8 @@ async function detachedServer(settings: Settings, target: TemporalTarget, say: (
 /** The worker first: it tells the server that it goes. */
 async function stop({ output, settings }: Context): Promise<number> {
   if (existsSync(settings.state)) markStopped(settings);
-  const worker = await stopWorker(settings);
-  const server = await stopServer(settings);
+  const worker = await sayIfSlow(output, ENDING, () => stopWorker(settings));
+  const server = await sayIfSlow(output, 'waiting for the Temporal server to end', () => stopServer(settings));
   output.result({ worker, server }, () =>
     worker === 'not-running' && server === 'not-running'
       ? 'nothing was running'
