@@ -1,9 +1,10 @@
 /** Looks after server and worker while somebody waits for a launch, and tells them what is wrong, and what became of it. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Trouble, Who } from './keeper.ts';
+import type { Output } from './output.ts';
 import { clean } from './render/text.ts';
 import { viewOf } from './report-error.ts';
-import type { Session } from './session.ts';
+import { isBroken, type Session } from './session.ts';
 
 export type CareEvent =
   /** One line: who does not answer, and what happens; again when that changes. */
@@ -58,6 +59,29 @@ export async function careForConnection(
     } catch {
       await sleep(delay, undefined, { signal }).catch(() => undefined);
     }
+  }
+}
+
+/**
+ * Runs one call of the server's, which the SDK repeats by itself until the connection is back: this host's own server is
+ * started again when it dies meanwhile.
+ */
+export async function overAnOutage<T>(session: Session, output: Output, call: () => Promise<T>): Promise<T> {
+  const done = new AbortController();
+  const teller = new Teller('temporal', ({ text }) => output.note(text));
+  const caring = (async () => {
+    for (; !done.signal.aborted; await sleep(LOOK_MS, undefined, { signal: done.signal }).catch(() => undefined)) {
+      const trouble = isBroken(session.client) ? await session.keeper.look('temporal') : undefined;
+      if (done.signal.aborted) return;
+      if (trouble === undefined) teller.well();
+      else await teller.mend(trouble);
+    }
+  })();
+  caring.catch(() => undefined);
+  try {
+    return await call();
+  } finally {
+    done.abort();
   }
 }
 

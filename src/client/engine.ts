@@ -1,4 +1,5 @@
 /** Makes sure that Temporal and a worker are there before a launch or a decision, starting our own where that is what is meant. */
+import { BottleError } from '../core/errors.ts';
 import { assertRoom } from '../host/disk.ts';
 import { hasDatabase } from '../host/embedded-database.ts';
 import type { Settings } from '../host/settings.ts';
@@ -9,6 +10,8 @@ import type { Output } from './output.ts';
 import { type Session, sessionFor } from './session.ts';
 import { assertMatchable, matchWorker } from './worker-match.ts';
 import { assertWorker } from './worker-presence.ts';
+
+const MOST_DEATHS = 3;
 
 /**
  * A session with a worker behind it. On this host and with no other server configured, both are started if need be.
@@ -25,15 +28,31 @@ export async function readyEngine(
 ): Promise<Session> {
   assertRoom(target);
   if (host === settings.host) await assertMatchable(settings, variables);
-  if (target.kind === 'embedded') await ensureServer(settings, target, output);
-  const session = await sessionFor(output, settings, target);
-  try {
-    await ensureServed(session, output, host);
-    if (host === settings.host) await matchWorker(settings, output, variables);
-    return session;
-  } catch (error) {
-    await session.close();
-    throw error;
+  return overDeaths(target, async () => {
+    if (target.kind === 'embedded') await ensureServer(settings, target, output);
+    const session = await sessionFor(output, settings, target);
+    try {
+      await ensureServed(session, output, host);
+      if (host === settings.host) await matchWorker(settings, output, variables);
+      return session;
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+  });
+}
+
+const isDeath = (error: unknown): boolean =>
+  BottleError.is(error) && error.retryable && ['TEMPORAL_UNREACHABLE', 'WORKER_FAILED'].includes(error.code);
+
+/** A server or worker of ours that dies just after it was found, or started, is started once more. */
+async function overDeaths<T>(target: TemporalTarget, act: () => Promise<T>): Promise<T> {
+  for (let deaths = 0; ; deaths += 1) {
+    try {
+      return await act();
+    } catch (error) {
+      if (target.kind !== 'embedded' || deaths === MOST_DEATHS || !isDeath(error)) throw error;
+    }
   }
 }
 
@@ -46,8 +65,11 @@ export async function withEngine<T>({ settings, output }: Context, act: (session
   // A decision that nobody can record would be waited for in vain.
   assertRoom(target);
   // Without a database there is no bottle to decide about, and nothing is begun for that.
-  if (target.kind === 'embedded' && hasDatabase(settings)) await ensureServer(settings, target, output);
-  const session = await sessionFor(output, settings, target);
+  const ours = target.kind === 'embedded' && hasDatabase(settings);
+  const session = await overDeaths(target, async () => {
+    if (ours) await ensureServer(settings, target, output);
+    return sessionFor(output, settings, target);
+  });
   try {
     return await act(session);
   } finally {
@@ -62,6 +84,6 @@ export async function withEngine<T>({ settings, output }: Context, act: (session
  */
 export async function ensureServed(session: Session, output: Output, host: string, bottle?: string): Promise<void> {
   const { settings, target, keeper } = session;
-  if (host === settings.host && target.kind === 'embedded') await keeper.ensureWorker(output);
+  if (host === settings.host && target.kind === 'embedded') await overDeaths(target, () => keeper.ensureWorker(output));
   else await assertWorker(session, settings, host, bottle);
 }

@@ -58,7 +58,10 @@ export class Keeper {
    *   `WORKER_DIFFERS` when bottles depend on what the last one worked with
    */
   ensureWorker(output: Output): Promise<void> {
-    this.#worker ??= this.#ensureWorker(output);
+    this.#worker ??= this.#ensureWorker(output).catch((error: unknown) => {
+      this.#worker = undefined;
+      throw error;
+    });
     return this.#worker;
   }
 

@@ -1,5 +1,6 @@
 /** The open launch of a bottle that somebody names. */
 import { type BottleRun, describeBottle, hostOf, isOpen, launchOf, noSuchBottle } from './bottle-status.ts';
+import { overAnOutage } from './care.ts';
 import { ensureServed } from './engine.ts';
 import type { Output } from './output.ts';
 import type { Session } from './session.ts';
@@ -15,7 +16,7 @@ export async function openLaunch(session: Session, id: string): Promise<ServedLa
 
 /** One that a worker will answer for. @throws BottleError as {@link openLaunch}, and what {@link ensureServed} throws */
 export async function servedLaunch(session: Session, output: Output, id: string): Promise<ServedLaunch> {
-  const launch = await openLaunch(session, id);
+  const launch = await overAnOutage(session, output, () => openLaunch(session, id));
   await ensureServed(session, output, launch.host, id);
   return launch;
 }

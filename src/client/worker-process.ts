@@ -113,7 +113,9 @@ function failure(settings: Settings, logStart: number, ended: number | string): 
   if (said !== null && (said[1] as string) in ERROR_CODES) {
     return new BottleError(said[1] as ErrorCode, said[2] as string, { hint: said[3] ?? `see ${log}` });
   }
-  return new BottleError('WORKER_FAILED', `the worker ended with ${ended}`, { hint: `see ${log}` });
+  // One that was killed may well live the next time.
+  const retryable = String(ended).startsWith('SIG');
+  return new BottleError('WORKER_FAILED', `the worker ended with ${ended}`, { hint: `see ${log}`, retryable });
 }
 
 function openLog(settings: Settings): { descriptor: number; start: number } {

@@ -4,6 +4,7 @@ import type { StatusDocument } from '../../core/status.ts';
 import { bottlesHere } from '../../host/host-pin.ts';
 import { stopUpdate } from '../../workflows/messages.ts';
 import { describeBottle, mergeStatus, within } from '../bottle-status.ts';
+import { overAnOutage } from '../care.ts';
 import { exitCodeOf, resultLine, tellTrouble } from '../conclude.ts';
 import type { Context } from '../context.ts';
 import { ensureServed, withEngine } from '../engine.ts';
@@ -42,7 +43,7 @@ export async function run(context: Context, ids: string[], options: { all?: bool
     );
   }
   return withEngine(context, async (session) => {
-    const wanted = all ? await openIdsHere(session, context) : [...new Set(ids)];
+    const wanted = all ? await overAnOutage(session, output, () => openIdsHere(session, context)) : [...new Set(ids)];
     if (wanted.length === 0) output.note('no open bottles on this host');
     const comeBack = `stopped watching; the undo goes on. See: bottle ls`;
     return stoppable(output, comeBack, async (signal) => {

@@ -37,10 +37,11 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
   if (options.dryRun === true) return dryRun(context, local, host);
   if (local !== undefined) await assertEngine();
 
-  const [{ temporalTarget }, { readyEngine }, { startLaunch }] = await Promise.all([
+  const [{ temporalTarget }, { readyEngine }, { startLaunch }, { overAnOutage }] = await Promise.all([
     import('../../host/temporal-target.ts'),
     import('../engine.ts'),
     import('../launch.ts'),
+    import('../care.ts'),
   ]);
   const answers = local === undefined ? {} : await (await import('../questions.ts')).askOperator(local.planned.plan);
   const target = await temporalTarget(settings);
@@ -54,7 +55,7 @@ export const run: Run<[agent: string, options: UpOptions]> = async (context, age
       if (left !== 0) return left;
     }
     const launched = await withAnswers(settings, session, answers, (aside) =>
-      startLaunch(session, { ...(local?.launch ?? asked), ...aside, host, name }),
+      overAnOutage(session, output, () => startLaunch(session, { ...(local?.launch ?? asked), ...aside, host, name })),
     );
     // Only now: what is refused says why, and nothing beside it.
     if (local !== undefined) await tellNotes(context, local.planned);
