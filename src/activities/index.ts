@@ -1,10 +1,12 @@
 /** Every activity of a worker, by the names of contract.md: one a step, one a compensation. */
+import type { Loss } from '../core/healing.ts';
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
-import type { StepIo, StepReturn, UndoIo, WatchInput, WatchNews } from '../core/step-io.ts';
+import type { MachineInput, StepIo, StepReturn, UndoIo, WatchInput, WatchNews } from '../core/step-io.ts';
 import { ensureBundle, removeBundle } from '../host/bundle.ts';
 import { takeRequests } from '../host/kept-requests.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { ensureNetwork, removeNetwork } from '../host/network.ts';
+import { lossOf } from '../host/standing.ts';
 import type { ActivityHost } from './activity-host.ts';
 import { asActivity, type Step } from './as-activity.ts';
 import { check } from './check.ts';
@@ -33,8 +35,8 @@ export type StepFunctions = {
 export function stepFunctions(host: ActivityHost): StepFunctions {
   return {
     prepare: (input) => prepare(host, input),
-    network: ({ bottle, pool, driver, link }) =>
-      ensureNetwork(host, bottle, { pool, hostOnBridge: driver !== 'docker' && link !== 'sockets' }),
+    network: ({ bottle, pool, driver, link, subnet }) =>
+      ensureNetwork(host, bottle, { pool, hostOnBridge: driver !== 'docker' && link !== 'sockets' }, subnet),
     bundle: async (input, signal) =>
       ensureBundle(host, { ...input, requests: await takeRequests(host.settings, input) }, signal),
     'machine.create': ({ bottle, driver, ...spec }, signal) =>
@@ -58,7 +60,7 @@ export function stepFunctions(host: ActivityHost): StepFunctions {
 }
 
 export type Activities = Record<
-  keyof StepFunctions | 'watch' | 'reread',
+  keyof StepFunctions | 'watch' | 'survey' | 'reread',
   (input: never) => Promise<StepReturn<unknown>>
 >;
 
@@ -70,7 +72,8 @@ export function createActivities(host: ActivityHost): Activities {
   ]);
   const rereading = asActivity<RereadInput, RereadResult>((input) => reread(host, input));
   const moving = asActivity<WatchInput, WatchNews>(async ({ cursor }) => noNews(cursor));
-  return { ...Object.fromEntries(wrapped), watch: moving, reread: rereading } as Activities;
+  const surveying = asActivity<MachineInput, Loss>((input) => lossOf(host, input));
+  return { ...Object.fromEntries(wrapped), watch: moving, survey: surveying, reread: rereading } as Activities;
 }
 
 export type WaitingActivities = Record<'watch', (input: never) => Promise<StepReturn<unknown>>>;

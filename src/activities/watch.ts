@@ -1,14 +1,15 @@
-import { sleep } from '@temporalio/activity';
-import { BottleError } from '../core/errors.ts';
-import type { MachineInput, WatchInput, WatchNews } from '../core/step-io.ts';
-import { launchSteps } from '../core/steps.ts';
-import { bundleRuns } from '../host/bundle.ts';
+import { activityInfo, sleep } from '@temporalio/activity';
+import { BottleError, type ErrorView, errorView } from '../core/errors.ts';
+import type { Loss } from '../core/healing.ts';
+import type { WatchInput, WatchNews } from '../core/step-io.ts';
 import { bundleEvents } from '../host/bundle-events.ts';
 import { bundleNews } from '../host/bundle-news.ts';
+import { engine } from '../host/docker.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { untilIdle } from '../host/machine/idleness.ts';
 import { memoryKills } from '../host/memory-events.ts';
 import { untilProcessLimit } from '../host/process-limit.ts';
+import { lossOf } from '../host/standing.ts';
 import type { ActivityHost } from './activity-host.ts';
 
 /**
@@ -22,29 +23,55 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
   const over = new AbortController();
   const ended = AbortSignal.any([signal, host.stopping, over.signal]);
   try {
+    if (input.blind === true) return await untilSeen(host, input, ended);
     return await Promise.race(
       [bundleDeath, machineDeath, news, idleness, memory, processes].map((each) => each(host, input, ended)),
     );
   } catch (error) {
     signal.throwIfAborted();
     if (host.stopping.aborted) throw new BottleError('WORKER_LOST', 'the worker stops; the next one watches on');
-    throw error;
+    // Told once, as what the bottle suffers from; the next watch then waits until it is over.
+    const trouble = input.blind === true ? undefined : await engineTrouble(host);
+    if (trouble === undefined) throw error;
+    return { ...nothing(input), trouble };
   } finally {
     over.abort();
   }
 }
 
-const SETTLE_MS = 500;
+const nothing = ({ cursor }: WatchInput): WatchNews => ({ steps: [], daemons: null, asked: [], refused: [], cursor });
 
-/** What a machine that is gone takes with it: itself, and every step that works in it, as far as a launch has it. */
-const MACHINE_ANEW = launchSteps({ copyCwd: 'all' })
-  .filter(({ id, needs }) => id === 'machine.create' || needs.some((need) => need.startsWith('machine.')))
-  .map(({ id }) => id);
+/** Why the Engine does not answer; undefined when it does. */
+async function engineTrouble(host: ActivityHost): Promise<ErrorView | undefined> {
+  try {
+    await engine('ask whether it is there', () => host.docker.ping());
+    return undefined;
+  } catch (error) {
+    const view = errorView(error);
+    return view.code === 'DOCKER_UNREACHABLE' ? view : undefined;
+  }
+}
+
+const BLIND_MS = 1000;
+
+/** Waits until the Engine answers again, and tells at once what is gone by then. */
+async function untilSeen(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
+  for (;;) {
+    try {
+      return { ...((await deathNews(host, input)) ?? nothing(input)), trouble: null };
+    } catch (error) {
+      ended.throwIfAborted();
+      if (errorView(error).code !== 'DOCKER_UNREACHABLE') throw error;
+    }
+    await sleep(BLIND_MS);
+  }
+}
+
+const SETTLE_MS = 500;
 
 async function bundleDeath(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   // Subscribed before the first look, so that no death falls between the two.
   for await (const _event of bundleEvents(host, input.bottle.id, ended)) {
-    if (await bundleRuns(host, input.bottle.id)) continue;
     const news = await deathNews(host, input);
     if (news !== undefined) return news;
   }
@@ -63,13 +90,15 @@ async function machineDeath(host: ActivityHost, input: WatchInput, ended: AbortS
 async function deathNews(host: ActivityHost, input: WatchInput): Promise<WatchNews | undefined> {
   // Who removes what runs kills it first, and a busy Engine takes its time between the two: what is to be done depends on
   // how it ends, so it has to look the same twice.
-  let steps = await lost(host, input);
-  for (let before: string[] | undefined; steps.join() !== before?.join(); ) {
-    before = steps;
+  let loss = await lossOf(host, input);
+  for (let before: Loss | undefined; loss.steps.length > 0 && loss.steps.join() !== before?.steps.join(); ) {
+    before = loss;
     await sleep(SETTLE_MS);
-    steps = await lost(host, input);
+    loss = await lossOf(host, input);
   }
-  return steps.length === 0 ? undefined : { steps, daemons: null, asked: [], refused: [], cursor: input.cursor };
+  if (loss.steps.length === 0) return undefined;
+  const stoodMs = Date.now() - activityInfo().scheduledTimestampMs;
+  return { ...nothing(input), ...loss, stoodMs };
 }
 
 /** What else there is to tell; where the bundle's log just ends, its death is told by {@link bundleDeath}. */
@@ -85,7 +114,7 @@ async function news(
 async function idleness(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   if (input.idleMs === null) return new Promise(() => undefined);
   await untilIdle(machineDriver(input.driver, host), input.bottle.id, input.idleMs, ended);
-  return { steps: [], daemons: null, asked: [], refused: [], cursor: input.cursor, idle: true };
+  return { ...nothing(input), idle: true };
 }
 
 /** The first is told at once; after it, since a program may be killed, or refused a process, again and again, no more than one a minute. */
@@ -97,27 +126,15 @@ async function memory(host: ActivityHost, input: WatchInput, ended: AbortSignal)
   const notBeforeMs = notBefore(killedAt);
   const killed = await memoryKills(host, input.bottle.id, { since: killedAt ?? killsSince, notBeforeMs }, ended);
   if (killed.length === 0) return new Promise(() => undefined);
-  return { steps: [], daemons: null, asked: [], refused: [], cursor: input.cursor, killed };
+  return { ...nothing(input), killed };
 }
 
 async function processes(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   if (input.driver !== 'docker') return new Promise(() => undefined);
   const range = { told: input.outOfPids, notBeforeMs: notBefore(input.outOfPids?.at) };
   const outOfPids = await untilProcessLimit(host, input.bottle.id, range, ended);
-  return { steps: [], daemons: null, asked: [], refused: [], cursor: input.cursor, outOfPids };
+  return { ...nothing(input), outOfPids };
 }
 
 const notBefore = (toldAt: string | undefined): number =>
   toldAt === undefined ? 0 : Date.parse(toldAt) + MET_APART_MS - Date.now();
-
-async function lost(host: ActivityHost, { bottle, driver }: MachineInput): Promise<string[]> {
-  const [bundle, machine] = await Promise.all([
-    bundleRuns(host, bottle.id),
-    machineDriver(driver, host).status(bottle.id),
-  ]);
-  const steps = [
-    ...(bundle ? [] : ['bundle']),
-    ...(machine === 'running' ? [] : machine === 'absent' ? MACHINE_ANEW : ['machine.start']),
-  ];
-  return steps.length === 0 ? [] : [...steps, 'check'];
-}

@@ -159,6 +159,12 @@ export function exitCodeFor(code: string): number {
   return code in ERROR_CODES ? ERROR_CODES[code as ErrorCode].exit : 1;
 }
 
+/** Whether another attempt may do better, as far as the table knows the error. */
+export function mayPass(error: Pick<ErrorView, 'code'> | undefined): boolean {
+  if (error === undefined || !(error.code in ERROR_CODES)) return true;
+  return ERROR_CODES[error.code as ErrorCode].retryable;
+}
+
 /** A message is one line wherever it is shown, and short enough for a history event. */
 function oneLine(text: string): string {
   const line = text.replace(/\s+/g, ' ').trim();

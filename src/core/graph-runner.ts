@@ -7,7 +7,7 @@
  * a step starts only after its needs; whatever may have touched the host is undone, after all that needed it;
  * nothing undone is undone again; retry re-runs only what is held; stop and abort always reach the end.
  */
-import type { ErrorView } from './errors.ts';
+import { type ErrorView, mayPass } from './errors.ts';
 import type { Phase, StepState, StepStatus } from './status.ts';
 import type { StepSpec } from './steps.ts';
 
@@ -72,6 +72,8 @@ interface StepRecord {
   durationMs?: number;
   error?: ErrorView;
   value?: unknown;
+  /** What it stands on was lost while it ran: `fails` when that matters just if it fails, `always` when its work is lost too. */
+  shaken?: 'fails' | 'always';
 }
 
 export class GraphRunner {
@@ -165,9 +167,9 @@ export class GraphRunner {
     return this.#ending === undefined && this.#records.get(step)?.state === 'done';
   }
 
-  /** Whether a step is done or was skipped, and nothing is being undone. */
+  /** Whether a step is done or was skipped, and nothing is being undone; false for one that this launch has not. */
   stands(step: string): boolean {
-    const { state } = this.#record(step);
+    const state = this.#records.get(step)?.state;
     return this.#ending === undefined && (state === 'done' || state === 'skipped');
   }
 
@@ -233,6 +235,38 @@ export class GraphRunner {
       const record = this.#records.get(id);
       if (record?.state === 'done' || record?.state === 'skipped') record.state = 'pending';
     }
+    this.#advance();
+  }
+
+  /**
+   * Runs steps again because what they made is gone, in whatever state the launch is. What stands on them and is under way
+   * runs again when it fails, and in any case where it is one of `steps`; what stands on them and is held for something that
+   * another attempt may mend runs again too. Nothing happens while everything is being undone.
+   * @param revives whether steps that are not done may be run again too; asked only where there are such
+   * @param starts false: they are pending from now on, and {@link proceed} starts them
+   */
+  rebuild(steps: readonly string[], revives: () => boolean, starts = true): void {
+    if (this.#ending !== undefined) return;
+    const lost = new Set(steps.filter((id) => this.stands(id)));
+    for (const id of lost) this.#record(id).state = 'pending';
+    const shaken = [...this.#records.values()].filter(
+      (record) =>
+        (record.state === 'running' || (record.state === 'held' && mayPass(record.error))) &&
+        this.#needsOneOf(record, lost),
+    );
+    if (shaken.length > 0 && revives()) {
+      for (const record of shaken) {
+        if (record.state === 'held') record.state = 'pending';
+        else if (steps.includes(record.spec.id)) record.shaken = 'always';
+        else record.shaken ??= 'fails';
+      }
+    }
+    if (starts) this.#advance();
+    else this.#ports.publish();
+  }
+
+  /** Starts whatever can start. */
+  proceed(): void {
     this.#advance();
   }
 
@@ -339,9 +373,13 @@ export class GraphRunner {
   #afterRun(record: StepRecord, outcome: StepOutcome): void {
     record.durationMs = this.#ports.now() - record.lastStart;
     if (outcome.ok !== 'cancelled') record.attempts += outcome.attempts - 1;
-    if (outcome.ok === true) {
+    const again = record.shaken === 'always' || (record.shaken === 'fails' && outcome.ok === false);
+    delete record.shaken;
+    if (outcome.ok === true) record.value = outcome.value;
+    if (again && this.#ending === undefined) {
+      record.state = 'pending';
+    } else if (outcome.ok === true) {
       record.state = 'done';
-      record.value = outcome.value;
     } else if (outcome.ok === false && this.#runsAgain(record, outcome) && this.#ending === undefined) {
       this.#start(record);
     } else {
@@ -403,6 +441,10 @@ export class GraphRunner {
   #settled(id: string): boolean {
     const { state, spec } = this.#record(id);
     return (state === 'done' || state === 'skipped') && spec.needs.every((need) => this.#settled(need));
+  }
+
+  #needsOneOf({ spec }: StepRecord, steps: ReadonlySet<string>): boolean {
+    return spec.needs.some((need) => steps.has(need) || this.#needsOneOf(this.#record(need), steps));
   }
 
   #forwardDone(): boolean {

@@ -1,6 +1,7 @@
 /** What is shown of a launch, from its runner's state and its steps' results: the status document and its Markdown. */
 
 import type { GraphRunner } from './graph-runner.ts';
+import { healingText } from './healing.ts';
 import { type MemoryKill, memoryKillText } from './memory-kills.ts';
 import { bottleName, bundleName } from './names.ts';
 import { Observation } from './observation.ts';
@@ -59,6 +60,8 @@ export function statusDocument(
     ...(observed.book.forgotten === 0 ? {} : { olderRequests: observed.book.forgotten }),
     ...killedForMemory(observed, prepared?.plan),
     ...outOfPids(observed, prepared?.plan),
+    ...(observed.healings.status === undefined ? {} : { healings: { ...observed.healings.status } }),
+    ...(observed.trouble === undefined ? {} : { trouble: observed.trouble }),
   };
 }
 
@@ -119,8 +122,15 @@ function machineStatus(id: string, steps: readonly StepStatus[]): MachineStatus 
 const stateOf = (steps: readonly StepStatus[], id: string): StepState | undefined =>
   steps.find((step) => step.id === id)?.state;
 
-/** The limits of memory and processes that were met, a line each. */
-export const limitsMetText = ({ killedForMemory: kills = [], outOfPids: met }: StatusDocument): string[] => [
+/** What has befallen the bottle: who cannot be asked, what died and was made again, limits that were met; a line each. */
+export const befallenText = ({
+  trouble,
+  healings,
+  killedForMemory: kills = [],
+  outOfPids: met,
+}: StatusDocument): string[] => [
+  ...(trouble === undefined ? [] : [`cannot be looked at: ${trouble.code} ${trouble.message}`]),
+  ...(healings === undefined ? [] : [healingText(healings)]),
   ...kills.map((kill) => memoryKillText(kill, kill.limitMiB)),
   ...(met === undefined ? [] : [processLimitText(met, met.limit)]),
 ];
@@ -149,7 +159,7 @@ export function detailsMarkdown(status: StatusDocument): string {
     ...(status.bundle?.refused ?? []).map(refusalMarkdown),
     ...(status.wayOut === undefined ? [] : [`\n**The way out leads nowhere**: ${escapeMarkdown(status.wayOut.why)}`]),
     ...(status.unsearched === undefined ? [] : [`\n${escapeMarkdown(unsearchedText(status.unsearched))}.`]),
-    ...limitsMetText(status).map((line) => `\n${escapeMarkdown(line)}.`),
+    ...befallenText(status).map((line) => `\n${escapeMarkdown(line)}.`),
     '',
     '| | step | state | attempts | time |',
     '|---|---|---|---|---|',

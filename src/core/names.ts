@@ -31,6 +31,11 @@ export function candidateId(agent: string, n: number): string {
 /** The bottle's own name on the host: its network's, and its machine's whatever the driver calls it. */
 export const bottleName = (id: string): string => `bottle-${id}`;
 export const networkName = bottleName;
+/** Whose a network is by its name; undefined for one that no bottle's is called like. */
+export function bottleOfNetwork(network: string): string | undefined {
+  const id = network.startsWith(networkName('')) ? network.slice(networkName('').length) : '';
+  return isBottleId(id) ? id : undefined;
+}
 export const bundleName = (id: string): string => `bottle-${id}-bundle`;
 export const machineName = (id: string): string => `bottle-${id}-machine`;
 

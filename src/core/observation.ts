@@ -1,5 +1,7 @@
-/** What a launch has heard of its bottle since it was ready: the states of daemons, refused credentials, the agent's requests. */
+/** What a launch has heard of its bottle: the states of daemons, refused credentials, the agent's requests, what died. */
 import type { DaemonState } from './daemons.ts';
+import type { ErrorView } from './errors.ts';
+import { Healings, type HealingsSnapshot } from './healing.ts';
 import { addKills, type MemoryKill } from './memory-kills.ts';
 import type { ProcessLimitMet } from './process-limit.ts';
 import { type BookSnapshot, RequestBook } from './request-book.ts';
@@ -17,10 +19,14 @@ export interface ObservationSnapshot {
   readonly killed: MemoryKill[];
   readonly outOfPids?: ProcessLimitMet;
   readonly stoppedBy: StopReason | null;
+  readonly healings?: HealingsSnapshot;
+  readonly trouble?: ErrorView;
 }
 
 export class Observation {
   readonly book: RequestBook;
+  readonly healings: Healings;
+  #trouble: ErrorView | undefined;
   #daemons: Record<string, DaemonState> = {};
   #refused: CredentialRefusal[] = [];
   #cursor: string | null = null;
@@ -30,6 +36,7 @@ export class Observation {
   /** @param from what an earlier one had heard */
   constructor(from?: ObservationSnapshot) {
     this.book = new RequestBook(from?.book);
+    this.healings = new Healings(from?.healings);
     if (from === undefined) return;
     this.#daemons = from.daemons;
     this.#refused = from.refused;
@@ -37,6 +44,7 @@ export class Observation {
     this.#killed = from.killed;
     this.#outOfPids = from.outOfPids;
     this.stoppedBy = from.stoppedBy;
+    this.#trouble = from.trouble;
   }
 
   snapshot(): ObservationSnapshot {
@@ -48,6 +56,8 @@ export class Observation {
       killed: this.#killed,
       ...(this.#outOfPids === undefined ? {} : { outOfPids: this.#outOfPids }),
       stoppedBy: this.stoppedBy,
+      ...(this.healings.status === undefined ? {} : { healings: this.healings.snapshot() }),
+      ...(this.#trouble === undefined ? {} : { trouble: this.#trouble }),
     };
   }
 
@@ -57,6 +67,11 @@ export class Observation {
 
   /** Why the launch ends by itself; null while it does not. */
   stoppedBy: StopReason | null = null;
+
+  /** Why nobody can look at the bottle now; undefined while somebody can. */
+  get trouble(): ErrorView | undefined {
+    return this.#trouble;
+  }
 
   /** Processes killed for memory since the bottle was launched. */
   get killed(): MemoryKill[] {
@@ -82,7 +97,8 @@ export class Observation {
     if (anew) this.#refused = [];
   }
 
-  take({ daemons, asked, refused, cursor, killed = [], outOfPids }: WatchNews): void {
+  take({ daemons, asked, refused, cursor, killed = [], outOfPids, trouble }: WatchNews): void {
+    if (trouble !== undefined) this.#trouble = trouble ?? undefined;
     this.#killed = addKills(this.#killed, killed);
     this.#outOfPids = outOfPids ?? this.#outOfPids;
     if (daemons !== null) this.#daemons = daemons;
@@ -95,7 +111,7 @@ export class Observation {
   }
 
   /** From where the next watch goes on. */
-  watchFrom(): Pick<WatchInput, 'daemons' | 'cursor' | 'killedAt' | 'outOfPids'> {
+  watchFrom(): Pick<WatchInput, 'daemons' | 'cursor' | 'killedAt' | 'outOfPids' | 'blind'> {
     const killedAt = this.#killed
       .map(({ at }) => at)
       .sort()
@@ -105,6 +121,7 @@ export class Observation {
       cursor: this.#cursor,
       ...(killedAt === undefined ? {} : { killedAt }),
       ...(this.#outOfPids === undefined ? {} : { outOfPids: this.#outOfPids }),
+      ...(this.#trouble === undefined ? {} : { blind: true as const }),
     };
   }
 }

@@ -1,6 +1,7 @@
 /** The status document of contract.md: what `bottle status --json` prints and the `status` query answers. */
 import type { Scanner } from './bundle-plans.ts';
 import type { ErrorView } from './errors.ts';
+import type { HealingStatus } from './healing.ts';
 import type { MemoryKill } from './memory-kills.ts';
 import type { ProcessLimitMet } from './process-limit.ts';
 import type { Unsearched, WayOutProblem } from './reach.ts';
@@ -100,6 +101,10 @@ export interface StatusDocument {
   killedForMemory?: (MemoryKill & { limitMiB?: number })[];
   /** The machine has had as many processes as it may, which is `limit`: `resources.pids`; absent while it never had. */
   outOfPids?: ProcessLimitMet & { limit?: number };
+  /** What has died under it and was made again; absent while nothing has. */
+  healings?: HealingStatus;
+  /** Why nobody can look at what it stands on, such as an Engine that does not answer; absent while somebody can. */
+  trouble?: ErrorView;
 }
 
 /** One row of `bottle ls --json`. */

@@ -24,8 +24,11 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
   if (prepared === undefined) return undefined;
   const { plan } = prepared;
   const { driver, link } = plan;
-  if (step === 'network') return { bottle, pool: plan.pool, driver, link };
   const network = result('network') as NetworkFacts | undefined;
+  if (step === 'network') {
+    const had = network === undefined ? {} : { subnet: network.subnet };
+    return { bottle, pool: plan.pool, driver, link, ...had };
+  }
   if (network === undefined) return undefined;
   const machine: MachineInput = { bottle, driver };
   const inside = seenFromMachine(network, link);

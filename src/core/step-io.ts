@@ -4,6 +4,7 @@
  */
 import type { BundlePlans, Scanner } from './bundle-plans.ts';
 import type { DaemonName, DaemonState } from './daemons.ts';
+import type { ErrorView } from './errors.ts';
 import type { LaunchInput } from './launch-input.ts';
 import type { Link } from './machine-link.ts';
 import type { MemoryKill } from './memory-kills.ts';
@@ -47,6 +48,8 @@ export interface PrepareResult {
 export interface NetworkInput {
   bottle: BottleRef;
   pool: string;
+  /** CIDR of the one it had, which is taken again where it is free. */
+  subnet?: string;
   driver: Driver;
   link?: Link | undefined;
 }
@@ -195,12 +198,20 @@ export interface WatchInput extends MachineInput {
   killedAt?: string;
   /** When the machine's limit of processes was last told of; absent: never yet. */
   outOfPids?: ProcessLimitMet;
+  /** It was told that nobody could look; absent: that it can be looked at. */
+  blind?: true;
 }
 
-/** What happened while a bottle was ready. */
+/** What happened while a bottle was watched. */
 export interface WatchNews {
   /** Ids of the steps that must run again, in the order of the launch, because what they made has died. */
   steps: string[];
+  /** With steps: of each whose own making is gone, how it went, in words. */
+  why?: Record<string, string>;
+  /** With steps: for how long it had been watched, in milliseconds. */
+  stoodMs?: number;
+  /** Nobody can look any more, and why; null: somebody can again. */
+  trouble?: ErrorView | null;
   /** States of the daemons now; null when nothing was heard of them. */
   daemons: Record<string, DaemonState> | null;
   /** What the agent asked. */

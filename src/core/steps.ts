@@ -79,3 +79,11 @@ export function launchSteps(
   const check: LaunchStep = LAUNCH_STEPS[LAUNCH_STEPS.length - 1] as LaunchStep;
   return [...LAUNCH_STEPS.slice(0, -1), WORKSPACE_STEP, { ...check, needs: [...check.needs, WORKSPACE_STEP.id] }];
 }
+
+/** Ids of all steps that need a step, or one that needs it, in the order of the launch. */
+export function dependentsOf(step: StepId): StepId[] {
+  const found = new Set<string>([step]);
+  for (const { id, needs } of launchSteps({ copyCwd: 'all' })) if (needs.some((need) => found.has(need))) found.add(id);
+  found.delete(step);
+  return [...found] as StepId[];
+}

@@ -75,13 +75,6 @@ export async function removeBundle(
   await removeContainers(host, labelFilter(host, id, { step: 'bundle', run }), STOP_SECONDS);
 }
 
-/** Whether the bundle's container runs. */
-export async function bundleRuns(host: DockerHost, id: string): Promise<boolean> {
-  // Inspected, not listed: at the moment of its death a container is still in the list of running ones.
-  const found = await inspectContainer(host, bundleName(id));
-  return found?.Config.Labels[LABEL.owner] === host.owner && found.State.Running;
-}
-
 function bundleSpec({ bottle, network, image, plans, scanner }: BundleInput): Dockerode.ContainerCreateOptions {
   return {
     Image: image,
@@ -185,7 +178,7 @@ async function deliver(
   );
   const why = State.Running
     ? `after ${Math.round((Date.now() - began) / 1000)} s ${waiting.join(', ')}`
-    : `it ended with ${State.ExitCode}`;
+    : `it ended with ${State.ExitCode}${State.OOMKilled ? ', killed for memory' : ''}`;
   throw new BottleError(
     'BUNDLE_NOT_READY',
     `the bundle's daemons are not ready: ${why}. ${said.slice(-3).join(' | ')}`,

@@ -12,6 +12,7 @@ const APPEAR_SECONDS = 3;
 /**
  * Adopts the container of that name when it was made from the same spec in the same run, replaces it when it
  * differs, creates it when it is missing. Does not start it.
+ * @param keeps whether one that has lost its networks is put on them again rather than replaced: it holds somebody's work
  * @throws BottleError `NAME_TAKEN`, `IMAGE_MISSING`, `DOCKER_ERROR`, `DOCKER_UNREACHABLE`
  */
 export async function ensureContainer(
@@ -20,14 +21,16 @@ export async function ensureContainer(
   step: string,
   name: string,
   spec: Dockerode.ContainerCreateOptions,
+  keeps = false,
 ): Promise<Dockerode.Container> {
   const labels = objectLabels(host, bottle, step, spec);
   const existing = await inspectContainer(host, name);
   if (existing !== undefined) {
     assertOurs(host, 'container', name, existing.Config.Labels);
-    if (!isGoing(existing) && isWanted(existing.Config.Labels, labels) && (await isAttached(host, existing, spec))) {
-      return host.docker.getContainer(existing.Id);
-    }
+    const wanted = !isGoing(existing) && isWanted(existing.Config.Labels, labels);
+    const attached = wanted && (await isAttached(host, existing, spec));
+    if (wanted && !attached && keeps) await attach(host, existing, spec);
+    if (wanted && (attached || keeps)) return host.docker.getContainer(existing.Id);
     await removeContainer(host.docker.getContainer(existing.Id));
   }
   const facts = await engine('ask for its version', () => engineFacts(host.docker));
@@ -65,6 +68,24 @@ async function isAttached(
     if (networks.length === 0) return false;
   }
   return true;
+}
+
+/** Puts a container, running or not, on the networks it was made for, at its addresses there. */
+async function attach(
+  host: DockerHost,
+  existing: Dockerode.ContainerInspectInfo,
+  spec: Dockerode.ContainerCreateOptions,
+): Promise<void> {
+  const facts = await engine('ask for its version', () => engineFacts(host.docker));
+  const wanted = asEngineTakes(facts, spec).NetworkingConfig?.EndpointsConfig ?? {};
+  for (const [name, EndpointConfig] of Object.entries(wanted)) {
+    const network = host.docker.getNetwork(name);
+    // What it remembers of one that was removed would keep it from being started.
+    if (existing.NetworkSettings.Networks[name] !== undefined) {
+      await network.disconnect({ Container: existing.Id, Force: true }).catch(() => undefined);
+    }
+    await engine(`connect to network ${name}`, () => network.connect({ Container: existing.Id, EndpointConfig }));
+  }
 }
 
 /** The Engine reserves a name some time before it knows a container of it, so "in use" may mean "soon". */

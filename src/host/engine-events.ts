@@ -1,18 +1,18 @@
 /**
- * What happens to this owner's containers, as the Engine tells of it: one stream of events for a whole process, however many
+ * What happens to this owner's containers, and to the bridges they stand on, as the Engine tells of it: one stream of events for a whole process, however many
  * bottles are watched in it. Each stream costs the Engine a look at every event of every container.
  */
 import readline from 'node:readline';
 import { Readable } from 'node:stream';
 import type Dockerode from 'dockerode';
-import { LABEL } from '../core/names.ts';
-import { type DockerHost, engine, labelFilter } from './docker.ts';
+import { bottleOfNetwork, LABEL } from '../core/names.ts';
+import { type DockerHost, engine } from './docker.ts';
 
-export interface ContainerEvent {
-  /** It has ended, it is removed, or a process of it was killed for memory. */
-  readonly action: 'die' | 'destroy' | 'oom';
+export interface BottleEvent {
+  /** It has ended, it is removed, a process of it was killed for memory, or the bridge has lost a container. */
+  readonly action: 'die' | 'destroy' | 'oom' | 'disconnect';
   readonly bottle: string;
-  /** The step that made it. */
+  /** The step that made it: of the bridge, `network`. */
   readonly step: string;
   /** Nanoseconds since the epoch, by the Engine's clock. */
   readonly timeNano: number;
@@ -23,7 +23,7 @@ const REMEMBERED = 256;
 const LONG_AGO = 1;
 
 /**
- * Yields nothing but that it is subscribed, once; then each event of a bottle's containers, beginning with what the Engine
+ * Yields nothing but that it is subscribed, once; then each event of a bottle's containers and bridge, beginning with what the Engine
  * still remembers. Ends, without an error, when `signal` aborts or the Engine closes the stream.
  * @throws BottleError `DOCKER_UNREACHABLE`
  */
@@ -31,7 +31,7 @@ export async function* bottleEvents(
   host: DockerHost,
   id: string,
   signal: AbortSignal,
-): AsyncGenerator<ContainerEvent | undefined> {
+): AsyncGenerator<BottleEvent | undefined> {
   const stream = streamOf(host);
   const heard = new Readable({ objectMode: true, read: () => undefined });
   const subscriber: Subscriber = {
@@ -47,7 +47,7 @@ export async function* bottleEvents(
   try {
     await stream.add(subscriber);
     yield undefined;
-    if (!signal.aborted) yield* heard as AsyncIterable<ContainerEvent>;
+    if (!signal.aborted) yield* heard as AsyncIterable<BottleEvent>;
   } finally {
     signal.removeEventListener('abort', stop);
     stream.remove(subscriber);
@@ -57,7 +57,7 @@ export async function* bottleEvents(
 
 interface Subscriber {
   readonly bottle: string;
-  tell(event: ContainerEvent): void;
+  tell(event: BottleEvent): void;
   end(): void;
 }
 
@@ -78,7 +78,7 @@ function streamOf(host: DockerHost): EventStream {
 class EventStream {
   readonly #opening: Promise<Readable>;
   readonly #subscribers = new Set<Subscriber>();
-  #known: ContainerEvent[] = [];
+  #known: BottleEvent[] = [];
   isOver = false;
 
   constructor(host: DockerHost) {
@@ -100,11 +100,15 @@ class EventStream {
   }
 
   async #open(host: DockerHost): Promise<Readable> {
-    const filters = { ...labelFilter(host), type: ['container' as const], event: ['die', 'destroy', 'oom'] };
+    // Events of networks carry no labels, so the Engine cannot be asked for this owner's alone.
+    const filters = {
+      type: ['container' as const, 'network' as const],
+      event: ['die', 'destroy', 'oom', 'disconnect'],
+    };
     const opening = engine('follow events', () => host.docker.getEvents({ filters, since: LONG_AGO }));
     const stream = (await opening) as Readable;
     const lines = readline.createInterface({ input: stream });
-    lines.on('line', (line) => this.#hear(line));
+    lines.on('line', (line) => this.#hear(eventOf(line, host.owner)));
     // Broken, it has no more lines; that it broke, the subscribers see by its ending. (The reader of lines passes on the error.)
     stream.on('error', () => stream.destroy());
     lines.on('error', () => undefined);
@@ -115,8 +119,7 @@ class EventStream {
     return stream;
   }
 
-  #hear(line: string): void {
-    const event = eventOf(line);
+  #hear(event: BottleEvent | undefined): void {
     if (event === undefined) return;
     this.#known = [...this.#known.slice(1 - REMEMBERED), event];
     for (const each of this.#subscribers) if (each.bottle === event.bottle) each.tell(event);
@@ -134,14 +137,22 @@ class EventStream {
 }
 
 interface EngineEvent {
+  Type?: string;
   Action?: string;
   Actor?: { Attributes?: Record<string, string> };
   timeNano?: number;
 }
 
-function eventOf(line: string): ContainerEvent | undefined {
-  const { Action, Actor, timeNano } = JSON.parse(line) as EngineEvent;
-  const { [LABEL.bottle]: bottle, [LABEL.step]: step } = Actor?.Attributes ?? {};
-  if (Action === undefined || bottle === undefined || step === undefined || timeNano === undefined) return undefined;
-  return { action: Action as ContainerEvent['action'], bottle, step, timeNano };
+function eventOf(line: string, owner: string): BottleEvent | undefined {
+  const { Type, Action, Actor, timeNano } = JSON.parse(line) as EngineEvent;
+  if (Action === undefined || timeNano === undefined) return undefined;
+  const attributes = Actor?.Attributes ?? {};
+  const told = { action: Action as BottleEvent['action'], timeNano };
+  if (Type === 'network') {
+    // By its name, which may be another owner's: whoever hears of it looks, and finds that nothing of his is gone.
+    const bottle = bottleOfNetwork(attributes['name'] ?? '');
+    return bottle === undefined ? undefined : { ...told, bottle, step: 'network' };
+  }
+  const { [LABEL.bottle]: bottle, [LABEL.step]: step, [LABEL.owner]: whose } = attributes;
+  return bottle === undefined || step === undefined || whose !== owner ? undefined : { ...told, bottle, step };
 }

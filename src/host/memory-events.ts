@@ -1,7 +1,7 @@
 /** The end of processes for want of memory, as the Engine tells of it, on either version of cgroups. */
 import { addKills, type MemoryKill } from '../core/memory-kills.ts';
 import type { DockerHost } from './docker.ts';
-import { bottleEvents, type ContainerEvent } from './engine-events.ts';
+import { type BottleEvent, bottleEvents } from './engine-events.ts';
 
 /** One kill is often the first of several. */
 const TOGETHER_MS = 1000;
@@ -47,7 +47,7 @@ export async function memoryKills(
 }
 
 /** Its time is rounded up, so that a wait from then on does not hear of it again. */
-const killOf = ({ step, timeNano }: ContainerEvent): MemoryKill => ({
+const killOf = ({ step, timeNano }: BottleEvent): MemoryKill => ({
   part: step === 'bundle' ? 'bundle' : 'machine',
   at: new Date(Math.ceil(timeNano / 1e6)).toISOString(),
   count: 1,

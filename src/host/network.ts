@@ -30,9 +30,15 @@ const APPEAR_SECONDS = 3;
 /**
  * Adopts the bottle's network or makes one on the first free /28 of the pool. Leftovers of an earlier run of the
  * same bottle go first, with the containers on them.
+ * @param had the /28 that the bottle had before its network was lost: tried first, so that nobody has to be told another
  * @throws BottleError `NETWORK_POOL_EXHAUSTED`, `NAME_TAKEN`, `DOCKER_ERROR`, `DOCKER_UNREACHABLE`
  */
-export async function ensureNetwork(host: DockerHost, bottle: BottleRef, spec: NetworkSpec): Promise<NetworkFacts> {
+export async function ensureNetwork(
+  host: DockerHost,
+  bottle: BottleRef,
+  spec: NetworkSpec,
+  had?: string,
+): Promise<NetworkFacts> {
   const name = networkName(bottle.id);
   const labels = objectLabels(host, bottle, 'network', spec);
   const networks = await engine('list networks', () => host.docker.listNetworks());
@@ -44,7 +50,7 @@ export async function ensureNetwork(host: DockerHost, bottle: BottleRef, spec: N
     await removeContainers(host, labelFilter(host, bottle.id));
     await removeNetwork(host, bottle.id);
   }
-  return createOnFreeSubnet(host, bottle, spec, labels, networks);
+  return createOnFreeSubnet(host, bottle, spec, labels, networks, had);
 }
 
 /** Removes every network of the bottle, or of one launch of it, whatever is still attached to it. */
@@ -60,12 +66,13 @@ async function createOnFreeSubnet(
   spec: NetworkSpec,
   labels: Record<string, string>,
   known: Dockerode.NetworkInspectInfo[],
+  had: string | undefined,
 ): Promise<NetworkFacts> {
   const name = networkName(bottle.id);
   const facts = await engine('ask for its version', () => engineFacts(host.docker));
   let used = known.flatMap(subnetsOf);
   const patience = Date.now() + APPEAR_SECONDS * 1000;
-  for (const subnet of subnetCandidates(spec.pool, bottle.id)) {
+  for (const subnet of [...(had === undefined ? [] : [had]), ...subnetCandidates(spec.pool, bottle.id)]) {
     if (used.some((other) => overlaps(other, subnet))) continue;
     const made = networkFacts(name, subnet);
     let nameInUse: boolean;

@@ -20,15 +20,16 @@ import { validateLaunch } from '../core/launch-input.ts';
 import { detailsMarkdown, type LaunchIdentity, statusDocument } from '../core/launch-view.ts';
 import { Observation } from '../core/observation.ts';
 import type { StatusDocument, StopReason } from '../core/status.ts';
-import type { BundleResult, PrepareResult } from '../core/step-io.ts';
+import type { BundleResult } from '../core/step-io.ts';
 import { GRAPH_VERSION, launchSteps, type StepId } from '../core/steps.ts';
 import { AnswerDelivery, endGrants, handleVerdict } from './agent-requests.ts';
 import { inBackground } from './background.ts';
+import { followNetwork, heal, lookBeneath } from './healing.ts';
 import { endOfLifetime } from './limits.ts';
 import { goOnAsNew, untilLong } from './long-life.ts';
 import { handleChanges, type ManifestChanges, manifestChanges } from './manifest-changes.ts';
 import { abortUpdate, FAILURE, retryUpdate, skipUpdate, statusQuery, stopUpdate } from './messages.ts';
-import { type StepActivities, stepActivities } from './step-activities.ts';
+import { stepActivities } from './step-activities.ts';
 import { VisibleState } from './visible-state.ts';
 
 /**
@@ -64,8 +65,11 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     graph,
     {
       run: async (step) => {
+        const had = runner.value(step);
         let outcome = await steps.run(step);
         if (step === 'bundle' && answers.mustTellAll(outcome)) outcome = await steps.run(step);
+        await lookBeneath(launched, step, outcome);
+        if (step === 'network' && outcome.ok === true) followNetwork(launched, had, outcome.value);
         if (step === 'bundle' && outcome.ok === true) {
           observed.bundleReady(outcome.value as BundleResult, !answers.onlyAnswers);
           answers.onlyAnswers = false;
@@ -81,6 +85,7 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     carried?.graph,
   );
 
+  const launched = { runner, steps, observed, publish };
   const changes = manifestChanges(runner, steps, { bottle: { id: workflowId, runId }, input });
   setHandler(statusQuery, status, { description: 'The status document of the bottle' });
   handleDecision(
@@ -101,7 +106,9 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
   CancellationScope.current().cancelRequested.catch(() => stop(runner, 'cancelled'));
   // A cancel request means "undo", which must itself not be cancelled; the steps have a scope of their own.
   const ending = await CancellationScope.nonCancellable(async () => {
-    inBackground(runner, 'machine.start', () => heal(runner, steps, observed, publish));
+    inBackground(runner, 'machine.start', () =>
+      heal(launched, launch.startedAt, () => endBySelf(runner, observed, 'idle')),
+    );
     inBackground(runner, 'bundle', () => answers.deliver(runner));
     inBackground(runner, 'bundle', () => endGrants(observed.book, publish));
     inBackground(runner, 'check', () => endOfLifetime(runner, () => endBySelf(runner, observed, 'lifetime')));
@@ -130,27 +137,6 @@ function takeIn(args: readonly unknown[]): { asked: readonly unknown[]; carried?
   if (workflowInfo().continuedFromExecutionRunId === undefined) return { asked: args };
   // One that does not fit fails the workflow task, which waits for a worker that knows it.
   return { asked: args.slice(0, 1), carried: readCarried(args[1]) };
-}
-
-/** While the bottle is ready, watches what can die and what the agent asks, and has just what died made again. */
-async function heal(
-  runner: GraphRunner,
-  { watch }: StepActivities,
-  observed: Observation,
-  publish: () => void,
-): Promise<void> {
-  for (;;) {
-    await condition(() => runner.phase === 'ready');
-    const idleLimit = (): number | null => (runner.value('prepare') as PrepareResult).plan.limits.idleMs;
-    const idleMs = idleLimit();
-    const killsSince = runner.readyAt === undefined ? {} : { killsSince: new Date(runner.readyAt).toISOString() };
-    const news = await watch({ ...observed.watchFrom(), ...killsSince, idleMs }, () => idleLimit() !== idleMs);
-    if (news === undefined) return;
-    if (news.idle === true) return endBySelf(runner, observed, 'idle');
-    observed.take(news);
-    publish();
-    runner.renew(news.steps);
-  }
 }
 
 function handleDecision(

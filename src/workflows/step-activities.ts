@@ -13,10 +13,11 @@ import {
 } from '@temporalio/workflow';
 
 import type { StepOutcome } from '../core/graph-runner.ts';
+import type { Loss } from '../core/healing.ts';
 import { waitingQueueOf } from '../core/names.ts';
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
 import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
-import type { StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
+import type { MachineInput, StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
 import type { LaunchStep, StepId } from '../core/steps.ts';
 import { thrownView } from './failure-view.ts';
 
@@ -43,6 +44,15 @@ const WATCH_OPTIONS = {
 /** It reads a few files and is over at once, so it goes without a task of its own; a custom image may have to be built. */
 const REREAD_OPTIONS = { startToCloseTimeout: '10 minutes', retry: { maximumAttempts: 1 } } as const;
 
+/** It looks at a few things of one Engine, and a step that has failed waits for what it finds. */
+const SURVEY_OPTIONS = {
+  ...OPTIONS,
+  startToCloseTimeout: '1 minute',
+  cancellationType: ActivityCancellationType.TRY_CANCEL,
+} as const satisfies ActivityOptions;
+
+const NO_LOSS: Loss = { steps: [], why: {} };
+
 const NO_NEWS: WatchNews = { steps: [], daemons: null, asked: [], refused: [], cursor: null };
 
 type ActivityTable = Record<string, (input: unknown) => Promise<StepReturn<unknown>>>;
@@ -51,16 +61,15 @@ export interface StepActivities {
   run(step: string): Promise<StepOutcome>;
   undo(step: string): Promise<StepOutcome>;
   cancelRunning(): void;
+  /** What is gone of what a step stands on that has failed; nothing where nobody can look. */
+  survey(step: string): Promise<Loss>;
   /** Reads the manifest again. @throws ApplicationFailure with the error's view as its detail */
   reread(input: RereadInput): Promise<RereadResult>;
   /**
    * Resolves with what happened in a ready bottle; undefined once it is being undone.
    * @param outdated whether it should watch for something else by now: it ends with no news then
    */
-  watch(
-    from: Pick<WatchInput, 'daemons' | 'cursor' | 'idleMs'>,
-    outdated: () => boolean,
-  ): Promise<WatchNews | undefined>;
+  watch(from: Omit<WatchInput, keyof MachineInput>, outdated: () => boolean): Promise<WatchNews | undefined>;
 }
 
 export function stepActivities(context: LaunchContext, steps: readonly LaunchStep[]): StepActivities {
@@ -95,6 +104,17 @@ export function stepActivities(context: LaunchContext, steps: readonly LaunchSte
         return call(undo as string, `Undo ${step}`, () => undoInput(context));
       }),
     cancelRunning: () => forward.cancel(),
+    survey: (step) =>
+      forward.run(async () => {
+        const { survey } = proxyActivities<{ survey(input: unknown): Promise<StepReturn<Loss>> }>(SURVEY_OPTIONS);
+        const options = { activityId: `survey.${step}`, summary: `Looking at what ${step} stands on` };
+        try {
+          return (await survey.executeWithOptions(options, [undoInput(context)])).value;
+        } catch {
+          // Then the step's own error stands.
+          return NO_LOSS;
+        }
+      }),
     reread: async (input) => {
       const { reread } = proxyLocalActivities<{ reread(input: RereadInput): Promise<StepReturn<RereadResult>> }>(
         REREAD_OPTIONS,

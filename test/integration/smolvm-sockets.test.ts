@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, rmSync } from 'node:fs';
+import path from 'node:path';
 import process from 'node:process';
 import type { Duplex } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -9,13 +10,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { EGRESS_URL, PIPELOCK_PORT, SUPERVISE_PORT } from '../../src/core/daemons.ts';
-import { seenFromMachine } from '../../src/core/machine-link.ts';
+import { BUNDLE_PORTS, seenFromMachine } from '../../src/core/machine-link.ts';
 import { bundleName, machineName } from '../../src/core/names.ts';
 import type { BottleRef, NetworkFacts } from '../../src/core/step-io.ts';
 import { ensureBundle } from '../../src/host/bundle.ts';
 import { type BundleConnections, bundleConnections } from '../../src/host/machine/smolvm/bundle-session.ts';
 import { callSmolvm } from '../../src/host/machine/smolvm/cli.ts';
-import { ensureRelay, hasLink, linkDirectory, makeLink, relays } from '../../src/host/machine/smolvm/relay.ts';
+import {
+  ensureRelay,
+  hasLink,
+  isLinked,
+  linkDirectory,
+  makeLink,
+  relays,
+} from '../../src/host/machine/smolvm/relay.ts';
 import { ensureNetwork } from '../../src/host/network.ts';
 import { obtainSmolvm } from '../../src/host/smolvm-package.ts';
 import { type DockerSite, dockerSite, sh } from '../support/docker-site.ts';
@@ -218,6 +226,28 @@ describe.skipIf(trouble !== undefined)('a machine that is linked by sockets', ()
     await expect.poll(() => inBundle(machines, bottle.id, '--relay')).toBe(false);
     expect(await machines.remains(bottle.id)).toEqual([]);
   });
+});
+
+test('a process whose sockets are not there is replaced by one that listens', async () => {
+  const site = await dockerSite();
+  try {
+    const { id } = site.bottle('vm');
+    const name = machineName(id);
+    makeLink(site.settings, name, '10.9.8.2');
+    await ensureRelay(site.settings, id);
+    const [first] = await relays(site.settings, name);
+    await ensureRelay(site.settings, id);
+    expect((await relays(site.settings, name)).map(({ pid }) => pid)).toEqual([first?.pid]);
+    for (const port of BUNDLE_PORTS) rmSync(path.join(linkDirectory(site.settings, name), String(port)));
+    expect(await isLinked(site.settings, name)).toBe(false);
+    await ensureRelay(site.settings, id);
+    const [second] = await relays(site.settings, name);
+    expect(second?.pid).not.toBe(first?.pid);
+    expect(await isLinked(site.settings, name)).toBe(true);
+    rmSync(linkDirectory(site.settings, name), { recursive: true });
+  } finally {
+    await site.dispose();
+  }
 });
 
 test('the process behind a machine ends by itself when its directory is gone', async () => {

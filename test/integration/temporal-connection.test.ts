@@ -9,6 +9,7 @@ import path from 'node:path';
 import { inspect } from 'node:util';
 import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { isUnheard } from '../../src/client/update.ts';
 import { startServer, stopServer } from '../../src/host/embedded-server.ts';
 import { type Settings, settings } from '../../src/host/settings.ts';
 import {
@@ -189,6 +190,30 @@ describe.each([
       '/temporal.api.workflowservice.v1.WorkflowService/RespondActivityTaskCompleted',
     );
   });
+});
+
+it('an update whose workflow task fails is answered as one that no launch has seen', async () => {
+  const target = await temporalTarget(server, { HOME: root });
+  const taskQueue = `failing-${crypto.randomUUID()}`;
+  const connection = await connectWorker(target);
+  const client = await connectClient(target);
+  try {
+    const worker = await Worker.create({
+      connection,
+      namespace: target.namespace,
+      taskQueue,
+      workflowsPath: new URL('../fixtures/failing-workflow.ts', import.meta.url).pathname,
+    });
+    await worker.runUntil(async () => {
+      const failing = await client.workflow.start('failing', { workflowId: taskQueue, taskQueue });
+      const error: unknown = await failing.executeUpdate('stop').catch((reason: unknown) => reason);
+      expect([String(error), isUnheard(error)]).toEqual(['ServiceError: Workflow Update failed', true]);
+      await failing.terminate();
+    });
+  } finally {
+    await client.connection.close();
+    await connection.close();
+  }
 });
 
 describe.each([

@@ -1,6 +1,15 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { StatusDocument } from '../../src/core/status.ts';
-import { docker, type Installation, installation, uniqueId, type WorkerProcess } from '../support/installation.ts';
+import { engineDoor } from '../support/engine-door.ts';
+import {
+  docker,
+  type Installation,
+  installation,
+  isHeld,
+  isReady,
+  uniqueId,
+  type WorkerProcess,
+} from '../support/installation.ts';
 
 let it: Installation;
 let worker: WorkerProcess;
@@ -74,17 +83,7 @@ test('a killed machine is started again and keeps its files', async () => {
 });
 
 test('a removed machine is made and provisioned again', async () => {
-  const again = {
-    'machine.create': 2,
-    'machine.start': 2,
-    'provision.ca': 2,
-    'provision.prompt': 2,
-    'provision.skills': 2,
-    'provision.git': 2,
-    'provision.supervise': 2,
-    'provision.agent': 2,
-  };
-  await down(await heals((id) => docker.getContainer(`bottle-${id}-machine`).remove({ force: true }), again));
+  await down(await heals((id) => machineOf(id).remove({ force: true }), ALL_OF_THE_MACHINE));
 });
 
 test('what died while no worker was there is found by the next one, and a stop of the worker is not held up', async () => {
@@ -122,6 +121,171 @@ test('a bottle that cannot be healed is held, and a retry heals it', async () =>
   await handle.executeUpdate('retry');
   await it.waitFor(id, ({ phase }) => phase === 'ready');
   await down(id);
+});
+
+const ALL_OF_THE_MACHINE = {
+  'machine.create': 2,
+  'machine.start': 2,
+  'provision.ca': 2,
+  'provision.prompt': 2,
+  'provision.skills': 2,
+  'provision.git': 2,
+  'provision.supervise': 2,
+  'provision.agent': 2,
+};
+const bundleOf = (id: string) => docker.getContainer(`bottle-${id}-bundle`);
+const machineOf = (id: string) => docker.getContainer(`bottle-${id}-machine`);
+
+async function inMachine(id: string, ...Cmd: string[]): Promise<number | null> {
+  const exec = await machineOf(id).exec({ Cmd });
+  await exec.start({ Detach: true });
+  await expect.poll(async () => (await exec.inspect()).Running).toBe(false);
+  return (await exec.inspect()).ExitCode;
+}
+
+describe('what dies before the bottle is ready is found and made again', () => {
+  /** A launch that is held since its skill is missing. */
+  async function heldLaunch(): Promise<string> {
+    const id = uniqueId('heal');
+    it.writeAgent(id, 'image: minimal\nskills: [late]');
+    await it.launch(id, { agent: id });
+    await it.waitFor(id, isHeld);
+    return id;
+  }
+
+  test('a bundle, while a step is held that has nothing to do with it', async () => {
+    const id = await heldLaunch();
+    await bundleOf(id).kill();
+    const after = await it.waitFor(id, (status) => isHeld(status) && attempts(status)['bundle'] === 2);
+    expect(after.steps.filter(({ state }) => state === 'held').map((step) => step.id)).toEqual(['provision.skills']);
+    expect(after.healings).toMatchObject({ count: 1, why: ['the bundle has ended with exit code 137'] });
+    await it.client.workflow.getHandle(id).executeUpdate('skip');
+    expect(attempts(await it.waitFor(id, isReady))).toEqual({ ...ONCE, bundle: 2 });
+    await down(id);
+  });
+
+  test('a machine with all that was in it, while a step is held', async () => {
+    const id = await heldLaunch();
+    await machineOf(id).remove({ force: true });
+    const again = { ...ONCE, ...ALL_OF_THE_MACHINE, 'provision.skills': 1, check: 0 };
+    const after = await it.waitFor(id, (status) => isHeld(status) && attempts(status)['provision.agent'] === 2);
+    expect(attempts(after)).toEqual(again);
+    it.writeSkill('late');
+    await it.client.workflow.getHandle(id).executeUpdate('retry');
+    await it.waitFor(id, isReady);
+    expect(await inMachine(id, 'test', '-f', '/home/agent/.claude/skills/late/SKILL.md')).toBe(0);
+    await down(id);
+  });
+
+  test.each([
+    ['provision.prompt', 'a removed machine', (id: string) => machineOf(id).remove({ force: true }), 'machine.create'],
+    ['provision.prompt', 'a killed machine', (id: string) => machineOf(id).kill(), 'machine.start'],
+    ['check', 'a killed bundle', (id: string) => bundleOf(id).kill(), 'bundle'],
+    ['check', 'a removed machine', (id: string) => machineOf(id).remove({ force: true }), 'machine.create'],
+    ['machine.start', 'a removed machine', (id: string) => machineOf(id).remove({ force: true }), 'machine.create'],
+  ])('just before %s: %s', async (at, _what, harm, maker) => {
+    await worker.stop();
+    const pausing = await it.startWorker({ at, when: 'before' });
+    const id = uniqueId('heal');
+    await it.launch(id, { agent: 'demo' });
+    await pausing.paused();
+    await harm(id);
+    pausing.resume();
+    const after = await it.waitFor(id, (status) => isReady(status) || status.phase === 'held');
+    expect(after.steps.filter(({ error }) => error !== undefined)).toEqual([]);
+    expect(after.phase).toBe('ready');
+    expect(attempts(after)[maker]).toBe(2);
+    await down(id);
+    await pausing.stop();
+    worker = await it.startWorker();
+  });
+});
+
+describe('a bridge', () => {
+  test('that loses the bundle, and then the machine, gets each back, and the machine runs on with its files', async () => {
+    const id = await heals(
+      (each) => docker.getNetwork(`bottle-${each}`).disconnect({ Container: `bottle-${each}-bundle`, Force: true }),
+      { bundle: 2 },
+    );
+    const before = await machineOf(id).inspect();
+    expect(await inMachine(id, 'touch', '/home/agent/kept')).toBe(0);
+    await docker.getNetwork(`bottle-${id}`).disconnect({ Container: `bottle-${id}-machine`, Force: true });
+    await it.waitFor(id, (status) => isReady(status) && attempts(status)['machine.create'] === 2);
+    const after = await machineOf(id).inspect();
+    expect([after.Id, after.State.StartedAt]).toEqual([before.Id, before.State.StartedAt]);
+    expect(after.NetworkSettings.Networks[`bottle-${id}`]?.IPAddress).toBe(
+      before.NetworkSettings.Networks[`bottle-${id}`]?.IPAddress,
+    );
+    expect(await inMachine(id, 'test', '-f', '/home/agent/kept')).toBe(0);
+    await down(id);
+  });
+
+  test('that is removed is made again with the addresses it had, and the machine keeps its files', async () => {
+    const remove = async (id: string): Promise<void> => {
+      expect(await inMachine(id, 'touch', '/home/agent/kept')).toBe(0);
+      await Promise.all([machineOf(id).kill(), bundleOf(id).kill()]);
+      await docker.getNetwork(`bottle-${id}`).remove();
+    };
+    const id = uniqueId('heal');
+    await it.launch(id, { agent: 'demo' });
+    const before = await it.waitFor(id, isReady);
+    await worker.stop();
+    await remove(id);
+    worker = await it.startWorker();
+    const after = await it.waitFor(id, (status) => isReady(status) && attempts(status)['check'] === 2);
+    expect(attempts(after)).toEqual({
+      ...ONCE,
+      network: 2,
+      bundle: 2,
+      'machine.create': 2,
+      'machine.start': 2,
+      check: 2,
+    });
+    expect(after.network).toEqual(before.network);
+    expect(await inMachine(id, 'test', '-f', '/home/agent/kept')).toBe(0);
+    await down(id);
+  });
+});
+
+test('a bundle that dies again at once is made again later, and the status says when and why', async () => {
+  const id = uniqueId('heal');
+  await it.launch(id, { agent: 'demo' });
+  await it.waitFor(id, isReady);
+  for (const count of [1, 2, 3]) {
+    await bundleOf(id).kill();
+    const { phase, healings } = await it.waitFor(id, (status) => status.healings?.count === count);
+    if (count < 3) await it.waitFor(id, (status) => isReady(status) && attempts(status)['bundle'] === count + 1);
+    else if (healings?.nextAt !== undefined) expect(phase).toBe('healing');
+  }
+  const { healings } = await it.waitFor(id, isReady);
+  expect(healings).toMatchObject({ count: 3, why: ['the bundle has ended with exit code 137'] });
+  await down(id);
+});
+
+test('an Engine that goes away is told of by name, and what died meanwhile is made again when it is back', async () => {
+  const door = await engineDoor(docker);
+  try {
+    await worker.stop();
+    it.env['DOCKER_HOST'] = door.address;
+    worker = await it.startWorker();
+    const id = uniqueId('heal');
+    await it.launch(id, { agent: 'demo' });
+    await it.waitFor(id, isReady);
+    await door.shut();
+    const blind = await it.waitFor(id, ({ trouble }) => trouble !== undefined);
+    expect(blind).toMatchObject({ phase: 'ready', trouble: { code: 'DOCKER_UNREACHABLE' } });
+    await bundleOf(id).kill();
+    await door.open();
+    const after = await it.waitFor(id, (status) => isReady(status) && attempts(status)['check'] === 2);
+    expect(attempts(after)).toEqual({ ...ONCE, bundle: 2, check: 2 });
+    expect(after.trouble).toBeUndefined();
+    await down(id);
+  } finally {
+    await worker.stop();
+    delete it.env['DOCKER_HOST'];
+    await door.dispose();
+    worker = await it.startWorker();
+  }
 });
 
 test('a limit of memory or processes that is met is told of in the status, and heals nothing', async () => {

@@ -11,7 +11,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { taskQueueOf } from '../../src/core/names.ts';
 import { callTool } from '../support/call-tool.ts';
-import { type Installation, installation, isHeld, isReady, root } from '../support/installation.ts';
+import { docker, type Installation, installation, isHeld, isReady, root } from '../support/installation.ts';
 import { keepFromRemoval } from '../support/obstacle.ts';
 
 const HOST = 'host-1';
@@ -89,6 +89,15 @@ const SCENARIOS: Record<string, Scenario> = {
     const answer = { request: requestId, decision: 'approve', note: 'briefly', for: '2s' };
     await it.client.workflow.getHandle(id).executeUpdate('decide', { args: [answer] });
     await it.waitFor(id, ({ phase, requests }) => phase === 'ready' && requests[0]?.state === 'expired');
+    await update(it, id, 'stop');
+  },
+  'lost-while-held': async (it, id) => {
+    await it.launch(id, { agent: 'unskilled' });
+    await it.waitFor(id, isHeld);
+    await docker.getContainer(`bottle-${id}-bundle`).kill();
+    await it.waitFor(id, (status) => isHeld(status) && status.healings?.count === 1);
+    await update(it, id, 'skip');
+    await it.waitFor(id, isReady);
     await update(it, id, 'stop');
   },
   'unreadable-input': async (it, id) => {

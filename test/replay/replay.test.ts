@@ -54,6 +54,7 @@ test.each([
   'cancelled-while-a-step-ran',
   'cancelled-while-ready',
   'undo-held-and-retried',
+  'lost-while-held',
   'unreadable-input',
   // Its second run, of a played host (test/support/played-host.ts); the host is named as replay names its queue.
   'went-on-as-new',

@@ -1,6 +1,6 @@
 /** One bottle's status as text: a table of its steps, what went wrong, and what it is made of. */
 import Table from 'cli-table3';
-import { limitsMetText } from '../../core/launch-view.ts';
+import { befallenText } from '../../core/launch-view.ts';
 import { unsearchedText, type WayOutProblem } from '../../core/reach.ts';
 import type { LimitsStatus, StatusDocument, StepStatus } from '../../core/status.ts';
 import { errorLines } from '../report-error.ts';
@@ -47,7 +47,7 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
     ),
     ...(status.wayOut === undefined ? [] : [colours.yellow(wayOutLine(status.wayOut))]),
     ...(status.unsearched === undefined ? [] : [colours.yellow(unsearchedText(status.unsearched))]),
-    ...limitsMetText(status).map((line) => colours.yellow(clean(line))),
+    ...befallenText(status).map((line) => colours.yellow(clean(line))),
     ...status.requests
       .filter(({ state }) => state === 'pending')
       .flatMap((request) => ['', ...requestLines(status.id, request, now, colours)]),

@@ -38,7 +38,8 @@ export function dockerDriver(host: DockerHost): MachineDriver {
   return {
     async create(bottle, spec, signal) {
       signal?.throwIfAborted();
-      await ensureContainer(host, bottle, 'machine.create', machineName(bottle.id), containerSpec(bottle.id, spec));
+      const name = machineName(bottle.id);
+      await ensureContainer(host, bottle, 'machine.create', name, containerSpec(bottle.id, spec), true);
     },
     async start(bottle, signal) {
       signal?.throwIfAborted();

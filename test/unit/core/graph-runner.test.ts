@@ -414,6 +414,93 @@ describe('what died while the bottle was ready', () => {
   });
 });
 
+describe('what dies while the launch is not ready', () => {
+  const BUNDLE_DIED = ['bundle', 'check'];
+  const MACHINE_GONE = ['machine.create', 'machine.start', ...PROVISION, 'check'];
+  const NOT_RUNNING: StepOutcome = {
+    ok: false,
+    attempts: 3,
+    error: { code: 'MACHINE_NOT_RUNNING', message: 'the machine is not there' },
+  };
+  const yes = () => true;
+  const never = (): boolean => {
+    throw new Error('nobody has to be asked');
+  };
+
+  it('under a step that fails for it is made again, and the step runs on it', async () => {
+    await untilProvision();
+    await settle(DONE, ...PROVISION);
+    runner.rebuild(BUNDLE_DIED, yes);
+    expect(flying()).toEqual(['check', 'bundle']);
+    expect(await settle(NOT_RUNNING, 'check')).toEqual(['bundle']);
+    expect(stateOf('check')).toBe('pending');
+    expect(await settle(DONE, 'bundle')).toEqual(['check']);
+    await settle(DONE, 'check');
+    expect(runner.phase).toBe('ready');
+  });
+
+  it('takes the work of steps with it that were under way in it, even of those that end well', async () => {
+    await untilProvision();
+    await settle(DONE, ...OTHERS.slice(1));
+    runner.rebuild(MACHINE_GONE, yes);
+    expect(flying()).toEqual(['provision.ca', 'provision.skills', 'machine.create']);
+    expect(await settle(DONE, 'provision.ca')).toEqual(['provision.skills', 'machine.create']);
+    expect(await settle(NOT_RUNNING, 'provision.skills')).toEqual(['machine.create']);
+    expect(await settle(DONE, 'machine.create', 'machine.start')).toEqual(PROVISION);
+  });
+
+  it('leaves alone what was under way beside it and ends well', async () => {
+    await untilProvision();
+    runner.rebuild(BUNDLE_DIED, yes);
+    await settle(DONE, ...PROVISION);
+    expect([flying(), stateOf('provision.ca')]).toEqual([['bundle'], 'done']);
+    expect(await settle(DONE, 'bundle')).toEqual(['check']);
+  });
+
+  it('is made again under a held step; one that another attempt may mend runs again, any other waits for a person', async () => {
+    await untilProvision();
+    await settle(FAILED, 'provision.skills');
+    await settle(NOT_RUNNING, 'provision.agent');
+    await settle(DONE, ...OTHERS.filter((id) => id !== 'provision.agent'));
+    runner.rebuild(MACHINE_GONE, yes);
+    expect([runner.held(), flying()]).toEqual([['provision.skills'], ['machine.create']]);
+    expect(await settle(DONE, 'machine.create', 'machine.start')).toEqual(OTHERS);
+  });
+
+  it('is just what is not there: what is being made is not made twice', async () => {
+    await settle(DONE, 'prepare', 'network', 'bundle');
+    expect(runner.stands('provision.workspace'), 'a step that this launch has not').toBe(false);
+    runner.rebuild([...MACHINE_GONE, 'provision.workspace'], never);
+    expect(flying()).toEqual(['machine.create']);
+    await settle(DONE, 'machine.create', 'machine.start', ...PROVISION, 'check');
+    expect(runner.phase).toBe('ready');
+  });
+
+  it('changes nothing but what is done where steps that are not may not be run again', async () => {
+    await untilProvision();
+    await settle(DONE, ...PROVISION);
+    runner.rebuild(BUNDLE_DIED, () => false);
+    await settle(NOT_RUNNING, 'check');
+    expect(runner.held()).toEqual(['check']);
+  });
+
+  it('can wait before it is made again', async () => {
+    await untilReady();
+    runner.rebuild(BUNDLE_DIED, never, false);
+    expect([runner.phase, flying()]).toEqual(['healing', []]);
+    runner.proceed();
+    expect(flying()).toEqual(['bundle']);
+  });
+
+  it('is nobody’s business any more once everything is being undone', async () => {
+    await untilReady();
+    runner.stop('stopped');
+    const before = flying();
+    runner.rebuild(BUNDLE_DIED, yes);
+    expect(flying()).toEqual(before);
+  });
+});
+
 describe('a step whose making nobody can look after any more', () => {
   const GONE = { code: 'DRIVER_UNAVAILABLE', message: 'smolvm is not on this host' };
 

@@ -31,6 +31,16 @@ describe('the daemons', () => {
   });
 });
 
+test('that nobody can look is told until somebody can, and the next watch knows of it', () => {
+  const trouble = { code: 'DOCKER_UNREACHABLE', message: 'the Docker Engine does not answer (ENOENT)' };
+  expect(observed.watchFrom()).not.toHaveProperty('blind');
+  observed.take(news({ trouble }));
+  observed.take(news({}));
+  expect([observed.trouble, observed.watchFrom().blind]).toEqual([trouble, true]);
+  observed.take(news({ trouble: null }));
+  expect([observed.trouble, observed.watchFrom().blind]).toEqual([undefined, undefined]);
+});
+
 describe('refused credentials', () => {
   const routes = () => observed.refused.map(({ route }) => route);
 

@@ -35,7 +35,9 @@ describe('the input', () => {
   });
 
   test('of the network is where its addresses come from', () => {
-    expect(input('network')).toEqual({ bottle, pool: '10.214.0.0/16', driver: 'docker' });
+    const first = { bottle, pool: '10.214.0.0/16', driver: 'docker' };
+    expect(stepInput('network', context(plan(FULL), { network: undefined }))).toEqual(first);
+    expect(input('network'), 'and those it had').toEqual({ ...first, subnet: network.subnet });
   });
 
   test('of the bundle is its plans, with what the agent has asked so far', () => {

@@ -2,13 +2,16 @@ import type { ServerResponse } from 'node:http';
 import Dockerode from 'dockerode';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { LABEL } from '../../../src/core/names.ts';
+import { bundleEvents } from '../../../src/host/bundle-events.ts';
 import type { DockerHost } from '../../../src/host/docker.ts';
 import { bottleEvents } from '../../../src/host/engine-events.ts';
 import { memoryKills } from '../../../src/host/memory-events.ts';
 import { type EngineSocket, playedEngine } from '../../support/recording-engine.ts';
 
-const event = (Action: string, bottle: string, step: string, timeNano = 1e18): string =>
-  `${JSON.stringify({ Action, Actor: { Attributes: { [LABEL.bottle]: bottle, [LABEL.step]: step } }, timeNano })}\n`;
+const line = (Type: string, Action: string, Attributes: Record<string, string>, timeNano = 1e18): string =>
+  `${JSON.stringify({ Type, Action, Actor: { Attributes }, timeNano })}\n`;
+const event = (action: string, bottle: string, step: string, timeNano = 1e18, owner = 'me'): string =>
+  line('container', action, { [LABEL.bottle]: bottle, [LABEL.step]: step, [LABEL.owner]: owner }, timeNano);
 
 let engine: EngineSocket;
 let host: DockerHost;
@@ -43,14 +46,26 @@ test('however many bottles are watched, the Engine has one follower, and each he
   const ids = Array.from({ length: 100 }, (_, n) => `b${n}`);
   const bottles = await Promise.all(ids.map((id) => listen(id, over.signal)));
   expect(engine.calls).toHaveLength(1);
-  expect(decodeURIComponent(engine.calls[0] as string)).toContain(`"${LABEL.owner}=me","${LABEL.bottle}"`);
   const [follower] = open as [ServerResponse];
+  for (const id of ids) follower.write(event('die', id, 'bundle', 1e18, 'somebody else'));
   for (const id of [...ids].reverse()) follower.write(event('die', id, 'bundle'));
   for (const [n, bottle] of bottles.entries())
     expect(await bottle.next()).toEqual({ action: 'die', bottle: ids[n], step: 'bundle', timeNano: 1e18 });
   over.abort();
   await Promise.all(bottles.map(async (bottle) => expect(await bottle.next()).toBeUndefined()));
   await expect.poll(() => open).toEqual([]);
+});
+
+test('a bridge that loses a container is told of by its name, since its events carry no labels', async () => {
+  const over = new AbortController();
+  const bottle = await listen('a', over.signal);
+  const [follower] = open as [ServerResponse];
+  for (const name of ['bridge', 'bottle-', 'bottle-a', 'bottle-b'])
+    follower.write(line('network', 'disconnect', { name, type: 'bridge', container: 'c' }));
+  follower.write(event('die', 'a', 'bundle'));
+  expect(await bottle.next()).toEqual({ action: 'disconnect', bottle: 'a', step: 'network', timeNano: 1e18 });
+  expect(await bottle.next()).toMatchObject({ action: 'die' });
+  over.abort();
 });
 
 test('when the Engine goes away, everybody hears of it, and who listens again follows anew', async () => {
@@ -85,4 +100,23 @@ test('a kill for memory from before somebody listened is told, whoever opened th
   expect(await memoryKills(host, 'a', since(1_000_000), over.signal)).toEqual([]);
   expect(engine.calls).toHaveLength(1);
   over.abort();
+});
+
+test('a bundle is looked at once for all that has been told by then', async () => {
+  const over = new AbortController();
+  const other = await listen('a', over.signal);
+  let looks = 0;
+  for await (const _look of bundleEvents(host, 'a', over.signal)) {
+    looks += 1;
+    if (looks === 1) open[0]?.write(Array.from({ length: 100 }, () => event('die', 'a', 'bundle')).join(''));
+    if (looks !== 2) continue;
+    for (let told = 0; told < 100; told += 1) await other.next();
+    over.abort();
+  }
+  expect(looks).toBeLessThan(10);
+});
+
+test('who has seen enough of a bundle need not wait for anything more to happen', async () => {
+  for await (const _look of bundleEvents(host, 'a', new AbortController().signal)) break;
+  await expect.poll(() => open).toEqual([]);
 });

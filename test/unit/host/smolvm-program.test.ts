@@ -1,5 +1,14 @@
 /** Which smolvm, kept where, on which host: all that is found out before a machine is made. */
-import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -45,8 +54,16 @@ describe('the version', () => {
     await expect(assertVersion({ path: file })).rejects.toMatchObject({ code: 'DRIVER_UNAVAILABLE', retryable: false });
     says('replaced', 'smolvm 1.32.2');
     expect(await assertVersion({ path: file })).toBe('1.32.2');
-    says('replaced', 'smolvm 1.7.0');
+    appendFileSync(file, `echo asked >> '${file}.asked'\n`);
+    for (const _time of [1, 2, 3]) expect(await assertVersion({ path: file })).toBe('1.32.2');
+    expect(readFileSync(`${file}.asked`, 'utf8')).toBe('asked\n');
+  });
+
+  test('is asked again when an older program takes the place of a good one under the same path', async () => {
+    const file = says('older', 'smolvm 1.32.2');
     expect(await assertVersion({ path: file })).toBe('1.32.2');
+    renameSync(says('older.new', 'smolvm 1.7.0'), file);
+    await expect(assertVersion({ path: file })).rejects.toMatchObject({ code: 'DRIVER_UNAVAILABLE' });
   });
 
   test.each([['something else'], ['smolvm'], ['smolvm-tools 1.32.2']])('"%s" is no smolvm', async (line) => {

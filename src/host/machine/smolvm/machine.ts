@@ -24,7 +24,17 @@ import { placing } from './platform.ts';
 import { bootProcesses, untilOneIsGone } from './processes.ts';
 import { hasItsArchive, pruneArchives } from './prune.ts';
 import { isStartable, type MachineRecord, readRecord, readRecords, statusOf } from './records.ts';
-import { endRelay, ensureRelay, hasLink, IS_LISTENING, linkDirectory, makeLink, relays, removeLink } from './relay.ts';
+import {
+  endRelay,
+  ensureRelay,
+  hasLink,
+  IS_LISTENING,
+  isLinked,
+  linkDirectory,
+  makeLink,
+  relays,
+  removeLink,
+} from './relay.ts';
 import { type Report, removeMachine, removeRemains, removeSeeds, settle, stopMachine } from './removal.ts';
 import { stageArchive } from './staging.ts';
 import { machineStateDirectory, machineStatePath } from './state-directory.ts';
@@ -105,7 +115,7 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
 
   /** Whether it runs, with all that it needs outside. */
   async function isUp({ name, state }: MachineRecord): Promise<boolean> {
-    return state === 'running' && (!hasLink(settings, name) || (await relays(settings, name)).length > 0);
+    return state === 'running' && (!hasLink(settings, name) || (await isLinked(settings, name)));
   }
 
   /** What the machine runs begins after its start has been told. @throws BottleError `MACHINE_START_FAILED` */

@@ -64,6 +64,14 @@ export function makeLink(settings: Pick<Settings, 'state'>, machine: string, add
 export const relays = (settings: Pick<Settings, 'state'>, machine: string): Promise<HostProcess[]> =>
   processesWith(RELAY, linkDirectory(settings, machine));
 
+const socketsOf = (directory: string): string[] => BUNDLE_PORTS.map((port) => path.join(directory, String(port)));
+
+/** Whether a machine's sockets are there and a process stands behind them. */
+export async function isLinked(settings: Pick<Settings, 'state'>, machine: string): Promise<boolean> {
+  const listens = socketsOf(linkDirectory(settings, machine)).every((socket) => existsSync(socket));
+  return listens && (await relays(settings, machine)).length > 0;
+}
+
 /**
  * Ensures that somebody listens on the sockets of a bottle's machine, for as long as nobody ends it: it outlives this process.
  * To be called with the machine's lock held.
@@ -71,9 +79,11 @@ export const relays = (settings: Pick<Settings, 'state'>, machine: string): Prom
  */
 export async function ensureRelay(settings: Pick<Settings, 'state'>, id: string): Promise<void> {
   const machine = machineName(id);
-  if ((await relays(settings, machine)).length > 0) return;
+  if (await isLinked(settings, machine)) return;
+  // One whose sockets are not there listens where nobody can dial: it was killed half-way into its start, or they were removed.
+  await endRelay(settings, machine);
   const directory = linkDirectory(settings, machine);
-  const sockets = BUNDLE_PORTS.map((port) => path.join(directory, String(port)));
+  const sockets = socketsOf(directory);
   await Promise.all(sockets.map((socket) => rm(socket, { force: true })));
   const args = [PROGRAM, directory, bundleName(id), await readFile(path.join(directory, ADDRESS), 'utf8')];
   const child = spawn(process.execPath, args, { cwd: '/', env: relayEnvironment(), detached: true, stdio: 'ignore' });
@@ -82,6 +92,7 @@ export async function ensureRelay(settings: Pick<Settings, 'state'>, id: string)
   const end = Date.now() + LISTENS_MS;
   while (!sockets.every((socket) => existsSync(socket))) {
     if (child.exitCode !== null || child.signalCode !== null || Date.now() > end) {
+      await endRelay(settings, machine);
       throw new BottleError('MACHINE_START_FAILED', `nobody listens on the sockets of ${machine} in ${directory}`, {
         hint: `bottle doctor; or try: ${process.execPath} ${args.join(' ')}`,
       });

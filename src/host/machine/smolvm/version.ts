@@ -1,4 +1,5 @@
 /** Which smolvm bottle works with. */
+import { stat } from 'node:fs/promises';
 import { execa } from 'execa';
 import { BottleError } from '../../../core/errors.ts';
 import { cannotRun, type SmolvmProgram } from './cli.ts';
@@ -12,20 +13,30 @@ const CONFINES_SINCE = '1.8.0';
 const UNDERSTANDS_SINCE = '1.31.0';
 const ASK_MS = 10_000;
 
-const known = new Map<string, Promise<string>>();
+/** Of each path, the file that was asked, and what it said. */
+const known = new Map<string, { file: string; version: Promise<string> }>();
 
 /**
- * Asks the program once for its version.
+ * Asks the program for its version: once, and again when another file stands at its path.
  * @returns such as `1.32.2`
  * @throws BottleError `DRIVER_UNAVAILABLE` for one that is too old, or is no smolvm
  */
-export function assertVersion(program: SmolvmProgram): Promise<string> {
+export async function assertVersion(program: SmolvmProgram): Promise<string> {
   const { path } = program;
-  const asked = known.get(path) ?? askVersion(program).then((version) => assertUsable(path, version));
-  known.set(path, asked);
-  // Who puts a newer one in its place need not start the worker anew.
-  asked.catch(() => known.delete(path));
-  return asked;
+  const file = await identityOf(path);
+  const asked = known.get(path);
+  if (asked?.file === file) return asked.version;
+  const version = askVersion(program).then((said) => assertUsable(path, said));
+  known.set(path, { file, version });
+  // It may be mended in ways that its file does not show.
+  version.catch(() => known.delete(path));
+  return version;
+}
+
+/** Changes whenever the program is replaced, by an installer or by hand. Of one that is not there, asking tells. */
+async function identityOf(path: string): Promise<string> {
+  const found = await stat(path).catch(() => undefined);
+  return found === undefined ? '' : [found.dev, found.ino, found.size, found.mtimeMs].join();
 }
 
 async function askVersion(program: SmolvmProgram): Promise<string> {
