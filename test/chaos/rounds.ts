@@ -140,7 +140,12 @@ export class Rounds {
     let last = first;
     for (let tries = 0; tries < RETRIES && last.state === 'held'; tries += 1) {
       lives.mend(life);
-      await hands.run(['retry', life.id], life.id);
+      const { stderr } = await hands.run(['retry', life.id], life.id);
+      // As its hint says: what is done was made from another manifest, which only `apply` takes over.
+      if (stderr.includes('PLAN_CHANGED')) {
+        await hands.run(['apply', life.id], life.id);
+        await hands.run(['retry', life.id], life.id);
+      }
       last = await settled(site, lives, life.id, Date.now());
     }
     if (last.state === 'held') {
