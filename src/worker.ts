@@ -7,11 +7,14 @@ import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
+import type { Client } from '@temporalio/client';
 import { DefaultLogger, type LogLevel, Runtime, Worker, type WorkerOptions } from '@temporalio/worker';
 import { type Logger, pino, stdSerializers } from 'pino';
+import type { ActivityHost } from './activities/activity-host.ts';
 import { createActivities, createWaitingActivities } from './activities/index.ts';
 import { errorView } from './core/errors.ts';
 import { isBottleId, taskQueueOf, waitingQueueOf } from './core/names.ts';
+import { admissionOf } from './host/admission.ts';
 import { dockerAt } from './host/docker-connection.ts';
 import { endpointEnvironment } from './host/docker-endpoint.ts';
 import { pinHost } from './host/host-pin.ts';
@@ -90,6 +93,7 @@ export async function runWorker({
       (error: unknown) =>
         log.error({ error: errorView(error) }, 'could not take over from a dead worker; its attempts will time out'),
     );
+    const queued = expectQueued(host, client, log);
     const common = {
       connection,
       namespace: target.namespace,
@@ -115,10 +119,13 @@ export async function runWorker({
         ...common,
         taskQueue: waitingQueueOf(taskQueueOf(settings.host)),
         activities: createWaitingActivities(host),
+        // What a launch waits for is told by its heartbeats.
+        maxHeartbeatThrottleInterval: '1 second',
         activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 2 },
         maxConcurrentActivityTaskExecutions: WAITING_SLOTS,
       }),
     ]);
+    await queued;
     const running = runTogether(workers);
     const readyAt = new Date().toISOString();
     const record = { pid: process.pid, identity, address, namespace, owner, readyAt, ...place };
@@ -133,6 +140,19 @@ export async function runWorker({
     rmSync(files.record, { force: true });
     rmSync(files.pid, { force: true });
     lock.release();
+  }
+}
+
+/** Before anybody is let in: who waited when the last worker ended has been asked for before whoever asks now. */
+async function expectQueued(host: ActivityHost, client: Client, log: Logger): Promise<void> {
+  const query = `WorkflowType = 'BottleLaunch' AND TaskQueue = '${taskQueueOf(host.settings.host)}' AND ExecutionStatus = 'Running' AND BottlePhase = 'queued'`;
+  try {
+    const waiting = [];
+    for await (const { workflowId, startTime } of client.workflow.list({ query }))
+      waiting.push({ id: workflowId, askedAt: startTime.toISOString(), cpus: 0 });
+    admissionOf(host).expect(waiting);
+  } catch (error) {
+    log.warn({ error: errorView(error) }, 'could not tell which launches wait; one that asks now may be let in first');
   }
 }
 

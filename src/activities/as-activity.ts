@@ -12,15 +12,16 @@ export type Step<Input, Result> = (input: Input, signal: AbortSignal) => Promise
 /**
  * A cancellation reaches an activity only in the answer to a heartbeat, so every step beats once a second
  * whether or not it has something to tell.
+ * @param heartbeatMs null: the step beats by itself, since its beats tell something
  */
 export function asActivity<Input, Result>(
   step: Step<Input, Result>,
-  heartbeatMs: number = STEP_HEARTBEAT_MS,
+  heartbeatMs: number | null = STEP_HEARTBEAT_MS,
 ): (input: Input) => Promise<StepReturn<Result>> {
   return async (input) => {
     const { attempt } = activityInfo();
     const signal = cancellationSignal();
-    const beat = setInterval(() => heartbeat(), heartbeatMs);
+    const beat = heartbeatMs === null ? undefined : setInterval(() => heartbeat(), heartbeatMs);
     try {
       return { attempt, value: await step(input, signal) };
     } catch (error) {

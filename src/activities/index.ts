@@ -1,7 +1,18 @@
 /** Every activity of a worker, by the names of contract.md: one a step, one a compensation. */
 import type { Loss } from '../core/healing.ts';
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
-import type { MachineInput, StepIo, StepReturn, UndoIo, WatchInput, WatchNews } from '../core/step-io.ts';
+import type {
+  AdmitInput,
+  BottleRef,
+  MachineInput,
+  StepIo,
+  StepReturn,
+  UndoIo,
+  WatchInput,
+  WatchNews,
+} from '../core/step-io.ts';
+import { launchSteps } from '../core/steps.ts';
+import { admissionOf } from '../host/admission.ts';
 import { ensureBundle, removeBundle } from '../host/bundle.ts';
 import { takeRequests } from '../host/kept-requests.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
@@ -10,7 +21,7 @@ import { lossOf } from '../host/standing.ts';
 import type { ActivityHost } from './activity-host.ts';
 import { asActivity, type Step } from './as-activity.ts';
 import { check } from './check.ts';
-import { prepare, removeState } from './prepare.ts';
+import { admit, prepare, removeState } from './prepare.ts';
 import {
   provisionAgent,
   provisionGit,
@@ -68,7 +79,7 @@ export type Activities = Record<
 export function createActivities(host: ActivityHost): Activities {
   const wrapped = Object.entries(stepFunctions(host)).map(([name, step]) => [
     name,
-    asActivity(step as Step<unknown, unknown>),
+    asActivity(seenByAdmission(host, name, step as Step<{ bottle: BottleRef }, unknown>)),
   ]);
   const rereading = asActivity<RereadInput, RereadResult>((input) => reread(host, input));
   const moving = asActivity<WatchInput, WatchNews>(async ({ cursor }) => noNews(cursor));
@@ -76,13 +87,41 @@ export function createActivities(host: ActivityHost): Activities {
   return { ...Object.fromEntries(wrapped), watch: moving, survey: surveying, reread: rereading } as Activities;
 }
 
-export type WaitingActivities = Record<'watch', (input: never) => Promise<StepReturn<unknown>>>;
+const STEPS: ReadonlySet<string> = new Set(launchSteps({ copyCwd: 'all' }).map(({ id }) => id));
+
+/** Which launches are under way shows by their steps alone, so that a new worker knows it as soon as it works. */
+function seenByAdmission<Result>(
+  host: ActivityHost,
+  name: string,
+  step: Step<{ bottle: BottleRef }, Result>,
+): Step<{ bottle: BottleRef }, Result> {
+  // It is what asks for room; until it has, nothing is under way.
+  if (name === 'prepare') return step;
+  const admission = admissionOf(host);
+  return async (input, signal) => {
+    const { id } = input.bottle;
+    if (STEPS.has(name)) admission.begin(id);
+    else admission.over(id);
+    try {
+      return await step(input, signal);
+    } finally {
+      if (STEPS.has(name)) admission.end(id);
+      else admission.over(id);
+    }
+  };
+}
+
+export type WaitingActivities = Record<'watch' | 'admit', (input: never) => Promise<StepReturn<unknown>>>;
 
 /** What only waits, for as long as a bottle lives: taken from the waiting queue, where it keeps no step from running. */
 export function createWaitingActivities(host: ActivityHost): WaitingActivities {
   // It lasts for days and nothing waits for its cancellation, so a beat now and then is enough.
-  const watching = asActivity<WatchInput, WatchNews>((input, signal) => watch(host, input, signal), WATCH_HEARTBEAT_MS);
-  return { watch: watching };
+  const watching = asActivity<WatchInput, WatchNews>((input, signal) => {
+    admissionOf(host).ready(input.bottle.id);
+    return watch(host, input, signal);
+  }, WATCH_HEARTBEAT_MS);
+  const waiting = asActivity<AdmitInput, null>((input, signal) => admit(host, input, signal), null);
+  return { watch: watching, admit: waiting };
 }
 
 /**

@@ -1,9 +1,12 @@
+import { heartbeat } from '@temporalio/activity';
+import type { WaitsFor } from '../core/capacity.ts';
 import { BottleError } from '../core/errors.ts';
 import { DEFAULT_IMAGE } from '../core/manifest/fields.ts';
 import { notProxied } from '../core/not-proxied.ts';
 import type { Plan } from '../core/plan.ts';
 import { smolmachineOf } from '../core/smolmachine.ts';
-import type { BottleRef, PrepareInput, PrepareResult } from '../core/step-io.ts';
+import type { AdmitInput, BottleRef, PrepareInput, PrepareResult } from '../core/step-io.ts';
+import { admissionOf } from '../host/admission.ts';
 import { takeAnswers } from '../host/answers-aside.ts';
 import { writeBottleState } from '../host/bottle-state.ts';
 import { ensureCustomImage } from '../host/custom-image.ts';
@@ -16,8 +19,16 @@ import { claimState, releaseState } from '../host/state-owner.ts';
 import { assertWorkspaceFolder } from '../host/workspace.ts';
 import type { ActivityHost } from './activity-host.ts';
 
-/** Reads the manifest as it is on disk now, and keeps plan and prompt in the bottle's state directory. */
-export async function prepare(host: ActivityHost, { bottle, ...launch }: PrepareInput): Promise<PrepareResult> {
+const ADMIT_HEARTBEAT_MS = 10_000;
+
+/**
+ * Reads the manifest as it is on disk now, and keeps plan and prompt in the bottle's state directory. Whether the host has
+ * room for the launch is found out on the way, so that one that need not wait loses no time by it.
+ */
+export async function prepare(
+  host: ActivityHost,
+  { bottle, askedAt = new Date().toISOString(), ...launch }: PrepareInput,
+): Promise<PrepareResult> {
   const { settings } = host;
   // First of all: what is in the bottle's own directory goes with it, whatever becomes of the rest.
   await claimState(settings, bottle, host);
@@ -25,7 +36,31 @@ export async function prepare(host: ActivityHost, { bottle, ...launch }: Prepare
   const { plan, prompt } = await makePlan({ settings, launch });
   await assertPossible(host, plan);
   await writeBottleState(settings, bottle.id, plan, prompt);
-  return { plan, uiUrl: host.uiUrl(bottle.id, bottle.runId) };
+  const { cpus } = plan.resources;
+  const waitsFor = await admissionOf(host).ask({ id: bottle.id, askedAt, cpus });
+  const uiUrl = host.uiUrl(bottle.id, bottle.runId);
+  return { plan, uiUrl, ...(waitsFor === undefined ? {} : { waitsFor }) };
+}
+
+/** Waits until the host has room. What is missing is told by heartbeats, which leave nothing in a history. */
+export async function admit(host: ActivityHost, { bottle, ...asking }: AdmitInput, signal: AbortSignal): Promise<null> {
+  let waitsFor: WaitsFor | undefined;
+  const tell = (what?: WaitsFor): void => {
+    waitsFor = what ?? waitsFor;
+    heartbeat(waitsFor);
+  };
+  const beat = setInterval(tell, ADMIT_HEARTBEAT_MS);
+  const ended = AbortSignal.any([signal, host.stopping]);
+  try {
+    await admissionOf(host).wait({ id: bottle.id, ...asking }, ended, tell);
+    return null;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (host.stopping.aborted) throw new BottleError('WORKER_LOST', 'the worker stops; the next one goes on waiting');
+    throw error;
+  } finally {
+    clearInterval(beat);
+  }
 }
 
 /** Found out now rather than half-way: no such Engine, no driver and no image is nothing another step can mend. */

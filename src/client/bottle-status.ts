@@ -1,5 +1,7 @@
 /** Reads one bottle's status document: the workflow's own answer, with what only the server knows merged in. */
 import type { WorkflowExecutionDescription } from '@temporalio/client';
+import { defaultPayloadConverter, type Payload } from '@temporalio/common';
+import type { WaitsFor } from '../core/capacity.ts';
 import { BottleError, type ErrorView } from '../core/errors.ts';
 import { assertBottleId } from '../core/names.ts';
 import type { LaunchMemo, Phase, StatusDocument, StepStatus } from '../core/status.ts';
@@ -131,6 +133,7 @@ export function mergeStatus(
     ...known,
     phase: closedPhase(description.status.name) ?? known.phase,
     uiUrl: known.uiUrl ?? session.target.uiUrl(known.id, description.runId),
+    ...(known.waitsFor === undefined ? {} : { waitsFor: { ...known.waitsFor, ...waitsForNow(description) } }),
     steps: isOpen(description) ? withAttempts(known.steps, description) : known.steps,
   };
 }
@@ -155,6 +158,13 @@ export async function failureText(
 export function closedPhase(status: string): Phase | undefined {
   if (status === 'COMPLETED' || status === 'CANCELLED') return 'stopped';
   return status === 'FAILED' || status === 'TERMINATED' || status === 'TIMED_OUT' ? 'failed' : undefined;
+}
+
+/** What a queued launch waits for just now: that changes, and is told by heartbeats alone, which leave no trace in the history. */
+function waitsForNow({ raw }: WorkflowExecutionDescription): Partial<WaitsFor> {
+  const waiting = (raw.pendingActivities ?? []).find(({ activityId }) => activityId === 'admit');
+  const [told] = waiting?.heartbeatDetails?.payloads ?? [];
+  return told == null ? {} : (defaultPayloadConverter.fromPayload<WaitsFor | null>(told as Payload) ?? {});
 }
 
 /** Automatic attempts leave no trace in the history until they end; the server tells of them as pending activities. */

@@ -5,7 +5,7 @@ import { agentAttribute, BOTTLE_LAUNCH, hostAttribute, phaseAttribute } from '..
 import { closedPhase } from './bottle-status.ts';
 import type { Session } from './session.ts';
 
-const PHASES: readonly string[] = ['launching', 'held', 'ready', 'healing', 'stopping', 'stopped', 'failed'];
+const PHASES: readonly string[] = ['queued', 'launching', 'held', 'ready', 'healing', 'stopping', 'stopped', 'failed'];
 
 export interface ListRequest {
   /** Closed ones too, each launch of a reused id. */
@@ -41,6 +41,7 @@ export function rowOf(info: WorkflowExecutionInfo): BottleRow {
     heldSteps: phase === 'held' ? (memo.heldSteps ?? []) : [],
     // That of the newest run, where the launch has gone on in another.
     startedAt: memo.startedAt ?? info.startTime.toISOString(),
+    ...(phase !== 'queued' || memo.waitsFor === undefined ? {} : { waitsFor: memo.waitsFor }),
     ...(memo.stoppedBy === undefined ? {} : { stoppedBy: memo.stoppedBy }),
   };
 }

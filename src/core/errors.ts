@@ -46,6 +46,11 @@ export const ERROR_CODES = {
   PROVISION_FAILED: { retryable: true, exit: 1, meaning: 'writing into the machine failed' },
   CHECK_FAILED: { retryable: true, exit: 1, meaning: 'the bottle is not as isolated or as able as it must be' },
   DISK_FULL: { retryable: true, exit: 1, meaning: 'a disk that bottle or the Docker Engine writes to is full' },
+  HOST_FULL: {
+    retryable: true,
+    exit: 1,
+    meaning: 'the host had no room for a launch, which was aborted while it waited',
+  },
   STATE_MISSING: { retryable: false, exit: 1, meaning: "the bottle's state directory is gone" },
 
   // Asking and deciding.

@@ -305,6 +305,12 @@ export class GraphRunner {
     return this.#ending !== undefined;
   }
 
+  /** Gives the launch up where no step is held, since it waits for something else. As {@link stop} otherwise. */
+  giveUp(step: string, error: ErrorView): void {
+    this.#turnBack({ kind: 'aborted', step, error });
+    this.#advance();
+  }
+
   /** Undoes everything, from any phase. The first reason stands; later calls change nothing. */
   stop(kind: 'stopped' | 'cancelled'): void {
     this.#turnBack({ kind });

@@ -1,5 +1,6 @@
 /** What is shown of a launch, from its runner's state and its steps' results: the status document and its Markdown. */
 
+import { waitsForText } from './capacity.ts';
 import type { GraphRunner } from './graph-runner.ts';
 import { healingText } from './healing.ts';
 import { type MemoryKill, memoryKillText } from './memory-kills.ts';
@@ -39,10 +40,11 @@ export function statusDocument(
 ): StatusDocument {
   const steps = runner.steps();
   const prepared = runner.value('prepare') as PrepareResult | undefined;
+  const waitsFor = runner.phase === 'launching' ? observed.waitsFor : undefined;
   return {
     id: launch.id,
     agent: launch.agent,
-    phase: runner.phase,
+    phase: waitsFor === undefined ? runner.phase : 'queued',
     host: launch.host,
     driver: prepared?.plan.driver ?? null,
     runId: launch.runId,
@@ -50,6 +52,7 @@ export function statusDocument(
     startedAt: launch.startedAt.toISOString(),
     readyAt: runner.readyAt === undefined ? null : new Date(runner.readyAt).toISOString(),
     stoppedBy: observed.stoppedBy,
+    ...(waitsFor === undefined ? {} : { waitsFor }),
     ...limitsStatus(runner, prepared?.plan.limits),
     network: networkStatus(runner),
     bundle: bundleStatus(launch.id, runner, prepared?.plan, observed),
@@ -154,6 +157,7 @@ export function detailsMarkdown(status: StatusDocument): string {
   );
   return [
     `**${status.phase}**${status.stoppedBy === null ? '' : ` (${status.stoppedBy})`} · agent \`${status.agent}\` on \`${status.host}\``,
+    ...(status.waitsFor === undefined ? [] : [`\n**Waits** for ${escapeMarkdown(waitsForText(status.waitsFor))}`]),
     ...held.map(heldMarkdown),
     ...status.requests.filter(({ state }) => state === 'pending').map(requestMarkdown),
     ...(status.bundle?.refused ?? []).map(refusalMarkdown),

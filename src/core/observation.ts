@@ -5,7 +5,7 @@ import { Healings, type HealingsSnapshot } from './healing.ts';
 import { addKills, type MemoryKill } from './memory-kills.ts';
 import type { ProcessLimitMet } from './process-limit.ts';
 import { type BookSnapshot, RequestBook } from './request-book.ts';
-import type { CredentialRefusal, StopReason } from './status.ts';
+import type { CredentialRefusal, StatusDocument, StopReason } from './status.ts';
 import type { BundleResult, WatchInput, WatchNews } from './step-io.ts';
 
 const MOST_REFUSALS = 10;
@@ -67,6 +67,9 @@ export class Observation {
 
   /** Why the launch ends by itself; null while it does not. */
   stoppedBy: StopReason | null = null;
+
+  /** What the launch waits for before it may go on from `prepare`; undefined while it need not. */
+  waitsFor: StatusDocument['waitsFor'];
 
   /** Why nobody can look at the bottle now; undefined while somebody can. */
   get trouble(): ErrorView | undefined {

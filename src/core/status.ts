@@ -1,5 +1,6 @@
 /** The status document of contract.md: what `bottle status --json` prints and the `status` query answers. */
 import type { Scanner } from './bundle-plans.ts';
+import type { WaitsFor } from './capacity.ts';
 import type { ErrorView } from './errors.ts';
 import type { HealingStatus } from './healing.ts';
 import type { MemoryKill } from './memory-kills.ts';
@@ -7,7 +8,7 @@ import type { ProcessLimitMet } from './process-limit.ts';
 import type { Unsearched, WayOutProblem } from './reach.ts';
 import type { RequestView } from './requests.ts';
 
-export type Phase = 'launching' | 'held' | 'ready' | 'healing' | 'stopping' | 'stopped' | 'failed';
+export type Phase = 'queued' | 'launching' | 'held' | 'ready' | 'healing' | 'stopping' | 'stopped' | 'failed';
 
 export type StepState = 'pending' | 'running' | 'done' | 'held' | 'skipped' | 'undoing' | 'undone' | 'undo-held';
 
@@ -81,6 +82,8 @@ export interface StatusDocument {
   readyAt: string | null;
   /** Why it ends by itself; null while it does not. */
   stoppedBy: StopReason | null;
+  /** What a queued launch waits for, since when (ISO 8601); absent in every other phase. */
+  waitsFor?: WaitsFor & { since: string };
   /** When it is stopped by itself; absent where it never is, or is not known yet. */
   limits?: LimitsStatus;
   network: NetworkStatus | null;
@@ -116,6 +119,8 @@ export interface BottleRow {
   driver: Driver | null;
   heldSteps: string[];
   startedAt: string;
+  /** What a queued one waits for; absent in every other phase. */
+  waitsFor?: WaitsFor;
   /** The limit that ended it; absent where none did. */
   stoppedBy?: StopReason;
 }
@@ -136,4 +141,6 @@ export interface LaunchMemo {
   stoppedBy?: StopReason;
   /** The id under which the operator's answers were laid aside for it; absent for none. */
   answers?: string;
+  /** What it waits for, as it was when it was queued; it may stay when the launch has gone on. */
+  waitsFor?: WaitsFor;
 }

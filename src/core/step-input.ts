@@ -10,6 +10,8 @@ import type { StepId } from './steps.ts';
 export interface LaunchContext {
   bottle: BottleRef;
   input: LaunchInput;
+  /** When the launch was asked for, ISO 8601. */
+  askedAt?: string;
   /** The result of a step that is done. */
   result(step: StepId): unknown;
   /** What the agent has asked, and the host does not know yet. */
@@ -18,8 +20,8 @@ export interface LaunchContext {
 
 /** The slice of plan and earlier results that a step works from; undefined when an earlier result is missing. */
 export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId]['input'] | undefined {
-  const { bottle, input, result } = context;
-  if (step === 'prepare') return { bottle, ...input };
+  const { bottle, input, askedAt, result } = context;
+  if (step === 'prepare') return { bottle, ...input, ...(askedAt === undefined ? {} : { askedAt }) };
   const prepared = result('prepare') as PrepareResult | undefined;
   if (prepared === undefined) return undefined;
   const { plan } = prepared;

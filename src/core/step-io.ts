@@ -3,6 +3,7 @@
  * fact once and stays small (the launch's history is a figure of the bench).
  */
 import type { BundlePlans, Scanner } from './bundle-plans.ts';
+import type { WaitsFor } from './capacity.ts';
 import type { DaemonName, DaemonState } from './daemons.ts';
 import type { ErrorView } from './errors.ts';
 import type { LaunchInput } from './launch-input.ts';
@@ -37,12 +38,23 @@ export interface NetworkFacts {
 
 export interface PrepareInput extends LaunchInput {
   bottle: BottleRef;
+  /** When the launch was asked for, ISO 8601. Default: now. */
+  askedAt?: string | undefined;
 }
 
 /** The plan, and where a person can look at the launch. */
 export interface PrepareResult {
   plan: Plan;
   uiUrl: string | null;
+  /** What the launch has to wait for before it goes on; absent when the host has room for it. */
+  waitsFor?: WaitsFor;
+}
+
+export interface AdmitInput {
+  bottle: BottleRef;
+  askedAt: string;
+  /** What its machine may use. */
+  cpus: number;
 }
 
 export interface NetworkInput {

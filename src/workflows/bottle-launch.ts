@@ -29,6 +29,7 @@ import { endOfLifetime } from './limits.ts';
 import { goOnAsNew, untilLong } from './long-life.ts';
 import { handleChanges, type ManifestChanges, manifestChanges } from './manifest-changes.ts';
 import { abortUpdate, FAILURE, retryUpdate, skipUpdate, statusQuery, stopUpdate } from './messages.ts';
+import { admitted, giveUpWaiting, isWaiting } from './queueing.ts';
 import { stepActivities } from './step-activities.ts';
 import { VisibleState } from './visible-state.ts';
 
@@ -57,7 +58,11 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
   const answers = new AnswerDelivery(observed, carried?.delivery);
   const graph = launchSteps(input, graphVersion);
   const result = (step: StepId): unknown => runner.value(step);
-  const steps = stepActivities({ bottle: { id: workflowId, runId }, input, result, requests: answers.take }, graph);
+  const bottle = { id: workflowId, runId };
+  const steps = stepActivities(
+    { bottle, input, askedAt: launch.startedAt.toISOString(), result, requests: answers.take },
+    graph,
+  );
   const visible = new VisibleState(launch, input.driver ?? null);
   const status = () => statusDocument(launch, runner, observed);
   const publish = () => visible.show(status());
@@ -67,6 +72,8 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
       run: async (step) => {
         const had = runner.value(step);
         let outcome = await steps.run(step);
+        if (step === 'prepare')
+          return admitted(outcome, { bottle, startTime: launch.startedAt, steps, observed, publish });
         if (step === 'bundle' && answers.mustTellAll(outcome)) outcome = await steps.run(step);
         await lookBeneath(launched, step, outcome);
         if (step === 'network' && outcome.ok === true) followNetwork(launched, had, outcome.value);
@@ -93,10 +100,12 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     'retry',
     retryUpdate,
     'Run the held step again, in place, with what is on disk now (argument: a step id, or none)',
-    changes,
+    { changes },
   );
   handleDecision(runner, 'skip', skipUpdate, 'Treat the held step as done (argument: a step id, or none)');
-  handleDecision(runner, 'abort', abortUpdate, 'Give up: undo everything and fail (argument: a step id, or none)');
+  handleDecision(runner, 'abort', abortUpdate, 'Give up: undo everything and fail (argument: a step id, or none)', {
+    observed,
+  });
   handleVerdict(observed.book, publish);
   handleChanges(runner, changes);
   setHandler(stopUpdate, () => stop(runner, 'stopped'), {
@@ -144,7 +153,7 @@ function handleDecision(
   decision: Decision,
   update: UpdateDefinition<string, [step?: string]>,
   description: string,
-  changes?: ManifestChanges,
+  { changes, observed }: { changes?: ManifestChanges; observed?: Observation } = {},
 ): void {
   const refuse = (refusal: string | undefined): void => {
     if (refusal !== undefined) throw ApplicationFailure.nonRetryable(refusal, FAILURE.notHeld);
@@ -152,6 +161,7 @@ function handleDecision(
   setHandler<string, [step?: string], UpdateDefinition<string, [step?: string]>>(
     update,
     async (step) => {
+      if (observed !== undefined && giveUpWaiting(runner, observed)) return `${decision}: prepare`;
       await changes?.takeOver('retry');
       // Somebody else may have decided while the files were read.
       refuse(runner.refusal(decision, step ?? undefined));
@@ -160,6 +170,7 @@ function handleDecision(
     {
       description,
       validator: (step) => {
+        if (observed !== undefined && isWaiting(runner, observed)) return;
         // The Temporal UI sends whatever a person typed: nothing, null or any JSON.
         const target: unknown = step ?? undefined;
         const named = target === undefined || typeof target === 'string';

@@ -17,7 +17,7 @@ import type { Loss } from '../core/healing.ts';
 import { waitingQueueOf } from '../core/names.ts';
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
 import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
-import type { MachineInput, StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
+import type { AdmitInput, MachineInput, StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
 import type { LaunchStep, StepId } from '../core/steps.ts';
 import { thrownView } from './failure-view.ts';
 
@@ -51,6 +51,9 @@ const SURVEY_OPTIONS = {
   cancellationType: ActivityCancellationType.TRY_CANCEL,
 } as const satisfies ActivityOptions;
 
+/** A launch may have to wait for days, and while it waits it has made nothing. */
+const ADMIT_OPTIONS = { ...WATCH_OPTIONS, heartbeatTimeout: '1 minute' } as const satisfies ActivityOptions;
+
 const NO_LOSS: Loss = { steps: [], why: {} };
 
 const NO_NEWS: WatchNews = { steps: [], daemons: null, asked: [], refused: [], cursor: null };
@@ -65,6 +68,8 @@ export interface StepActivities {
   survey(step: string): Promise<Loss>;
   /** Reads the manifest again. @throws ApplicationFailure with the error's view as its detail */
   reread(input: RereadInput): Promise<RereadResult>;
+  /** Resolves when the host has room for the launch, or the launch is not to go on. */
+  admit(input: AdmitInput): Promise<StepOutcome>;
   /**
    * Resolves with what happened in a ready bottle; undefined once it is being undone.
    * @param outdated whether it should watch for something else by now: it ends with no news then
@@ -121,6 +126,19 @@ export function stepActivities(context: LaunchContext, steps: readonly LaunchSte
       );
       return (await reread(input)).value;
     },
+    admit: (input) =>
+      forward.run(async () => {
+        const { admit } = proxyActivities<{ admit(input: AdmitInput): Promise<StepReturn<null>> }>({
+          ...ADMIT_OPTIONS,
+          taskQueue: waitingQueueOf(workflowInfo().taskQueue),
+        });
+        try {
+          await admit.executeWithOptions({ activityId: 'admit', summary: 'Waiting for room on the host' }, [input]);
+          return { ok: true, attempts: 1 };
+        } catch (error) {
+          return failureOutcome(error);
+        }
+      }),
     watch: (from, outdated) =>
       forward.run(async () => {
         const { watch } = proxyActivities<{ watch(input: unknown): Promise<StepReturn<WatchNews>> }>({

@@ -49,6 +49,9 @@ export class VisibleState {
       ...(held[0]?.error === undefined ? {} : { error: held[0].error }),
       ...(pending === 0 ? {} : { pendingRequests: pending }),
       ...(workflowInfo().continuedFromExecutionRunId === undefined ? {} : { startedAt: status.startedAt }),
+      ...(status.waitsFor === undefined
+        ? {}
+        : { waitsFor: { what: status.waitsFor.what, message: status.waitsFor.message } }),
       // Histories from before it was kept go without.
       ...(status.stoppedBy !== null && patched(STOPPED_BY) ? { stoppedBy: status.stoppedBy } : {}),
     };
@@ -56,6 +59,6 @@ export class VisibleState {
     // While steps run, a memo that only learned the driver can wait for the next change that matters.
     if (text === this.#memo || status.phase === 'launching') return;
     this.#memo = text;
-    upsertMemo({ error: null, pendingRequests: null, ...memo });
+    upsertMemo({ error: null, pendingRequests: null, waitsFor: null, ...memo });
   }
 }

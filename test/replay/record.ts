@@ -1,10 +1,10 @@
 /**
  * Records test/fixtures/histories anew, from real launches on a real server:
  *
- *     node scripts/build.mjs && node test/replay/record.ts
+ *     node scripts/build.mjs && node test/replay/record.ts [name...]
  *
  * To be run only after a change of workflow code that old launches need not survive; else the old histories are the
- * very thing to test against, and the change belongs behind `patched()`.
+ * very thing to test against, and the change belongs behind `patched()`. A new one is recorded by its name alone.
  */
 import { writeFileSync } from 'node:fs';
 import os from 'node:os';
@@ -100,6 +100,24 @@ const SCENARIOS: Record<string, Scenario> = {
     await it.waitFor(id, isReady);
     await update(it, id, 'stop');
   },
+  'queued-and-admitted': async (it, id) => {
+    it.writeConfig('capacity: {bottles: 1}');
+    await it.launch('first', { agent: 'demo' });
+    await it.waitFor('first', isReady);
+    await it.launch(id, { agent: 'demo' });
+    await it.waitFor(id, ({ phase }) => phase === 'queued');
+    await update(it, 'first', 'stop');
+    await it.waitFor(id, isReady);
+    await update(it, id, 'stop');
+  },
+  'queued-and-aborted': async (it, id) => {
+    it.writeConfig('capacity: {bottles: 1}');
+    await it.launch('first', { agent: 'demo' });
+    await it.waitFor('first', isReady);
+    await it.launch(id, { agent: 'demo' });
+    await it.waitFor(id, ({ phase }) => phase === 'queued');
+    await update(it, id, 'abort');
+  },
   'unreadable-input': async (it, id) => {
     await it.client.workflowService.startWorkflowExecution({
       namespace: 'default',
@@ -112,7 +130,9 @@ const SCENARIOS: Record<string, Scenario> = {
   },
 };
 
+const named = process.argv.slice(2);
 for (const [id, play] of Object.entries(SCENARIOS)) {
+  if (named.length > 0 && !named.includes(id)) continue;
   const it = await installation({ host: HOST });
   try {
     it.writeBottle('closed', 'allow: [example.com]');

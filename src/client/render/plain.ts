@@ -1,4 +1,5 @@
 /** A launch as plain lines, one for each change of a step: for logs and pipes. Pure, apart from what it remembers. */
+import { waitsForText } from '../../core/capacity.ts';
 import type { StatusDocument, StepStatus } from '../../core/status.ts';
 import { clean, duration } from './text.ts';
 
@@ -12,15 +13,20 @@ const NAME_WIDTH = 19;
 export function plainLines(joining = false): (status: StatusDocument) => string[] {
   const seen = new Map<string, StepStatus>();
   let first = true;
-  return ({ steps }) => {
+  let waited: string | undefined;
+  return ({ steps, waitsFor }) => {
     const oldNews = joining && first;
     first = false;
-    return steps.flatMap((step) => {
+    const waits = waitsFor === undefined ? undefined : waitsForText(waitsFor);
+    const queued = waits === waited || waits === undefined ? [] : [`queued: waits for ${clean(waits)}`];
+    waited = waits;
+    const changes = steps.flatMap((step) => {
       const before = seen.get(step.id);
       seen.set(step.id, step);
       if (oldNews && ['done', 'skipped', 'undone'].includes(step.state)) return [];
       return changed(before, step) ? [stepLine(step)] : [];
     });
+    return [...changes, ...queued];
   };
 }
 

@@ -14,7 +14,8 @@ export function rowsText(rows: readonly BottleRow[], now: number): string {
   for (const row of rows) {
     const started = `${duration(now - Date.parse(row.startedAt))} ago`;
     const held = row.heldSteps.join(', ');
-    const phase = row.stoppedBy === undefined ? row.phase : `${row.phase} (${row.stoppedBy})`;
+    const why = row.stoppedBy ?? row.waitsFor?.what;
+    const phase = why === undefined ? row.phase : `${row.phase} (${why})`;
     table.push([row.id, row.agent, phase, row.host, row.driver ?? '-', started, held].map(clean));
   }
   return trimLines(table.toString());

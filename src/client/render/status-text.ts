@@ -1,5 +1,6 @@
 /** One bottle's status as text: a table of its steps, what went wrong, and what it is made of. */
 import Table from 'cli-table3';
+import { waitsForText } from '../../core/capacity.ts';
 import { befallenText } from '../../core/launch-view.ts';
 import { unsearchedText, type WayOutProblem } from '../../core/reach.ts';
 import type { LimitsStatus, StatusDocument, StepStatus } from '../../core/status.ts';
@@ -23,6 +24,7 @@ export function statusText(status: StatusDocument, { now, colours = PLAIN, failu
   const { network, bundle, machine } = status;
   const facts: [string, string | null][] = [
     ['agent', `${status.agent} on ${status.host}${status.driver === null ? '' : ` (${status.driver})`}`],
+    ['waits for', status.waitsFor === undefined ? null : waitsForText(status.waitsFor)],
     ['started', `${status.startedAt}, ${duration(now - Date.parse(status.startedAt))} ago`],
     [
       'ready',

@@ -1,4 +1,5 @@
 /** A launch as a tree of steps: a pure function from the status document, the time and the width to text. */
+import { waitsForText } from '../../core/capacity.ts';
 import type { StatusDocument, StepState, StepStatus } from '../../core/status.ts';
 import { type Colours, PLAIN } from './colours.ts';
 import { clean, duration, shorten } from './text.ts';
@@ -40,6 +41,9 @@ export function renderTree(status: StatusDocument, options: TreeOptions): string
   const { width = 80, colours = PLAIN } = options;
   const names = Math.max(0, ...status.steps.map(({ id }) => id.length));
   const lines = [headline(status, options, width, colours)];
+  if (status.waitsFor !== undefined) {
+    lines.push(colours.yellow(shorten(`waits for ${clean(waitsForText(status.waitsFor))}`, width)));
+  }
   for (const [index, step] of status.steps.entries()) {
     const last = index === status.steps.length - 1;
     lines.push(stepLine(step, names, last ? '└─' : '├─', options, width, colours));
@@ -51,7 +55,7 @@ export function renderTree(status: StatusDocument, options: TreeOptions): string
 function headline(status: StatusDocument, { now }: TreeOptions, width: number, colours: Colours): string {
   const end = status.readyAt === null ? now : Date.parse(status.readyAt);
   const took = duration(end - Date.parse(status.startedAt));
-  const time = status.phase === 'launching' || status.phase === 'ready' ? `  ${took}` : '';
+  const time = status.phase === 'queued' || status.phase === 'launching' || status.phase === 'ready' ? `  ${took}` : '';
   const text = shorten(`${clean(status.id)}  ${status.phase}${time}`, width);
   const rest = shorten(`  ${clean(status.agent)} on ${clean(status.host)}`, width - [...text].length);
   return colours.bold(text) + colours.dim(rest);

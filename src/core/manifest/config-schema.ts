@@ -21,6 +21,7 @@ const ui = z
 const cpus = z.number({ error: 'expected a number of CPUs' }).gt(0, { error: 'expected more than 0 CPUs' });
 const memory = z.int({ error: 'expected a whole number of MiB' }).min(128, { error: 'expected at least 128 MiB' });
 const pids = z.int('expected a whole number').min(32, 'expected at least 32');
+const atLeast = (least: number) => z.int('expected a whole number').min(least, `expected at least ${least}`);
 
 export const configSchema = z.strictObject({
   driver: driver.optional().describe('the machine driver where neither a manifest nor the command line names one'),
@@ -66,6 +67,19 @@ export const configSchema = z.strictObject({
     .strictObject({ cpus: cpus.optional(), memoryMiB: memory.optional(), pids: pids.optional() })
     .default({})
     .describe('limits of a machine where the manifest sets none'),
+  capacity: z
+    .strictObject({
+      bottles: atLeast(1)
+        .optional()
+        .describe("bottles at a time; more launches wait (one for each 192 MiB of nine tenths of the Engine's memory)"),
+      launching: atLeast(1).optional().describe('launches at a time; more wait (twice the cores, from 2 to 16)'),
+      cpus: cpus.optional().describe('CPUs that the `resources.cpus` of all machines may add up to (no limit)'),
+      freeMemoryMiB: atLeast(0)
+        .optional()
+        .describe('memory that a launch leaves free, or it waits (a twentieth, from 128 to 2048)'),
+      freeDiskMiB: atLeast(0).optional().describe('free disk without which a launch waits (1024)'),
+    })
+    .default({}),
 });
 
 export type Config = z.output<typeof configSchema>;

@@ -219,6 +219,14 @@ describe('a step that failed', () => {
   });
 });
 
+it('given up while it waits for room, it is undone, and ends as aborted for that reason', async () => {
+  const error = { code: 'HOST_FULL' as const, message: 'no room' };
+  runner.giveUp('prepare', error);
+  await settle(CANCELLED, 'prepare');
+  await settle(DONE, 'undo prepare');
+  expect(ending).toEqual({ kind: 'aborted', step: 'prepare', error });
+});
+
 describe('a step whose process died', () => {
   it('runs again without asking anybody', async () => {
     expect(await settle(LOST, 'prepare')).toEqual(['prepare']);
