@@ -1,4 +1,5 @@
 /**
+ * `npm run bench -- --scale 100` measures so many bottles at once (scale.ts), and nothing else.
  * `npm run bench [-- --json] [-- --runs N]`: how long a launch takes against the two things it could be instead,
  * as ratios of neighbouring runs: A B C A B C, so that a machine that slows down slows all three. Then what the way out
  * through a bundle costs.
@@ -10,8 +11,9 @@
 import { measureApply } from './apply.ts';
 import { measureChain } from './chain.ts';
 import { type Figure, figure, ratios } from './figures.ts';
-import { measureLaunches } from './launches.ts';
+import { type Launches, measureLaunches } from './launches.ts';
 import { machineFacts, versionFacts } from './machine.ts';
+import { measureScale } from './scale.ts';
 import { printTable } from './table.ts';
 import { measureTakeover } from './takeover.ts';
 
@@ -19,51 +21,60 @@ const json = process.argv.includes('--json');
 const runs = Math.max(10, Number(process.argv[process.argv.indexOf('--runs') + 1]) || 12);
 const report = (line: string): void => void process.stderr.write(`${line}\n`);
 
-const launches = await measureLaunches(runs, report);
-const takeover = await measureTakeover(5, report);
-const applied = await measureApply(5, report);
-const chain = await measureChain(5, report);
-if (chain.scanner !== 'pipelock') report('chain: measured with the allow-list proxy, since there is no pipelock here');
+const scale = Number(process.argv.includes('--scale') && process.argv[process.argv.indexOf('--scale') + 1]);
+await (scale > 1 ? tell(await measureScale(scale, report)) : benchLaunches());
 
-const column = (name: 'durable' | 'sequential' | 'inProcess'): number[] =>
-  launches.pairs.map((pair) => pair[name].upMs);
-const figures: Figure[] = [
-  figure('launch.ratio', ratios(column('durable'), column('sequential')), 'x', 0.8),
-  figure(
-    'launch.overheadMs',
-    column('durable').map((ms, i) => ms - (column('inProcess')[i] as number)),
-    'ms',
-    200,
-  ),
-  figure('launch.durableMs', column('durable'), 'ms'),
-  figure('launch.sequentialMs', column('sequential'), 'ms'),
-  figure('launch.inProcessMs', column('inProcess'), 'ms'),
-  figure(
-    'launch.events',
-    launches.histories.map(({ events }) => events),
-    'events',
-  ),
-  figure(
-    'launch.historyBytes',
-    launches.histories.map(({ bytes }) => bytes),
-    'B',
-  ),
-  figure(
-    'stop.ratio',
-    ratios(
-      launches.pairs.map((pair) => pair.durable.downMs),
-      launches.pairs.map((pair) => pair.sequential.downMs),
+async function tell(figures: Figure[], launches?: Launches): Promise<void> {
+  if (json)
+    process.stdout.write(`${JSON.stringify({ machine: machineFacts(), versions: await versionFacts(), figures })}\n`);
+  else printTable(figures, launches);
+}
+
+async function benchLaunches(): Promise<void> {
+  const launches = await measureLaunches(runs, report);
+  const takeover = await measureTakeover(5, report);
+  const applied = await measureApply(5, report);
+  const chain = await measureChain(5, report);
+  if (chain.scanner !== 'pipelock')
+    report('chain: measured with the allow-list proxy, since there is no pipelock here');
+
+  const column = (name: 'durable' | 'sequential' | 'inProcess'): number[] =>
+    launches.pairs.map((pair) => pair[name].upMs);
+  const figures: Figure[] = [
+    figure('launch.ratio', ratios(column('durable'), column('sequential')), 'x', 0.8),
+    figure(
+      'launch.overheadMs',
+      column('durable').map((ms, i) => ms - (column('inProcess')[i] as number)),
+      'ms',
+      200,
     ),
-    'x',
-  ),
-  figure('takeover.ms', takeover, 'ms', 500),
-  figure('apply.routeMs', applied, 'ms', 1000),
-  figure('chain.addedMs', chain.addedMs, 'ms'),
-  figure('chain.streamRatio', chain.streamRatio, 'x'),
-  figure('bundle.readyMs', chain.readyMs, 'ms', 1500),
-  figure('bundle.restMiB', chain.restMiB, 'MiB', 150),
-];
-
-if (json)
-  process.stdout.write(`${JSON.stringify({ machine: machineFacts(), versions: await versionFacts(), figures })}\n`);
-else printTable(figures, launches);
+    figure('launch.durableMs', column('durable'), 'ms'),
+    figure('launch.sequentialMs', column('sequential'), 'ms'),
+    figure('launch.inProcessMs', column('inProcess'), 'ms'),
+    figure(
+      'launch.events',
+      launches.histories.map(({ events }) => events),
+      'events',
+    ),
+    figure(
+      'launch.historyBytes',
+      launches.histories.map(({ bytes }) => bytes),
+      'B',
+    ),
+    figure(
+      'stop.ratio',
+      ratios(
+        launches.pairs.map((pair) => pair.durable.downMs),
+        launches.pairs.map((pair) => pair.sequential.downMs),
+      ),
+      'x',
+    ),
+    figure('takeover.ms', takeover, 'ms', 500),
+    figure('apply.routeMs', applied, 'ms', 1000),
+    figure('chain.addedMs', chain.addedMs, 'ms'),
+    figure('chain.streamRatio', chain.streamRatio, 'x'),
+    figure('bundle.readyMs', chain.readyMs, 'ms', 1500),
+    figure('bundle.restMiB', chain.restMiB, 'MiB', 150),
+  ];
+  await tell(figures, launches);
+}

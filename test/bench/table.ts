@@ -4,13 +4,14 @@ import { LAUNCH_STEPS } from '../../src/core/steps.ts';
 import { type Figure, median } from './figures.ts';
 import type { Launches, Run } from './launches.ts';
 
-export function printTable(figures: readonly Figure[], launches: Launches): void {
+export function printTable(figures: readonly Figure[], launches?: Launches): void {
   const all = new Table({ head: ['figure', 'median', 'min', 'max', 'n', 'goal'], style: { head: [], border: [] } });
   for (const { name, value, unit, min, max, n, goal } of figures) {
     const met = goal === undefined ? '' : `${goal} ${value <= goal ? 'met' : 'missed'}`;
     all.push([name, `${value} ${unit}`, min, max, n, met]);
   }
   console.log(all.toString());
+  if (launches === undefined) return;
 
   const steps = new Table({
     head: ['step', 'durable ms', 'sequential ms', 'in-process ms'],

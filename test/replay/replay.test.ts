@@ -55,6 +55,8 @@ test.each([
   'cancelled-while-ready',
   'undo-held-and-retried',
   'lost-while-held',
+  'queued-and-admitted',
+  'queued-and-aborted',
   'unreadable-input',
   // Its second run, of a played host (test/support/played-host.ts); the host is named as replay names its queue.
   'went-on-as-new',

@@ -17,7 +17,13 @@ function config(text: string): Config {
   return readConfig({ home });
 }
 
-const defaults = { network: { pool: '10.214.0.0/16', uplink: 'bridge' }, hosts: {}, temporal: {}, resources: {} };
+const defaults = {
+  network: { pool: '10.214.0.0/16', uplink: 'bridge' },
+  hosts: {},
+  temporal: {},
+  resources: {},
+  capacity: {},
+};
 
 it('is all defaults without the file, and with an empty one', () => {
   expect(readConfig({ home })).toEqual(defaults);
@@ -31,6 +37,7 @@ driver: smolvm
 network: { pool: 172.20.0.0/14, uplink: company, ca: ~/company.pem }
 temporal: { ui: "https://temporal.example/ui/" }
 resources: { cpus: 1.5, memoryMiB: 4096, pids: 64 }
+capacity: { bottles: 20, launching: 3, cpus: 8, freeMemoryMiB: 0, freeDiskMiB: 500 }
 `;
   expect(config(text)).toEqual({
     driver: 'smolvm',
@@ -38,6 +45,7 @@ resources: { cpus: 1.5, memoryMiB: 4096, pids: 64 }
     hosts: {},
     temporal: { ui: 'https://temporal.example/ui' },
     resources: { cpus: 1.5, memoryMiB: 4096, pids: 64 },
+    capacity: { bottles: 20, launching: 3, cpus: 8, freeMemoryMiB: 0, freeDiskMiB: 500 },
   });
 });
 
