@@ -72,9 +72,18 @@ export class Healings {
     delete this.#status?.nextAt;
   }
 
-  /** Whether what a failing step stands on has been made again so often that the step had better be held. */
-  get isTooOften(): boolean {
-    return (this.#status?.inARow ?? 0) >= MOST_IN_A_STEP;
+  /**
+   * Whether what a failing step stands on has been made again so often that the step had better be held. No longer once
+   * nothing was lost for a minute, nor once a person has said that it be tried again.
+   */
+  isTooOften(now: number): boolean {
+    if (this.#status === undefined) return false;
+    return this.#status.inARow >= MOST_IN_A_STEP && now - Date.parse(this.#status.at) < STEADY_MS;
+  }
+
+  /** A person wants it tried again: what was lost so far counts for nothing. */
+  forgive(): void {
+    if (this.#status !== undefined) this.#status.inARow = 0;
   }
 }
 

@@ -27,7 +27,7 @@ import { inBackground } from './background.ts';
 import { followNetwork, heal, lookBeneath } from './healing.ts';
 import { endOfLifetime } from './limits.ts';
 import { goOnAsNew, untilLong } from './long-life.ts';
-import { handleChanges, type ManifestChanges, manifestChanges } from './manifest-changes.ts';
+import { handleChanges, manifestChanges } from './manifest-changes.ts';
 import { abortUpdate, FAILURE, retryUpdate, skipUpdate, statusQuery, stopUpdate } from './messages.ts';
 import { admitted, giveUpWaiting, isWaiting } from './queueing.ts';
 import { stepActivities } from './step-activities.ts';
@@ -100,7 +100,7 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     'retry',
     retryUpdate,
     'Run the held step again, in place, with what is on disk now (argument: a step id, or none)',
-    { changes },
+    { before: () => changes.takeOver('retry'), taken: () => observed.healings.forgive() },
   );
   handleDecision(runner, 'skip', skipUpdate, 'Treat the held step as done (argument: a step id, or none)');
   handleDecision(runner, 'abort', abortUpdate, 'Give up: undo everything and fail (argument: a step id, or none)', {
@@ -153,7 +153,7 @@ function handleDecision(
   decision: Decision,
   update: UpdateDefinition<string, [step?: string]>,
   description: string,
-  { changes, observed }: { changes?: ManifestChanges; observed?: Observation } = {},
+  { before, taken, observed }: { before?: () => Promise<unknown>; taken?: () => void; observed?: Observation } = {},
 ): void {
   const refuse = (refusal: string | undefined): void => {
     if (refusal !== undefined) throw ApplicationFailure.nonRetryable(refusal, FAILURE.notHeld);
@@ -162,9 +162,10 @@ function handleDecision(
     update,
     async (step) => {
       if (observed !== undefined && giveUpWaiting(runner, observed)) return `${decision}: prepare`;
-      await changes?.takeOver('retry');
+      await before?.();
       // Somebody else may have decided while the files were read.
       refuse(runner.refusal(decision, step ?? undefined));
+      taken?.();
       return `${decision}: ${runner.decide(decision, step ?? undefined).join(', ')}`;
     },
     {

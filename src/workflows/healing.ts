@@ -33,7 +33,7 @@ export async function lookBeneath(
   // What was just being made was not there yet, which is no loss.
   const made = gone.filter((id) => runner.stands(id) && !stood.includes(id));
   const lost = Object.keys(why).filter((id) => stood.includes(id) && runner.stands(id));
-  if (lost.length === 0 || observed.healings.isTooOften) return;
+  if (lost.length === 0 || observed.healings.isTooOften(Date.now())) return;
   observed.healings.lose(wordsOf(why, lost), Date.now(), 0);
   observed.healings.mend();
   runner.rebuild(

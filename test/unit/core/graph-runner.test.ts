@@ -435,6 +435,13 @@ describe('what dies while the launch is not ready', () => {
     throw new Error('nobody has to be asked');
   };
 
+  it('may be told of with a step that this launch has not, which never stands', async () => {
+    await untilProvision();
+    expect(runner.stands('provision.workspace')).toBe(false);
+    runner.rebuild(['provision.workspace', ...BUNDLE_DIED], yes);
+    expect(stateOf('bundle')).toBe('running');
+  });
+
   it('under a step that fails for it is made again, and the step runs on it', async () => {
     await untilProvision();
     await settle(DONE, ...PROVISION);

@@ -38,11 +38,20 @@ describe('what dies', () => {
 
   it('is too much for one step when it dies three times in a row', () => {
     const healings = new Healings();
-    expect(healings.isTooOften).toBe(false);
+    expect(healings.isTooOften(START)).toBe(false);
     waits(2, 0, healings);
-    expect(healings.isTooOften).toBe(false);
+    expect(healings.isTooOften(START)).toBe(false);
     waits(1, 0, healings);
-    expect(healings.isTooOften).toBe(true);
+    expect(healings.isTooOften(START)).toBe(true);
+  });
+
+  it('is no longer too much once nothing was lost for a minute, or a person wants it tried again', () => {
+    const healings = new Healings();
+    waits(3, 0, healings);
+    expect(healings.isTooOften(START + SECOND)).toBe(true);
+    expect(healings.isTooOften(START + 2 * MINUTE)).toBe(false);
+    healings.forgive();
+    expect(healings.isTooOften(START + SECOND)).toBe(false);
   });
 
   it('goes on in another run where it was', () => {
