@@ -28,7 +28,10 @@ export interface HostLoad {
   launching: number;
   cpus: number;
   freeMemoryMiB: number | null;
+  /** Where the Engine keeps containers. */
   freeDiskMiB: number | null;
+  /** Where this program keeps its state. */
+  freeStateMiB: number | null;
 }
 
 /** What a machine has to be shared out. */
@@ -39,6 +42,8 @@ export interface HostSize {
 
 /** A bundle with all its daemons, and a machine whose agent has begun to work: what a launch takes before it can be measured. */
 export const LAUNCH_MIB = 256;
+/** The state of a bottle is some small files; below this, what all bottles write there begins to be at risk. */
+const STATE_MIB = 64;
 /** A bottle at rest, seen over days: bundle, machine, and what the Engine has for both. */
 const REST_MIB = 192;
 
@@ -69,6 +74,11 @@ export function shortage(capacity: Capacity, load: HostLoad, wanted: { cpus: num
   }
   if (load.freeDiskMiB !== null && load.freeDiskMiB < freeDiskMiB) {
     const message = `${Math.floor(load.freeDiskMiB)} MiB of disk are free, and ${freeDiskMiB} must stay so (capacity.freeDiskMiB)`;
+    return { what: 'disk', message };
+  }
+  const state = Math.min(STATE_MIB, freeDiskMiB);
+  if (load.freeStateMiB !== null && load.freeStateMiB < state) {
+    const message = `${Math.floor(load.freeStateMiB)} MiB are free on the disk of BOTTLE_STATE, and ${state} must stay so`;
     return { what: 'disk', message };
   }
   if (cpus !== null && load.cpus > 0 && load.cpus + wanted.cpus > cpus) {

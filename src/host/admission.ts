@@ -6,7 +6,7 @@ import { type Capacity, defaultCapacity, shortage, turnOf, type WaitsFor } from 
 import { readPlan } from './bottle-state.ts';
 import { readConfig } from './config-file.ts';
 import type { DockerHost } from './docker.ts';
-import { bottlesThere, engineSize, freeDiskMiB, freeMemoryMiB, sizeOf } from './host-load.ts';
+import { bottlesThere, engineSize, freeAt, freeDiskMiB, freeMemoryMiB, sizeOf } from './host-load.ts';
 import type { Settings } from './settings.ts';
 
 export type AdmissionHost = DockerHost & { readonly settings: Settings };
@@ -199,7 +199,7 @@ export class Admission {
   async #missing({ id, cpus }: Asking): Promise<WaitsFor | undefined> {
     const size = await engineSize(this.#host.docker);
     const { settings } = this.#host;
-    const [there, disk] = await Promise.all([this.#there(), freeDiskMiB(size, settings.state)]);
+    const [there, disk, state] = await Promise.all([this.#there(), freeDiskMiB(size), freeAt(settings.state)]);
     const capacity = { ...defaultCapacity(sizeOf(size)), ...this.#configured() };
     const now = Date.now();
     for (const [each, { running, since }] of this.#admitted)
@@ -213,6 +213,7 @@ export class Admission {
       cpus: capacity.cpus === null ? 0 : await this.#cpusOf(ids),
       freeMemoryMiB: freeMemoryMiB(size),
       freeDiskMiB: disk,
+      freeStateMiB: state,
     };
     return shortage(capacity, load, { cpus });
   }

@@ -53,14 +53,14 @@ export const sizeOf = ({ cores, memoryMiB }: EngineSize): HostSize => ({ cores, 
 /** In MiB. Null where the Engine's memory is not this computer's: nobody tells how much of that is free. */
 export const freeMemoryMiB = ({ isHere }: EngineSize): number | null => (isHere ? os.freemem() / MIB : null);
 
-/** In MiB, of the fullest disk that a bottle writes to. Null when none of them can be looked at. */
-export async function freeDiskMiB({ isHere, root }: EngineSize, state: string): Promise<number | null> {
-  const free = async (folder: string): Promise<number[]> => {
-    const found = await statfs(folder).catch(() => undefined);
-    return found === undefined ? [] : [(found.bavail * found.bsize) / MIB];
-  };
-  const all = (await Promise.all([free(state), ...(isHere ? [free(root)] : [])])).flat();
-  return all.length === 0 ? null : Math.min(...all);
+/** In MiB, of the disk that containers are written to. Null where the Engine's disk is not this computer's. */
+export const freeDiskMiB = async ({ isHere, root }: EngineSize): Promise<number | null> =>
+  isHere ? freeAt(root) : null;
+
+/** In MiB, of the disk that a folder is on. Null where that cannot be looked at. */
+export async function freeAt(folder: string): Promise<number | null> {
+  const found = await statfs(folder).catch(() => undefined);
+  return found === undefined ? null : (found.bavail * found.bsize) / MIB;
 }
 
 /**

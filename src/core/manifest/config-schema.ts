@@ -77,7 +77,7 @@ export const configSchema = z.strictObject({
       freeMemoryMiB: atLeast(0)
         .optional()
         .describe('memory that a launch leaves free, or it waits (a twentieth, from 128 to 2048)'),
-      freeDiskMiB: atLeast(0).optional().describe('free disk without which a launch waits (1024)'),
+      freeDiskMiB: atLeast(0).optional().describe('free disk of the Engine without which a launch waits (1024)'),
     })
     .default({}),
 });

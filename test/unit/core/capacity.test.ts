@@ -9,7 +9,14 @@ import {
 } from '../../../src/core/capacity.ts';
 
 const capacity: Capacity = { bottles: 10, launching: 4, cpus: null, freeMemoryMiB: 1000, freeDiskMiB: 1000 };
-const idle: HostLoad = { bottles: 0, launching: 0, cpus: 0, freeMemoryMiB: 8000, freeDiskMiB: 8000 };
+const idle: HostLoad = {
+  bottles: 0,
+  launching: 0,
+  cpus: 0,
+  freeMemoryMiB: 8000,
+  freeDiskMiB: 8000,
+  freeStateMiB: 8000,
+};
 const missing = (load: Partial<HostLoad>, limits: Partial<Capacity> = {}) =>
   shortage({ ...capacity, ...limits }, { ...idle, ...load }, { cpus: 2 })?.what;
 
@@ -19,7 +26,10 @@ describe('one more launch', () => {
     [{ bottles: 9, launching: 3 }, {}],
     [{ freeMemoryMiB: 1256, freeDiskMiB: 1000 }, {}],
     // Nobody can tell what is free in another computer.
-    [{ freeMemoryMiB: null, freeDiskMiB: null }, {}],
+    [{ freeMemoryMiB: null, freeDiskMiB: null, freeStateMiB: null }, {}],
+    // The state may be on a disk of its own, however small.
+    [{ freeStateMiB: 64 }, {}],
+    [{ freeStateMiB: 0 }, { freeDiskMiB: 0 }],
     [{ cpus: 6 }, { cpus: 8 }],
     // One machine may always be there, whatever it wants: it would wait for ever.
     [{ cpus: 0 }, { cpus: 1 }],
@@ -34,6 +44,7 @@ describe('one more launch', () => {
     // Those that launch have not taken theirs yet.
     ['memory', { freeMemoryMiB: 1256, launching: 1 }, {}],
     ['disk', { freeDiskMiB: 999 }, {}],
+    ['disk', { freeStateMiB: 63 }, {}],
     ['cpus', { cpus: 7 }, { cpus: 8 }],
   ])('waits for %s at %j with %j', (what, load, limits) => {
     expect(missing(load, limits)).toBe(what);
