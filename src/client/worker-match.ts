@@ -5,7 +5,7 @@
 import path from 'node:path';
 import { BottleError } from '../core/errors.ts';
 import { planVariables } from '../core/plan-variables.ts';
-import { readPlan } from '../host/bottle-state.ts';
+import { hasPlan, readPlan } from '../host/bottle-state.ts';
 import { withLock } from '../host/file-lock.ts';
 import { bottlesHere } from '../host/host-pin.ts';
 import { isRunning } from '../host/process-file.ts';
@@ -101,7 +101,7 @@ async function whyNotRestart(
   record: WorkerRecord,
   found: readonly Difference[],
 ): Promise<BottleError | undefined> {
-  const bottles = bottlesHere(settings);
+  const bottles = settledBottles(settings);
   if (bottles.length === 0) return undefined;
   const says = `this host's worker (process ${record.pid}) works with ${listed(found)}`;
   const places = found.filter(({ kind }) => kind !== 'variable');
@@ -124,7 +124,7 @@ async function whyNotRestart(
  * @throws BottleError `WORKER_DIFFERS`, `DOCKER_CONTEXT_INVALID`
  */
 export function assertSamePlace(settings: Settings, last: WorkerRecord): void {
-  const bottles = bottlesHere(settings);
+  const bottles = settledBottles(settings);
   const places = bottles.length === 0 ? [] : differences(last, settings, []).filter(({ kind }) => kind !== 'variable');
   if (places.length > 0)
     throw elsewhere(`this host's last worker worked with ${listed(places)}`, places, last, bottles);
@@ -144,6 +144,9 @@ const elsewhere = (
       hint: `${undoing(places, record)}; or, when those bottles are down: ${RESTART}; or give this one a BOTTLE_STATE and BOTTLE_PORT of its own`,
     },
   );
+
+/** Those that hang on where their worker works. */
+const settledBottles = (settings: Settings): string[] => bottlesHere(settings).filter((id) => hasPlan(settings, id));
 
 const listOf = (bottles: readonly string[]): string =>
   `${bottles.slice(0, 3).join(', ')}${bottles.length > 3 ? ` and ${bottles.length - 3} more` : ''}`;

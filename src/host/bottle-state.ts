@@ -1,4 +1,6 @@
 /** What the host keeps of one bottle: its plan, prompt and the operator's answers, 0600, in a directory of its own, until `state.remove`. */
+
+import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { BottleError } from '../core/errors.ts';
@@ -27,6 +29,10 @@ export async function readPlan(settings: Settings, id: string): Promise<Plan | u
   const text = await readFile(path.join(settings.state, 'bottles', id, PLAN), 'utf8').catch(() => undefined);
   return text === undefined ? undefined : (JSON.parse(text) as Plan);
 }
+
+/** Whether its launch has been planned: until then nothing was made of it, and it may be launched anywhere. */
+export const hasPlan = (settings: Pick<Settings, 'state'>, id: string): boolean =>
+  existsSync(path.join(bottleDirectory(settings, id), PLAN));
 
 /** @throws BottleError `STATE_MISSING` */
 export async function readPrompt(settings: Settings, id: string): Promise<string> {
