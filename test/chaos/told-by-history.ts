@@ -8,6 +8,9 @@ const WANTED: ReadonlySet<string> = new Set(['apply', 'reload', 'retry', 'decide
 /** What died is noticed at once, unless nobody was there to notice. */
 const NOTICED_BEFORE_MS = 10_000;
 
+/** So long after it was done, something may still be found: by a look at what a step stands on that has failed. */
+const FOUND_BEFORE_MS = 60_000;
+
 /** A step that was done and ran again. */
 export interface Rerun {
   step: string;
@@ -40,8 +43,12 @@ export function failedTasks(events: readonly HistoryEvent[]): string[] {
  */
 export function unexplainedReruns(events: readonly HistoryEvent[], harmed: readonly number[]): Rerun[] {
   const wanted = reasons(events);
+  const told = losses(events);
   return reruns(events).filter(({ beganAt, doneAt, againAt }) => {
     const died = harmed.some((at) => at >= doneAt - NOTICED_BEFORE_MS && at <= againAt);
+    // A look that is made while the step runs has it run once more: it may have begun on what was gone.
+    const found = told.some((at) => at >= beganAt && at <= againAt);
+    if (found && harmed.some((at) => at >= beganAt - FOUND_BEFORE_MS && at <= againAt)) return false;
     return !died && !wanted.some((at) => at >= beganAt && at <= againAt);
   });
 }
@@ -75,6 +82,16 @@ function reasons(events: readonly HistoryEvent[]): number[] {
     const wanted = update !== null && update !== undefined && WANTED.has(update);
     const timer = event.timerFiredEventAttributes !== null && event.timerFiredEventAttributes !== undefined;
     return wanted || timer ? [milliseconds(event)] : [];
+  });
+}
+
+/** When a look or the watch told that something is gone. */
+function losses(events: readonly HistoryEvent[]): number[] {
+  return events.flatMap((event) => {
+    const data = event.activityTaskCompletedEventAttributes?.result?.payloads?.[0]?.data;
+    if (data === null || data === undefined) return [];
+    const { value } = JSON.parse(Buffer.from(data).toString()) as { value?: { why?: object } | null };
+    return Object.keys(value?.why ?? {}).length > 0 ? [milliseconds(event)] : [];
   });
 }
 

@@ -41,6 +41,18 @@ describe('a step that ran again', () => {
     expect(unexplainedReruns(events, [0])).toEqual(found);
   });
 
+  test('is explained by a loss that was told, some time after it was done', () => {
+    const events = saved('lost-while-held');
+    const found = unexplainedReruns(events, []);
+    expect(found.map(({ step }) => step)).toContain('bundle');
+    expect(
+      unexplainedReruns(
+        events,
+        found.map(({ beganAt }) => beganAt - 30_000),
+      ),
+    ).toEqual([]);
+  });
+
   test('is none where every step ran once', () => {
     expect(unexplainedReruns(saved('ready-and-stopped'), [])).toEqual([]);
   });
