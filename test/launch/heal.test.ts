@@ -264,6 +264,8 @@ test('a bundle that dies again at once is made again later, and the status says 
 
 test('an Engine that goes away is told of by name, and what died meanwhile is made again when it is back', async () => {
   const door = await engineDoor(docker);
+  // The tests may run on an Engine beside the usual one.
+  const { DOCKER_HOST: usual } = it.env;
   try {
     await worker.stop();
     it.env['DOCKER_HOST'] = door.address;
@@ -282,7 +284,8 @@ test('an Engine that goes away is told of by name, and what died meanwhile is ma
     await down(id);
   } finally {
     await worker.stop();
-    delete it.env['DOCKER_HOST'];
+    if (usual === undefined) delete it.env['DOCKER_HOST'];
+    else it.env['DOCKER_HOST'] = usual;
     await door.dispose();
     worker = await it.startWorker();
   }
