@@ -4,7 +4,8 @@ import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BottleError } from '../core/errors.ts';
 import { assertBottleId } from '../core/names.ts';
-import { type Settings, stateDirectory } from './settings.ts';
+import { bottleDirectory, bottlePath } from './bottle-state.ts';
+import type { Settings } from './settings.ts';
 
 /** PEM, each with a line end; the key in SEC 1 form (`EC PRIVATE KEY`), the only one that pipelock reads. */
 export interface BottleCa {
@@ -34,7 +35,7 @@ export async function ensureBottleCa(settings: Settings, id: string): Promise<Bo
   const known = await read(settings, id);
   if (known !== undefined) return known;
   const { cert, key } = await newCa(id);
-  const file = path.join(stateDirectory(settings, 'bottles', id), FILE);
+  const file = path.join(bottleDirectory(settings, id), FILE);
   const temporary = `${file}.${randomUUID()}.new`;
   try {
     await writeFile(temporary, cert + key, { mode: 0o600, flush: true });
@@ -60,7 +61,7 @@ async function read(settings: Settings, id: string): Promise<BottleCa | undefine
   assertBottleId(id);
   let text: string;
   try {
-    text = await readFile(path.join(settings.state, 'bottles', id, FILE), 'utf8');
+    text = await readFile(path.join(bottlePath(settings, id), FILE), 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

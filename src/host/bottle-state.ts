@@ -1,5 +1,4 @@
 /** What the host keeps of one bottle: its plan, prompt and the operator's answers, 0600, in a directory of its own, until `state.remove`. */
-
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
@@ -26,19 +25,19 @@ export async function writeBottleState(settings: Settings, id: string, plan: Pla
 /** The plan of a bottle of this host; undefined when it has none here. */
 export async function readPlan(settings: Settings, id: string): Promise<Plan | undefined> {
   assertBottleId(id);
-  const text = await readFile(path.join(settings.state, 'bottles', id, PLAN), 'utf8').catch(() => undefined);
+  const text = await readFile(path.join(bottlePath(settings, id), PLAN), 'utf8').catch(() => undefined);
   return text === undefined ? undefined : (JSON.parse(text) as Plan);
 }
 
 /** Whether its launch has been planned: until then nothing was made of it, and it may be launched anywhere. */
 export const hasPlan = (settings: Pick<Settings, 'state'>, id: string): boolean =>
-  existsSync(path.join(bottleDirectory(settings, id), PLAN));
+  existsSync(path.join(bottlePath(settings, id), PLAN));
 
 /** @throws BottleError `STATE_MISSING` */
 export async function readPrompt(settings: Settings, id: string): Promise<string> {
   assertBottleId(id);
   try {
-    return await readFile(path.join(settings.state, 'bottles', id, PROMPT), 'utf8');
+    return await readFile(path.join(bottlePath(settings, id), PROMPT), 'utf8');
   } catch (error) {
     throw new BottleError('STATE_MISSING', `the prompt of ${id} is gone from ${settings.state}`, {
       hint: `bottle down ${id}, then bring it up again`,
@@ -50,7 +49,7 @@ export async function readPrompt(settings: Settings, id: string): Promise<string
 /** What the operator has answered for a bottle; nothing yet is nothing. */
 export async function readAnswers(settings: Settings, id: string): Promise<Answers> {
   assertBottleId(id);
-  const text = await readFile(path.join(settings.state, 'bottles', id, ANSWERS), 'utf8').catch(() => '{}');
+  const text = await readFile(path.join(bottlePath(settings, id), ANSWERS), 'utf8').catch(() => '{}');
   return JSON.parse(text) as Answers;
 }
 
@@ -67,15 +66,18 @@ export const noteCasAdded = (settings: Settings, id: string): Promise<void> =>
 /** Whether its machine was ever given CAs to trust. */
 export async function wereCasAdded(settings: Settings, id: string): Promise<boolean> {
   assertBottleId(id);
-  const found = await readFile(path.join(settings.state, 'bottles', id, CAS_ADDED)).catch(() => undefined);
+  const found = await readFile(path.join(bottlePath(settings, id), CAS_ADDED)).catch(() => undefined);
   return found !== undefined;
 }
 
 /** Ensures nothing of a bottle is kept, whosever it is; a launch takes its own away with `releaseState`. */
 export async function removeBottleState(settings: Pick<Settings, 'state'>, id: string): Promise<void> {
   assertBottleId(id);
-  await rm(path.join(settings.state, 'bottles', id), { recursive: true, force: true });
+  await rm(bottlePath(settings, id), { recursive: true, force: true });
 }
+
+/** Whether or not it is there. */
+export const bottlePath = ({ state }: Pick<Settings, 'state'>, id: string): string => path.join(state, 'bottles', id);
 
 /** Made if need be, 0700. */
 export function bottleDirectory(settings: Pick<Settings, 'state'>, id: string): string {

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { removeBottleState } from './bottle-state.ts';
+import { bottlePath, removeBottleState } from './bottle-state.ts';
 import type { MachineHost } from './machine/drivers.ts';
 import { objectsByLaunch, removeLaunch } from './reap.ts';
 import type { Settings } from './settings.ts';
@@ -38,7 +38,7 @@ export async function findLost(host: MachineHost): Promise<LostBottle[]> {
   }
   const versions = embeddedDatabases(host.settings, owners);
   return states.flatMap(([id, state]): LostBottle[] => {
-    const directory = path.join(host.settings.state, 'bottles', id);
+    const directory = bottlePath(host.settings, id);
     if (state !== undefined) {
       const found = objects.get(`${state.owner} ${id} ${state.run}`) ?? [directory];
       return [{ id, owner: state.owner, run: state.run, ...whereabouts(state, versions), objects: found }];

@@ -7,6 +7,7 @@ import path from 'node:path';
 import { BottleError } from '../core/errors.ts';
 import { assertBottleId } from '../core/names.ts';
 import type { BottleRef } from '../core/step-io.ts';
+import { bottleDirectory, bottlePath } from './bottle-state.ts';
 import { withLock } from './file-lock.ts';
 import { bottlesHere } from './host-pin.ts';
 import { writePrivate } from './private-file.ts';
@@ -31,8 +32,6 @@ const FILE = 'owner.json';
 
 type State = Pick<Settings, 'state'>;
 
-const directoryOf = ({ state }: State, id: string): string => path.join(state, 'bottles', id);
-
 /** Whoever claims or removes a directory does so alone: a launch may begin while the leftovers of another are removed. */
 const alone = <T>(settings: State, act: () => Promise<T>): Promise<T> =>
   withLock(path.join(stateDirectory(settings, 'run'), 'states.lock'), act);
@@ -40,7 +39,7 @@ const alone = <T>(settings: State, act: () => Promise<T>): Promise<T> =>
 /** Whose the state of a bottle is; undefined where there is none, or where an earlier version made it and nobody knows. */
 export async function readStateOwner(settings: State, id: string): Promise<StateOwner | undefined> {
   assertBottleId(id);
-  const text = await readFile(path.join(directoryOf(settings, id), FILE), 'utf8').catch((error: unknown) => {
+  const text = await readFile(path.join(bottlePath(settings, id), FILE), 'utf8').catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   });
@@ -68,10 +67,10 @@ export async function claimState(
     const known = await readStateOwner(settings, id);
     if (known?.owner === owner && known.run === runId) return;
     if (known !== undefined && known.owner !== owner) throw taken(settings, id, known);
-    const directory = directoryOf(settings, id);
+    const directory = bottlePath(settings, id);
     if (known !== undefined) await rm(directory, { recursive: true, force: true });
     const mine: StateOwner = { owner, run: runId, ...(server === undefined ? {} : { server }) };
-    await writePrivate(path.join(stateDirectory(settings, 'bottles', id), FILE), `${JSON.stringify(mine)}\n`);
+    await writePrivate(path.join(bottleDirectory(settings, id), FILE), `${JSON.stringify(mine)}\n`);
   });
 }
 
@@ -85,7 +84,7 @@ export async function releaseState(
   await alone(settings, async () => {
     const known = await readStateOwner(settings, id);
     if (known !== undefined && (known.owner !== owner || known.run !== run)) return;
-    await rm(directoryOf(settings, id), { recursive: true, force: true });
+    await rm(bottlePath(settings, id), { recursive: true, force: true });
   });
 }
 

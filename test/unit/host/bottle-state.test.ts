@@ -17,6 +17,7 @@ import { dropAnswers, layAnswersAside as lay, staleAnswers, takeAnswers } from '
 import {
   type Answers,
   addAnswers,
+  hasPlan,
   readAnswers,
   readPlan,
   readPrompt,
@@ -35,6 +36,13 @@ afterEach(() => rmSync(path.dirname(settings.state), { recursive: true, force: t
 
 const directory = (id = 'demo'): string => path.join(settings.state, 'bottles', id);
 const mode = (file: string): string => (statSync(file).mode & 0o777).toString(8);
+
+test('asking whether a bottle has a plan makes nothing of it', async () => {
+  expect(hasPlan(settings, 'demo')).toBe(false);
+  expect(existsSync(directory())).toBe(false);
+  await writeBottleState(settings, 'demo', plan, '');
+  expect(hasPlan(settings, 'demo')).toBe(true);
+});
 
 test('what was written is read again, prompt byte for byte', async () => {
   await writeBottleState(settings, 'demo', plan, ' ünï\r\n🍾\n');
