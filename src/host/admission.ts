@@ -6,7 +6,7 @@ import { type Capacity, defaultCapacity, shortage, turnOf, type WaitsFor } from 
 import { readPlan } from './bottle-state.ts';
 import { readConfig } from './config-file.ts';
 import type { DockerHost } from './docker.ts';
-import { bottlesThere, engineSize, freeAt, freeDiskMiB, freeMemoryMiB, sizeOf } from './host-load.ts';
+import { bottlesThere, engineSize, freeAt, freeDiskMiB, freeMemoryMiB } from './host-load.ts';
 import type { Settings } from './settings.ts';
 
 export type AdmissionHost = DockerHost & { readonly settings: Settings };
@@ -200,7 +200,7 @@ export class Admission {
     const size = await engineSize(this.#host.docker);
     const { settings } = this.#host;
     const [there, disk, state] = await Promise.all([this.#there(), freeDiskMiB(size), freeAt(settings.state)]);
-    const capacity = { ...defaultCapacity(sizeOf(size)), ...this.#configured() };
+    const capacity = { ...defaultCapacity(size), ...this.#configured() };
     const now = Date.now();
     for (const [each, { running, since }] of this.#admitted)
       if (running === 0 && now - since > SHOWS_WITHIN_MS && !there.includes(each)) this.#admitted.delete(each);

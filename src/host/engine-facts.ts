@@ -1,4 +1,5 @@
 /** What an Engine says of itself. How things are asked of it follows from this, and from nothing else. */
+import os from 'node:os';
 import type Dockerode from 'dockerode';
 
 export interface EngineFacts {
@@ -14,7 +15,19 @@ export interface EngineFacts {
   readonly cgroupVersion: 1 | 2;
   /** Which limits of a container it can hold. The others it drops with a warning that nobody sees, or refuses. */
   readonly limits: { readonly memory: boolean; readonly pids: boolean; readonly cpus: boolean };
+  readonly size: EngineSize;
 }
+
+export interface EngineSize {
+  readonly cores: number;
+  readonly memoryMiB: number;
+  /** Whether containers use this computer's own memory and disk, and not another's, or a virtual machine's. */
+  readonly isHere: boolean;
+  /** Where it keeps containers, as seen from the Engine. */
+  readonly root: string;
+}
+
+const MIB = 1024 ** 2;
 
 const kept = new WeakMap<Dockerode, Promise<EngineFacts>>();
 
@@ -54,6 +67,10 @@ interface Info {
   MemoryLimit?: boolean;
   PidsLimit?: boolean;
   CpuCfsQuota?: boolean;
+  NCPU: number;
+  MemTotal: number;
+  KernelVersion: string;
+  DockerRootDir: string;
 }
 
 async function ask(docker: Dockerode): Promise<EngineFacts> {
@@ -70,6 +87,12 @@ async function ask(docker: Dockerode): Promise<EngineFacts> {
       memory: info.MemoryLimit !== false,
       pids: info.PidsLimit !== false,
       cpus: info.CpuCfsQuota !== false,
+    },
+    size: {
+      cores: info.NCPU,
+      memoryMiB: info.MemTotal / MIB,
+      isHere: process.platform === 'linux' && info.KernelVersion === os.release() && info.MemTotal === os.totalmem(),
+      root: info.DockerRootDir,
     },
   };
 }

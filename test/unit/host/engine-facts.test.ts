@@ -24,7 +24,14 @@ describe('what an Engine is', () => {
   test('is Docker Engine, with root', async () => {
     const { docker } = played(
       { Version: '20.10.24+dfsg1', ApiVersion: '1.41', ...components('Engine') },
-      { CgroupVersion: '1', SecurityOptions: ['name=seccomp,profile=default'] },
+      {
+        CgroupVersion: '1',
+        SecurityOptions: ['name=seccomp,profile=default'],
+        NCPU: 4,
+        MemTotal: 2 ** 33,
+        KernelVersion: 'of another computer',
+        DockerRootDir: '/var/lib/docker',
+      },
     );
     expect(await engineFacts(docker)).toEqual({
       product: 'Docker Engine',
@@ -34,6 +41,7 @@ describe('what an Engine is', () => {
       rootless: false,
       cgroupVersion: 1,
       limits: { memory: true, pids: true, cpus: true },
+      size: { cores: 4, memoryMiB: 8192, isHere: false, root: '/var/lib/docker' },
     });
   });
 

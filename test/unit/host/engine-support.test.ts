@@ -19,6 +19,7 @@ const facts = (change: Partial<EngineFacts>): EngineFacts => ({
   rootless: false,
   cgroupVersion: 2,
   limits,
+  size: { cores: 2, memoryMiB: 4096, isHere: true, root: '/var/lib/docker' },
   ...change,
 });
 
