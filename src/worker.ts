@@ -3,7 +3,7 @@
  * As a program: `node worker.js`; settings come from the environment, logs go to stderr as JSON lines.
  */
 import { randomUUID } from 'node:crypto';
-import { existsSync, readdirSync, realpathSync, rmSync } from 'node:fs';
+import { existsSync, realpathSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { inspect } from 'node:util';
@@ -13,11 +13,11 @@ import { type Logger, pino, stdSerializers } from 'pino';
 import type { ActivityHost } from './activities/activity-host.ts';
 import { createActivities, createWaitingActivities } from './activities/index.ts';
 import { errorView } from './core/errors.ts';
-import { isBottleId, taskQueueOf, waitingQueueOf } from './core/names.ts';
+import { taskQueueOf, waitingQueueOf } from './core/names.ts';
 import { admissionOf } from './host/admission.ts';
 import { dockerAt } from './host/docker-connection.ts';
 import { endpointEnvironment } from './host/docker-endpoint.ts';
-import { pinHost } from './host/host-pin.ts';
+import { bottlesHere, pinHost } from './host/host-pin.ts';
 import { writePrivate } from './host/private-file.ts';
 import { writePidFile } from './host/process-file.ts';
 import { reap, reapAnswers } from './host/reap.ts';
@@ -87,8 +87,9 @@ export async function runWorker({
       stopping: stopping.signal,
       uiUrl: target.uiUrl,
     };
-    // At once, while the worker is being made: when it polls, what its predecessor left is there to be taken.
-    takeOver(client, settings.host, identity, bottlesWithState(settings)).then(
+    // At once, while the worker is being made: when it polls, what its predecessor left is there to be taken. The newest bottles may
+    // not be listed by Temporal's visibility yet, so those that this host keeps something of are named.
+    takeOver(client, settings.host, identity, bottlesHere(settings)).then(
       ({ attempts }) => attempts.length > 0 && log.info({ attempts }, 'took over the attempts of a dead worker'),
       (error: unknown) =>
         log.error({ error: errorView(error) }, 'could not take over from a dead worker; its attempts will time out'),
@@ -196,11 +197,6 @@ function workflowSource(): Pick<WorkerOptions, 'workflowBundle' | 'workflowsPath
     workflowsPath: at('workflows/index.ts'),
     dataConverter: { payloadConverterPath: at('workflows/payload-converter.ts') },
   };
-}
-
-/** Ids of bottles this host keeps something of; the newest may not be listed by Temporal's visibility yet. */
-function bottlesWithState(settings: Settings): string[] {
-  return readdirSync(stateDirectory(settings, 'bottles')).filter(isBottleId);
 }
 
 /** Whatever a line is made of, it holds no secret of this process when it is written. */

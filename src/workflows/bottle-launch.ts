@@ -93,7 +93,7 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
   );
 
   const launched = { runner, steps, observed, publish };
-  const changes = manifestChanges(runner, steps, { bottle: { id: workflowId, runId }, input });
+  const changes = manifestChanges(runner, steps, { bottle, input });
   setHandler(statusQuery, status, { description: 'The status document of the bottle' });
   handleDecision(
     runner,

@@ -11,7 +11,6 @@ import {
   proxyLocalActivities,
   workflowInfo,
 } from '@temporalio/workflow';
-
 import type { StepOutcome } from '../core/graph-runner.ts';
 import type { Loss } from '../core/healing.ts';
 import { waitingQueueOf } from '../core/names.ts';

@@ -22,6 +22,15 @@ const update = (it: Installation, id: string, name: string): Promise<unknown> =>
   it.client.workflow.getHandle(id).executeUpdate(name);
 
 /** Each is named as its workflow id and its file. */
+/** A launch that waits since `first` takes the only place there is. */
+async function queueBehind(it: Installation, id: string, first: string): Promise<void> {
+  it.writeConfig('capacity: {bottles: 1}');
+  await it.launch(first, { agent: 'demo' });
+  await it.waitFor(first, isReady);
+  await it.launch(id, { agent: 'demo' });
+  await it.waitFor(id, ({ phase }) => phase === 'queued');
+}
+
 const SCENARIOS: Record<string, Scenario> = {
   'ready-and-stopped': async (it, id) => {
     await it.launch(id, { agent: 'demo' });
@@ -101,21 +110,13 @@ const SCENARIOS: Record<string, Scenario> = {
     await update(it, id, 'stop');
   },
   'queued-and-admitted': async (it, id) => {
-    it.writeConfig('capacity: {bottles: 1}');
-    await it.launch('first', { agent: 'demo' });
-    await it.waitFor('first', isReady);
-    await it.launch(id, { agent: 'demo' });
-    await it.waitFor(id, ({ phase }) => phase === 'queued');
+    await queueBehind(it, id, 'first');
     await update(it, 'first', 'stop');
     await it.waitFor(id, isReady);
     await update(it, id, 'stop');
   },
   'queued-and-aborted': async (it, id) => {
-    it.writeConfig('capacity: {bottles: 1}');
-    await it.launch('first', { agent: 'demo' });
-    await it.waitFor('first', isReady);
-    await it.launch(id, { agent: 'demo' });
-    await it.waitFor(id, ({ phase }) => phase === 'queued');
+    await queueBehind(it, id, 'first');
     await update(it, id, 'abort');
   },
   'unreadable-input': async (it, id) => {
