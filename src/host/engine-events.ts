@@ -144,7 +144,7 @@ interface EngineEvent {
 }
 
 function eventOf(line: string, owner: string): BottleEvent | undefined {
-  const { Type, Action, Actor, timeNano } = JSON.parse(line) as EngineEvent;
+  const { Type, Action, Actor, timeNano } = parsed(line);
   if (Action === undefined || timeNano === undefined) return undefined;
   const attributes = Actor?.Attributes ?? {};
   const told = { action: Action as BottleEvent['action'], timeNano };
@@ -155,4 +155,13 @@ function eventOf(line: string, owner: string): BottleEvent | undefined {
   }
   const { [LABEL.bottle]: bottle, [LABEL.step]: step, [LABEL.owner]: whose } = attributes;
   return bottle === undefined || step === undefined || whose !== owner ? undefined : { ...told, bottle, step };
+}
+
+/** Of a line that is no event, nothing: a stream that ends in the midst of one leaves half of it. */
+function parsed(line: string): EngineEvent {
+  try {
+    return JSON.parse(line) as EngineEvent;
+  } catch {
+    return {};
+  }
 }

@@ -120,3 +120,11 @@ test('who has seen enough of a bundle need not wait for anything more to happen'
   for await (const _look of bundleEvents(host, 'a', new AbortController().signal)) break;
   await expect.poll(() => open).toEqual([]);
 });
+
+test('a stream that ends in the midst of a line ends as any other', async () => {
+  const bottle = await listen('a', new AbortController().signal);
+  open[0]?.write(event('die', 'a', 'bundle'));
+  open[0]?.end(event('destroy', 'a', 'bundle').slice(0, 20));
+  expect(await bottle.next()).toMatchObject({ action: 'die' });
+  expect(await bottle.next()).toBeUndefined();
+});
