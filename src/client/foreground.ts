@@ -1,5 +1,4 @@
 /** `bottle serve` in the foreground: server and worker as children, their logs on stderr, restarted when they die. */
-
 import path from 'node:path';
 import process from 'node:process';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -67,7 +66,7 @@ export async function serveInForeground({ output, settings }: Context, target: T
     followFile(workerLog(settings), (line) => say('worker', logLine(line)), signal),
   ];
   const running: Promise<void>[] = [];
-  const lock = takeSupervisorLock(settings);
+  const lock = await takeSupervisorLock(settings);
   try {
     for (const child of children) {
       // The first start must work; what fails later is tried again.

@@ -1,19 +1,14 @@
 /** Held by a `bottle serve` in the foreground: it starts again what dies, so nobody else has to. */
-import { existsSync } from 'node:fs';
 import path from 'node:path';
-import { type FileLock, tryLock } from '../host/file-lock.ts';
+import { type FileLock, isHeld, lockWithin } from '../host/file-lock.ts';
 import { type Settings, stateDirectory } from '../host/settings.ts';
 
 const NAME = 'serve.lock';
+/** Whoever only looks whether it is held shares the lock for an instant. */
+const PATIENCE_MS = 1000;
 
 /** @returns null when another one holds it */
-export const takeSupervisorLock = (settings: Settings): FileLock | null =>
-  tryLock(path.join(stateDirectory(settings, 'run'), NAME));
+export const takeSupervisorLock = (settings: Settings): Promise<FileLock | null> =>
+  lockWithin(path.join(stateDirectory(settings, 'run'), NAME), PATIENCE_MS);
 
-export function isSupervised(settings: Settings): boolean {
-  const file = path.join(settings.state, 'run', NAME);
-  if (!existsSync(file)) return false;
-  const lock = tryLock(file, 'shared');
-  lock?.release();
-  return lock === null;
-}
+export const isSupervised = ({ state }: Settings): boolean => isHeld(path.join(state, 'run', NAME));

@@ -1,5 +1,4 @@
 /** Whether somebody serves a host's queue: asked first, since a query without a worker only ever times out. */
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Client } from '@temporalio/client';
@@ -95,8 +94,6 @@ export async function assertWorker(session: Session, settings: Settings, host: s
  * @throws BottleError `WORKER_UNREACHABLE` when it serves another one
  */
 export async function localWorkerServes(settings: Settings, target: TemporalTarget): Promise<boolean> {
-  // Looking at the lock would make the state directory.
-  if (!existsSync(path.join(settings.state, 'run'))) return false;
   const { workerIsAlive } = await import('../host/worker-lock.ts');
   if (!(await workerIsAlive(settings))) return false;
   const record = await readWorkerRecord(settings);

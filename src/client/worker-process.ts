@@ -30,9 +30,7 @@ export interface StartedWorker {
 }
 
 export const workerLog = (settings: Settings): string => path.join(settings.state, 'log', 'worker.log');
-/** Looking at the lock would make it. */
-const runFolder = (settings: Settings): string => path.join(settings.state, 'run');
-const pidFile = (settings: Settings): string => path.join(runFolder(settings), 'worker.pid');
+const pidFile = (settings: Settings): string => path.join(settings.state, 'run', 'worker.pid');
 const isWorker = (commandLine: string): boolean => /worker\.(js|ts)( |$)/.test(commandLine);
 
 /**
@@ -75,9 +73,7 @@ export async function stopWorker(settings: Settings): Promise<'stopped' | 'kille
 /** The id of this host's worker process; null when there is none. */
 export async function workerPid(settings: Settings): Promise<number | null> {
   // The lock dies with its holder, at a reboot too; a number may be taken by another program, whose command line may fit.
-  return existsSync(runFolder(settings)) && (await workerIsAlive(settings))
-    ? readLivePid(pidFile(settings), isWorker)
-    : null;
+  return (await workerIsAlive(settings)) ? readLivePid(pidFile(settings), isWorker) : null;
 }
 
 async function untilPolling(

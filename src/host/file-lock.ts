@@ -2,7 +2,7 @@
  * A lock between processes that the operating system releases when its holder dies, however it dies:
  * the lock of an empty SQLite database. (A file that merely exists would outlive a `kill -9`.)
  */
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -45,6 +45,14 @@ function makePrivate(file: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
+}
+
+/** Whether somebody holds the lock alone. Looking makes no file, and two who look at the same instant see no holder in each other. */
+export function isHeld(file: string): boolean {
+  if (!existsSync(file)) return false;
+  const lock = tryLock(file, 'shared');
+  lock?.release();
+  return lock === null;
 }
 
 /** Takes the lock as soon as it is free; null when that is not within the time. */
