@@ -122,7 +122,9 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     inBackground(runner, 'bundle', () => endGrants(observed.book, publish));
     inBackground(runner, 'check', () => endOfLifetime(runner, () => endBySelf(runner, observed, 'lifetime')));
     // A cancel request stays with the run it came to, so that one has to carry it out.
-    const mayEnd = () => runner.isAtRest && runner.ending?.kind !== 'cancelled' && allHandlersFinished();
+    // And a healing that waits its turn would begin at once in another run.
+    const waits = () => runner.ending?.kind === 'cancelled' || observed.healings.status?.nextAt !== undefined;
+    const mayEnd = () => runner.isAtRest && !waits() && allHandlersFinished();
     const ended = runner.run();
     for (;;) {
       const over = await Promise.race([ended, untilLong(mayEnd)]);
