@@ -1,5 +1,4 @@
 /** Takes an open bottle down before another of the same id takes its place. */
-import { stopUpdate } from '../workflows/messages.ts';
 import { describeBottle, hostOf, isOpen, launchOf } from './bottle-status.ts';
 import { exitCodeOf, tellTrouble } from './conclude.ts';
 import type { Context } from './context.ts';
@@ -9,7 +8,7 @@ import { progressFor } from './render/progress.ts';
 import { viewOf } from './report-error.ts';
 import type { Session } from './session.ts';
 import { untilSettled } from './settle.ts';
-import { sendUpdate } from './update.ts';
+import { stopLaunch } from './stop-launch.ts';
 
 /** @returns 0 when nothing of it is left, also when there was none; else the exit code to end with */
 export async function takeDownFirst({ output }: Context, session: Session, id: string): Promise<number> {
@@ -21,7 +20,7 @@ export async function takeDownFirst({ output }: Context, session: Session, id: s
   const launch = { ...launchOf(description), host: hostOf(description) };
   output.note(`taking ${id} down first`);
   await ensureServed(session, output, launch.host, id);
-  await sendUpdate(session, output, launch, stopUpdate);
+  await stopLaunch(session, output, launch);
   return stoppable(
     output,
     `stopped watching; the undo of ${id} goes on, and nothing takes its place`,

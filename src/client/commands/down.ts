@@ -2,7 +2,6 @@
 import { BottleError, ERROR_CODES, type ErrorCode, exitCodeFor } from '../../core/errors.ts';
 import type { StatusDocument } from '../../core/status.ts';
 import { bottlesHere } from '../../host/host-pin.ts';
-import { stopUpdate } from '../../workflows/messages.ts';
 import { describeBottle, mergeStatus, within } from '../bottle-status.ts';
 import { overAnOutage } from '../care.ts';
 import { exitCodeOf, resultLine, tellTrouble } from '../conclude.ts';
@@ -18,7 +17,7 @@ import { Troubles } from '../render/troubles.ts';
 import { reportError, viewOf } from '../report-error.ts';
 import type { Session } from '../session.ts';
 import { type Settled, untilSettled } from '../settle.ts';
-import { sendUpdate } from '../update.ts';
+import { stopLaunch } from '../stop-launch.ts';
 
 /** The exit code of errors that nobody is there. */
 const UNREACHABLE = 5;
@@ -89,8 +88,7 @@ async function takeDown({ session, output, troubles, signal }: Site, id: string,
     const launch = await openLaunch(session, id);
     try {
       await ensureServed(session, output, launch.host, id);
-      // One that is stopping already answers the same way.
-      await sendUpdate(session, output, launch, stopUpdate, [], troubles);
+      await stopLaunch(session, output, launch, troubles);
     } catch (error) {
       if (exitCodeFor(viewOf(error).code) !== UNREACHABLE) throw error;
       return await recordStop(session, launch, error);
