@@ -32,7 +32,7 @@ export async function readyEngine(
     if (target.kind === 'embedded') await ensureServer(settings, target, output);
     const session = await sessionFor(output, settings, target);
     try {
-      await ensureServed(session, output, host);
+      await serve(session, output, host);
       if (host === settings.host) await matchWorker(settings, output, variables);
       return session;
     } catch (error) {
@@ -45,7 +45,7 @@ export async function readyEngine(
 const isDeath = (error: unknown): boolean =>
   BottleError.is(error) && error.retryable && ['TEMPORAL_UNREACHABLE', 'WORKER_FAILED'].includes(error.code);
 
-/** A server or worker of ours that dies just after it was found, or started, is started once more. */
+/** A server or worker of ours that dies just after it was found, or started, is started again, a few times. */
 async function overDeaths<T>(target: TemporalTarget, act: () => Promise<T>): Promise<T> {
   for (let deaths = 0; ; deaths += 1) {
     try {
@@ -83,7 +83,11 @@ export async function withEngine<T>({ settings, output }: Context, act: (session
  * @throws BottleError `WORKER_UNREACHABLE`, or why ours did not start
  */
 export async function ensureServed(session: Session, output: Output, host: string, bottle?: string): Promise<void> {
+  await overDeaths(session.target, () => serve(session, output, host, bottle));
+}
+
+async function serve(session: Session, output: Output, host: string, bottle?: string): Promise<void> {
   const { settings, target, keeper } = session;
-  if (host === settings.host && target.kind === 'embedded') await overDeaths(target, () => keeper.ensureWorker(output));
+  if (host === settings.host && target.kind === 'embedded') await keeper.ensureWorker(output);
   else await assertWorker(session, settings, host, bottle);
 }

@@ -80,8 +80,11 @@ export async function* watchBottle(session: Session, run: BottleRun, signal: Abo
 }
 
 async function careForItsWorker(session: Session, run: BottleRun, news: News, signal: AbortSignal): Promise<void> {
-  const description = await tryTo(() => describeBottle(session, run.id, run.runId)).catch(() => undefined);
-  if (description !== undefined) await careForWorker(session, hostOf(description), news.care, signal);
+  while (!signal.aborted) {
+    const description = await tryTo(() => describeBottle(session, run.id, run.runId)).catch(() => undefined);
+    if (description !== undefined) return careForWorker(session, hostOf(description), news.care, signal);
+    await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
+  }
 }
 
 /** What those who follow a launch tell each other, and the one who watches. */

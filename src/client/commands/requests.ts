@@ -56,18 +56,19 @@ interface Answers {
 }
 
 async function requestsOfAll(session: Session): Promise<Answers> {
-  const answers: Answers = { rows: [], older: 0, unknown: [] };
-  const asked = (await listBottles(session, { all: false })).map(async ({ id: bottle }) => {
+  const asked = (await listBottles(session, { all: false })).map(async ({ id: bottle }): Promise<Answers> => {
     try {
-      const { rows, older } = await requestsOf(session, await anyLaunch(session, bottle));
-      answers.rows.push(...rows);
-      answers.older += older;
+      return { ...(await requestsOf(session, await anyLaunch(session, bottle))), unknown: [] };
     } catch (error) {
-      answers.unknown.push({ bottle, error });
+      return { rows: [], older: 0, unknown: [{ bottle, error }] };
     }
   });
-  await Promise.all(asked);
-  return answers;
+  const answers = await Promise.all(asked);
+  return {
+    rows: answers.flatMap(({ rows }) => rows),
+    older: answers.reduce((sum, { older }) => sum + older, 0),
+    unknown: answers.flatMap(({ unknown }) => unknown),
+  };
 }
 
 /** What was asked and answered can be read of a closed one too, as long as Temporal keeps it. */
