@@ -20,10 +20,10 @@ import { endpointEnvironment } from './host/docker-endpoint.ts';
 import { bottlesHere, pinHost } from './host/host-pin.ts';
 import { writePrivate } from './host/private-file.ts';
 import { writePidFile } from './host/process-file.ts';
-import { reap, reapAnswers } from './host/reap.ts';
+import { type ReapPlace, reap, reapAnswers } from './host/reap.ts';
 import { scrub } from './host/scrub.ts';
 import { settings as readSettings, type Settings, stateDirectory } from './host/settings.ts';
-import { takeOver } from './host/takeover.ts';
+import { openLaunchesOn, takeOver } from './host/takeover.ts';
 import {
   clusterOwner,
   connectClient,
@@ -146,7 +146,7 @@ export async function runWorker({
 
 /** Before anybody is let in: who waited when the last worker ended has been asked for before whoever asks now. */
 async function expectQueued(host: ActivityHost, client: Client, log: Logger): Promise<void> {
-  const query = `WorkflowType = 'BottleLaunch' AND TaskQueue = '${taskQueueOf(host.settings.host)}' AND ExecutionStatus = 'Running' AND BottlePhase = 'queued'`;
+  const query = `${openLaunchesOn(host.settings.host)} AND BottlePhase = 'queued'`;
   try {
     const waiting = [];
     for await (const { workflowId, startTime } of client.workflow.list({ query }))
@@ -167,7 +167,7 @@ async function runTogether(workers: readonly Worker[]): Promise<void> {
 }
 
 /** At once, for what was terminated while no worker was there, and then every ten minutes. */
-function reapNowAndThen(place: Parameters<typeof reap>[0], log: Logger): NodeJS.Timeout {
+function reapNowAndThen(place: ReapPlace, log: Logger): NodeJS.Timeout {
   const once = (): void => {
     Promise.all([reap(place), reapAnswers(place, true)]).then(
       ([removed, answers]) =>

@@ -1,15 +1,16 @@
 /** Every activity of a worker, by the names of contract.md: one a step, one a compensation. */
 import type { Loss } from '../core/healing.ts';
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
-import type {
-  AdmitInput,
-  BottleRef,
-  MachineInput,
-  StepIo,
-  StepReturn,
-  UndoIo,
-  WatchInput,
-  WatchNews,
+import {
+  type AdmitInput,
+  type BottleRef,
+  type MachineInput,
+  noNews,
+  type StepIo,
+  type StepReturn,
+  type UndoIo,
+  type WatchInput,
+  type WatchNews,
 } from '../core/step-io.ts';
 import { launchSteps } from '../core/steps.ts';
 import { admissionOf } from '../host/admission.ts';
@@ -82,6 +83,8 @@ export function createActivities(host: ActivityHost): Activities {
     asActivity(seenByAdmission(host, name, step as Step<{ bottle: BottleRef }, unknown>)),
   ]);
   const rereading = asActivity<RereadInput, RereadResult>((input) => reread(host, input));
+  // One that stands on the task queue, where a launch of an earlier version has put it, ends at once: its launch watches on
+  // from the same place by the waiting queue.
   const moving = asActivity<WatchInput, WatchNews>(async ({ cursor }) => noNews(cursor));
   const surveying = asActivity<MachineInput, Loss>((input) => lossOf(host, input));
   return { ...Object.fromEntries(wrapped), watch: moving, survey: surveying, reread: rereading } as Activities;
@@ -123,12 +126,6 @@ export function createWaitingActivities(host: ActivityHost): WaitingActivities {
   const waiting = asActivity<AdmitInput, null>((input, signal) => admit(host, input, signal), null);
   return { watch: watching, admit: waiting };
 }
-
-/**
- * The answer to a watch that stands on the task queue, where a launch of an earlier version has put it: it ends at once, so
- * that its launch watches on from the same place by the waiting queue.
- */
-const noNews = (cursor: string | null): WatchNews => ({ steps: [], daemons: null, asked: [], refused: [], cursor });
 
 /** Results are JSON, which has no `undefined`. */
 async function done(work: Promise<void>): Promise<null> {

@@ -1,7 +1,7 @@
 import { activityInfo, sleep } from '@temporalio/activity';
 import { BottleError, type ErrorView, errorView } from '../core/errors.ts';
 import type { Loss } from '../core/healing.ts';
-import type { WatchInput, WatchNews } from '../core/step-io.ts';
+import { noNews, type WatchInput, type WatchNews } from '../core/step-io.ts';
 import { bundleEvents } from '../host/bundle-events.ts';
 import { bundleNews } from '../host/bundle-news.ts';
 import { engine } from '../host/docker.ts';
@@ -33,13 +33,11 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
     // Told once, as what the bottle suffers from; the next watch then waits until it is over.
     const trouble = input.blind === true ? undefined : await engineTrouble(host);
     if (trouble === undefined) throw error;
-    return { ...nothing(input), trouble };
+    return { ...noNews(input.cursor), trouble };
   } finally {
     over.abort();
   }
 }
-
-const nothing = ({ cursor }: WatchInput): WatchNews => ({ steps: [], daemons: null, asked: [], refused: [], cursor });
 
 /** Why the Engine does not answer; undefined when it does. */
 async function engineTrouble(host: ActivityHost): Promise<ErrorView | undefined> {
@@ -58,7 +56,7 @@ const BLIND_MS = 1000;
 async function untilSeen(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   for (;;) {
     try {
-      return { ...((await deathNews(host, input)) ?? nothing(input)), trouble: null };
+      return { ...((await deathNews(host, input)) ?? noNews(input.cursor)), trouble: null };
     } catch (error) {
       ended.throwIfAborted();
       if (errorView(error).code !== 'DOCKER_UNREACHABLE') throw error;
@@ -98,7 +96,7 @@ async function deathNews(host: ActivityHost, input: WatchInput): Promise<WatchNe
   }
   if (loss.steps.length === 0) return undefined;
   const stoodMs = Date.now() - activityInfo().scheduledTimestampMs;
-  return { ...nothing(input), ...loss, stoodMs };
+  return { ...noNews(input.cursor), ...loss, stoodMs };
 }
 
 /** What else there is to tell; where the bundle's log just ends, its death is told by {@link bundleDeath}. */
@@ -114,7 +112,7 @@ async function news(
 async function idleness(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   if (input.idleMs === null) return new Promise(() => undefined);
   await untilIdle(machineDriver(input.driver, host), input.bottle.id, input.idleMs, ended);
-  return { ...nothing(input), idle: true };
+  return { ...noNews(input.cursor), idle: true };
 }
 
 /** The first is told at once; after it, since a program may be killed, or refused a process, again and again, no more than one a minute. */
@@ -126,14 +124,14 @@ async function memory(host: ActivityHost, input: WatchInput, ended: AbortSignal)
   const notBeforeMs = notBefore(killedAt);
   const killed = await memoryKills(host, input.bottle.id, { since: killedAt ?? killsSince, notBeforeMs }, ended);
   if (killed.length === 0) return new Promise(() => undefined);
-  return { ...nothing(input), killed };
+  return { ...noNews(input.cursor), killed };
 }
 
 async function processes(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   if (input.driver !== 'docker') return new Promise(() => undefined);
   const range = { told: input.outOfPids, notBeforeMs: notBefore(input.outOfPids?.at) };
   const outOfPids = await untilProcessLimit(host, input.bottle.id, range, ended);
-  return { ...nothing(input), outOfPids };
+  return { ...noNews(input.cursor), outOfPids };
 }
 
 const notBefore = (toldAt: string | undefined): number =>

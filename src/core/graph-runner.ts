@@ -230,12 +230,7 @@ export class GraphRunner {
    * step that is not done, or that this launch has not, nor while everything is being undone.
    */
   renew(steps: readonly string[]): void {
-    if (this.#ending !== undefined) return;
-    for (const id of steps) {
-      const record = this.#records.get(id);
-      if (record?.state === 'done' || record?.state === 'skipped') record.state = 'pending';
-    }
-    this.#advance();
+    this.rebuild(steps, () => false);
   }
 
   /**

@@ -215,6 +215,15 @@ export interface WatchInput extends MachineInput {
 }
 
 /** What happened while a bottle was watched. */
+/** What a watch tells that has heard nothing. */
+export const noNews = (cursor: string | null): WatchNews => ({
+  steps: [],
+  daemons: null,
+  asked: [],
+  refused: [],
+  cursor,
+});
+
 export interface WatchNews {
   /** Ids of the steps that must run again, in the order of the launch, because what they made has died. */
   steps: string[];

@@ -157,7 +157,7 @@ function inOneLine(secret: string): string[] {
   );
 }
 
-function hexForms(text: string): string[] {
+export function hexForms(text: string): string[] {
   const hex = Buffer.from(text).toString('hex');
   return [hex, hex.toUpperCase()];
 }

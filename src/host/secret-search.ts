@@ -2,7 +2,7 @@
  * Looks for secrets in what a machine holds, as it streams by: as they are, and as the usual encodings write them (JSON,
  * percent, base64 at any place and in lines of any length, hex). Of a file, or a process, it remembers only that.
  */
-import { base64Forms, percentForms } from './scrub.ts';
+import { base64Forms, hexForms, percentForms } from './scrub.ts';
 
 /** Shorter ones are looked for as they are alone: their encoded forms would be in anything. */
 const SHORTEST_ENCODED = 8;
@@ -61,9 +61,8 @@ function needlesOf<Reference>(reference: Reference, value: string): Needles<Refe
   const latin = (text: string): string => Buffer.from(text).toString('latin1');
   if (value.length < SHORTEST_ENCODED) return { reference, plain: [latin(value)], encoded: [] };
   const json = JSON.stringify(value).slice(1, -1);
-  const hex = Buffer.from(value).toString('hex');
   const plain = [...new Set([value, value.trim(), json, ...percentForms(value)])].filter((text) => text !== '');
-  const encoded = [...new Set([...base64Forms(value).map(({ text }) => text), hex, hex.toUpperCase()])];
+  const encoded = [...new Set([...base64Forms(value).map(({ text }) => text), ...hexForms(value)])];
   return { reference, plain: plain.map(latin), encoded };
 }
 

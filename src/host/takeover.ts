@@ -12,6 +12,10 @@ export interface TakeoverReport {
 
 const STARTED = 2;
 
+/** The visibility query for what runs on a host. */
+export const openLaunchesOn = (host: string): string =>
+  `WorkflowType = 'BottleLaunch' AND TaskQueue = '${taskQueueOf(host)}' AND ExecutionStatus = 'Running'`;
+
 /**
  * Ends every attempt on this host's queue that another worker started, so that the server starts the next one.
  * Only for the holder of the host's exclusive lock: whoever started those attempts is dead.
@@ -24,9 +28,8 @@ export async function takeOver(
   identity: string,
   known: readonly string[] = [],
 ): Promise<TakeoverReport> {
-  const query = `WorkflowType = 'BottleLaunch' AND TaskQueue = '${taskQueueOf(host)}' AND ExecutionStatus = 'Running'`;
   const ids = new Set(known);
-  for await (const { workflowId } of client.workflow.list({ query })) ids.add(workflowId);
+  for await (const { workflowId } of client.workflow.list({ query: openLaunchesOn(host) })) ids.add(workflowId);
   const attempts = await Promise.all([...ids].map((id) => takeOverOne(client, taskQueueOf(host), identity, id)));
   return { attempts: attempts.flat() };
 }

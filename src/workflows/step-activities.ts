@@ -16,7 +16,14 @@ import type { Loss } from '../core/healing.ts';
 import { waitingQueueOf } from '../core/names.ts';
 import type { RereadInput, RereadResult } from '../core/plan-change.ts';
 import { type LaunchContext, stepInput, undoInput } from '../core/step-input.ts';
-import type { AdmitInput, MachineInput, StepReturn, WatchInput, WatchNews } from '../core/step-io.ts';
+import {
+  type AdmitInput,
+  type MachineInput,
+  noNews,
+  type StepReturn,
+  type WatchInput,
+  type WatchNews,
+} from '../core/step-io.ts';
 import type { LaunchStep, StepId } from '../core/steps.ts';
 import { thrownView } from './failure-view.ts';
 
@@ -54,8 +61,6 @@ const SURVEY_OPTIONS = {
 const ADMIT_OPTIONS = { ...WATCH_OPTIONS, heartbeatTimeout: '1 minute' } as const satisfies ActivityOptions;
 
 const NO_LOSS: Loss = { steps: [], why: {} };
-
-const NO_NEWS: WatchNews = { steps: [], daemons: null, asked: [], refused: [], cursor: null };
 
 type ActivityTable = Record<string, (input: unknown) => Promise<StepReturn<unknown>>>;
 
@@ -156,7 +161,7 @@ export function stepActivities(context: LaunchContext, steps: readonly LaunchSte
           return (await begin).value;
         } catch (error) {
           if (!isCancellation(error)) throw error;
-          return forward.consideredCancelled ? undefined : { ...NO_NEWS, cursor: from.cursor };
+          return forward.consideredCancelled ? undefined : noNews(from.cursor);
         }
       }),
   };

@@ -1,6 +1,6 @@
 /** What a launch's history says, and whether that explains what is seen from outside. Pure over events. */
 import { LAUNCH_STEPS } from '../../src/core/steps.ts';
-import type { HistoryEvent } from '../support/events.ts';
+import { type HistoryEvent, phasesOf } from '../support/events.ts';
 
 const STEPS: ReadonlySet<string> = new Set(LAUNCH_STEPS.map(({ id }) => id));
 /** Updates that may have a done step run again, since a person wants it so. */
@@ -21,14 +21,7 @@ export interface Rerun {
 }
 
 /** The phase that visibility was told last; undefined before the first. */
-export function lastPhase(events: readonly HistoryEvent[]): string | undefined {
-  return events
-    .flatMap(({ upsertWorkflowSearchAttributesEventAttributes: upsert }) => {
-      const data = upsert?.searchAttributes?.indexedFields?.['BottlePhase']?.data;
-      return data === null || data === undefined ? [] : [JSON.parse(Buffer.from(data).toString()) as string];
-    })
-    .at(-1);
-}
+export const lastPhase = (events: readonly HistoryEvent[]): string | undefined => phasesOf(events).at(-1);
 
 /** Workflow tasks that failed, with what for: none may, since each is code that threw or does not replay. */
 export function failedTasks(events: readonly HistoryEvent[]): string[] {
