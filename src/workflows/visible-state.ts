@@ -9,12 +9,12 @@ const STOPPED_BY = 'memo-stopped-by';
 export class VisibleState {
   readonly #launch: LaunchIdentity;
   readonly #requestedDriver: Driver | null;
-  #memo: string;
+  /** As this run set it. What it started with comes in any order of keys, another at each replay: so it is not compared. */
+  #memo: string | undefined;
 
   constructor(launch: LaunchIdentity, requestedDriver: Driver | null) {
     this.#launch = launch;
     this.#requestedDriver = requestedDriver;
-    this.#memo = JSON.stringify(workflowInfo().memo ?? {});
   }
 
   show(status: StatusDocument): void {
