@@ -25,6 +25,7 @@ export class Faults {
   /** What still has to be made whole, to be done at once when the round ends. */
   readonly #mending = new Set<() => Promise<unknown>>();
   readonly #later = new Set<Promise<unknown>>();
+  #engineIsBroken = false;
   readonly done = new Map<FaultKind, number>();
 
   constructor(site: Site, hands: Hands, journal: Journal) {
@@ -122,6 +123,10 @@ export class Faults {
         this.#site.fillDisk();
         this.#mendAfter(fault.lastsMs, async () => this.#site.freeDisk());
         return { text: `the state's disk, for ${fault.lastsMs} ms` };
+      case 'engine-kill':
+      case 'engine-stop':
+      case 'engine-power':
+        return this.#breakEngine(fault);
     }
   }
 
@@ -142,6 +147,27 @@ export class Faults {
     // As a service manager would have it; a client may be quicker.
     this.#mendAfter(downMs, () => this.#hands.run(['serve', '--detach']));
     return { text: `${what} ${pid}, started again after ${downMs} ms` };
+  }
+
+  /** What it takes with it, it may take as late as it comes back: so long, every bottle's own is harmed. */
+  async #breakEngine({ kind, lastsMs }: Fault): Promise<Broken> {
+    const { engine } = this.#site;
+    // One that is gone already, or on its way, is another fault's.
+    if (engine?.pid === undefined || this.#engineIsBroken) return undefined;
+    this.#engineIsBroken = true;
+    if (kind === 'engine-kill') engine.kill();
+    else if (kind === 'engine-stop') engine.stop();
+    else await engine.powerOff();
+    this.#mendAfter(lastsMs, async () => {
+      try {
+        await engine.goOn();
+      } catch (error) {
+        this.#journal.violation('the Engine of the run does not come back', undefined, String(error).slice(0, 500));
+      }
+      this.#engineIsBroken = false;
+      this.#journal.note({ kind: 'note', fault: kind, text: 'the Engine is back' });
+    });
+    return { text: `the Engine, started again after ${lastsMs} ms` };
   }
 
   #freezeProcess(pid: number | undefined, what: string, ms: number): Broken {

@@ -21,7 +21,7 @@ export interface Violation {
 }
 
 /** What of its own is harmed, and not just the one who talks about it. */
-const HARMS = /^(bundle|machine|network)-/;
+const HARMS = /^(bundle|machine|network|engine)-/;
 
 export class Journal {
   readonly entries: Entry[] = [];
@@ -37,16 +37,18 @@ export class Journal {
     this.entries.push({ at: Date.now(), ...entry });
   }
 
+  /** One that is seen again in a later round, since what tells of it is still there, is still the same. */
   violation(what: string, bottle: string | undefined, detail: string): void {
+    if (this.violations.some((one) => one.what === what && one.bottle === bottle && one.detail === detail)) return;
     this.violations.push({ round: this.round, what, ...(bottle === undefined ? {} : { bottle }), detail });
     this.note({ kind: 'note', ...(bottle === undefined ? {} : { bottle }), text: `VIOLATION ${what}: ${detail}` });
     this.#say(`VIOLATION in round ${this.round}: ${what}${bottle === undefined ? '' : ` (${bottle})`}: ${detail}`);
   }
 
-  /** When something happened to a bottle's own containers or network, in milliseconds since the epoch. */
+  /** When something happened to a bottle's own containers or network, or to all bottles', in milliseconds since the epoch. */
   harmTo(bottle: string): number[] {
     return this.entries
-      .filter(({ bottle: of, fault }) => of === bottle && fault !== undefined && HARMS.test(fault))
+      .filter(({ bottle: of, fault }) => fault !== undefined && HARMS.test(fault) && (of ?? bottle) === bottle)
       .map(({ at }) => at);
   }
 

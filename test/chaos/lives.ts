@@ -167,9 +167,12 @@ export class Lives {
 
   async #ask({ id }: Life, dice: number): Promise<void> {
     const host = `h${Math.floor(dice * 1e6)}.example.net`;
-    const asked = await callTool(id, 'request_egress_route', { host, methods: ['GET'], reason: 'chaos' }).catch(
-      (error: unknown) => ({ failed: String(error).slice(0, 200) }),
-    );
+    const asked = await callTool(
+      id,
+      'request_egress_route',
+      { host, methods: ['GET'], reason: 'chaos' },
+      this.#site,
+    ).catch((error: unknown) => ({ failed: String(error).slice(0, 200) }));
     this.#journal.note({ kind: 'act', bottle: id, text: `asks for ${host}: ${JSON.stringify(asked).slice(0, 200)}` });
   }
 

@@ -23,6 +23,10 @@ export const FAULTS = {
   'docker-hang': { weight: 2, kill: false },
   'docker-cut': { weight: 3, kill: false },
   'disk-full': { weight: 2, kill: false },
+  // The Engine itself, where the run has one of its own: killed, stopped as a service manager does, or its computer gone.
+  'engine-kill': { weight: 2, kill: true },
+  'engine-stop': { weight: 2, kill: true },
+  'engine-power': { weight: 1, kill: true },
 } as const satisfies Record<string, { weight: number; kill: boolean }>;
 
 export type FaultKind = keyof typeof FAULTS;

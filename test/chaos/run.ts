@@ -1,10 +1,11 @@
 /**
- * `npm run chaos [-- --seed N --kills N --bottles N --round N --without KIND,... --only KIND,... --keep DIR]`: launches,
+ * `npm run chaos [-- --seed N --kills N --bottles N --round N --without KIND,... --only KIND,... --own-engine --keep DIR]`: launches,
  * holds, retries, applies, requests and stops by the real client, on the real Engine and server, while all that can break
  * is broken at instants that the seed determines. After each round nothing is broken any more, everything has to come to
  * rest, and the invariants are looked at. Leaves the computer as it was, however it ends. Exit code 1 with violations.
  *
- * `--round N` plays one round of a seed alone, on bottles that it launches itself.
+ * With `--own-engine` its bottles are on an Engine that it starts beside the one that is here, and breaks too; else that is
+ * left whole, since others use it. `--round N` plays one round of a seed alone, on bottles that it launches itself.
  */
 import { inspect, parseArgs } from 'node:util';
 import { Faults } from './faults.ts';
@@ -12,13 +13,14 @@ import { Hands } from './hands.ts';
 import { Invariants } from './invariants.ts';
 import { Journal } from './journal.ts';
 import { Lives } from './lives.ts';
+import { canOwnEngine } from './own-engine.ts';
 import { FAULTS, type FaultKind, planRound } from './plan.ts';
 import { reportLines, type Tally } from './report.ts';
 import { Rounds } from './rounds.ts';
 import { chaosSite } from './site.ts';
 
 const KINDS = Object.keys(FAULTS) as FaultKind[];
-const FAULTS_A_ROUND = 14;
+const FAULTS_A_ROUND = 22;
 
 const { values } = parseArgs({
   options: {
@@ -29,6 +31,7 @@ const { values } = parseArgs({
     only: { type: 'string' },
     without: { type: 'string', default: '' },
     keep: { type: 'string' },
+    'own-engine': { type: 'boolean', default: false },
   },
 });
 const seed = Number(values.seed ?? Date.now() % 1_000_000);
@@ -44,27 +47,27 @@ process.exit(await main());
 async function main(): Promise<number> {
   say(`chaos: seed ${seed}, ${only === undefined ? `${kills} kills` : `round ${only}`}, ${bottles} bottles`);
   const start = performance.now();
-  const site = await chaosSite();
+  const site = await chaosSite(values['own-engine']);
   const journal = new Journal(say);
   const hands = new Hands(site, journal);
   const lives = new Lives(site, hands, journal, bottles);
   const faults = new Faults(site, hands, journal);
   const invariants = new Invariants(site, hands, journal);
   const run = new Rounds({ site, journal, hands, lives, faults, invariants }, say);
+  const tally = (): Tally => ({
+    seed,
+    rounds: run.rounds,
+    seconds: (performance.now() - start) / 1000,
+    commands: hands.commands,
+    bottles: lives.all.size,
+    kills: faults.kills,
+    faults: faults.done,
+    settled: run.settled,
+    violations: journal.violations,
+  });
   const told = (): void => {
-    const tally: Tally = {
-      seed,
-      rounds: run.rounds,
-      seconds: (performance.now() - start) / 1000,
-      commands: hands.commands,
-      bottles: lives.all.size,
-      kills: faults.kills,
-      faults: faults.done,
-      settled: run.settled,
-      violations: journal.violations,
-    };
-    for (const line of reportLines(tally)) say(line);
-    const kept = run.keepAll(tally, values.keep);
+    for (const line of reportLines(tally())) say(line);
+    const kept = run.keepAll(tally(), values.keep);
     if (kept !== undefined) say(`kept: ${kept}`);
   };
   // One that is broken off tells what it has, and tidies up as well.
@@ -79,7 +82,10 @@ async function main(): Promise<number> {
     if (!site.ownDisk) say('not done: filling the disk of the state, which takes root on Linux');
     await hands.run(['serve', '--detach']);
     for (let round = only ?? 1; ; round += 1) {
+      const before = journal.violations.length;
       await run.round(planRound({ seed, round, bottles, faults: FAULTS_A_ROUND, kinds }));
+      // Can be looked into while the run goes on.
+      if (values.keep !== undefined && journal.violations.length > before) run.keepAll(tally(), values.keep);
       if (only !== undefined || faults.kills >= kills) break;
     }
     await run.empty();
@@ -102,5 +108,7 @@ function chosenKinds(): FaultKind[] {
   for (const name of [...named(values.only ?? ''), ...named(values.without)])
     if (!KINDS.includes(name as FaultKind)) throw new Error(`no such fault: ${name}; there are ${KINDS.join(', ')}`);
   const wanted = values.only === undefined ? KINDS : (named(values.only) as FaultKind[]);
-  return wanted.filter((kind) => !named(values.without).includes(kind));
+  const ours = values['own-engine'];
+  if (ours && !canOwnEngine()) throw new Error('--own-engine takes root on Linux, with dockerd and containerd');
+  return wanted.filter((kind) => !named(values.without).includes(kind) && (ours || !kind.startsWith('engine-')));
 }

@@ -20,7 +20,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Client } from '@temporalio/client';
-import type Dockerode from 'dockerode';
+import Dockerode from 'dockerode';
 import { LABEL } from '../../src/core/names.ts';
 import { connectDocker } from '../../src/host/docker.ts';
 import { dockerEndpoint } from '../../src/host/docker-endpoint.ts';
@@ -30,6 +30,7 @@ import { clusterOwner, connectClient } from '../../src/host/temporal-connection.
 import { embeddedTarget } from '../../src/host/temporal-target.ts';
 import { freePort } from '../support/free-port.ts';
 import { DockerRelay } from './docker-relay.ts';
+import { OwnEngine } from './own-engine.ts';
 import { OWNER_FILE } from './sweep.ts';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -47,6 +48,8 @@ export interface Site {
   /** The Engine itself, past the socket that breaks. */
   readonly docker: Dockerode;
   readonly relay: DockerRelay;
+  /** Of the run alone, where it has one: it may be broken too. */
+  readonly engine: OwnEngine | undefined;
   /** Whether the state has a disk of its own, which can be filled. */
   readonly ownDisk: boolean;
   /** One in the worker's environment, one in files beside the state: they may be found nowhere else. */
@@ -57,7 +60,8 @@ export interface Site {
   dispose(): Promise<void>;
 }
 
-export async function chaosSite(): Promise<Site> {
+/** @param ownEngine its bottles are on an Engine of its own, not on the one that is here */
+export async function chaosSite(ownEngine: boolean): Promise<Site> {
   // A real path: processes are known by it.
   const directory = realpathSync(mkdtempSync(path.join(os.tmpdir(), 'bottle-chaos-')));
   const guard = spawn(process.execPath, [fileURLToPath(new URL('sweep.ts', import.meta.url)), directory], {
@@ -72,14 +76,19 @@ export async function chaosSite(): Promise<Site> {
     await ended;
   };
   try {
-    return await build(directory, dispose, guard);
+    return await build(directory, ownEngine, dispose, guard);
   } catch (error) {
     await dispose();
     throw error;
   }
 }
 
-async function build(directory: string, dispose: () => Promise<void>, guard: ChildProcess): Promise<Site> {
+async function build(
+  directory: string,
+  ownEngine: boolean,
+  dispose: () => Promise<void>,
+  guard: ChildProcess,
+): Promise<Site> {
   const state = path.join(directory, 'state');
   const home = path.join(directory, 'home');
   for (const folder of [state, ...['agents', 'bottles', 'skills'].map((name) => path.join(home, name))])
@@ -87,9 +96,12 @@ async function build(directory: string, dispose: () => Promise<void>, guard: Chi
   mkdirSync(path.join(directory, 'secrets'), { mode: 0o700 });
   const ownDisk = mount(state);
   const socket = path.join(directory, 'docker.sock');
-  const engine = dockerEndpoint().address;
-  if (!engine.startsWith('unix://')) throw new Error(`chaos breaks the Engine's socket, and ${engine} is none`);
-  const relay = new DockerRelay(socket, engine.slice('unix://'.length));
+  const engine = ownEngine ? await OwnEngine.start(directory) : undefined;
+  const { address } = dockerEndpoint();
+  const UNIX = 'unix://';
+  if (engine === undefined && !address.startsWith(UNIX))
+    throw new Error(`chaos breaks the Engine's socket, and ${address} is none`);
+  const relay = new DockerRelay(socket, engine?.socket ?? address.slice(UNIX.length));
   await relay.open();
   const [variable, file] = [0, 1].map(() => `chaos-${randomBytes(18).toString('base64url')}`) as [string, string];
   const env: NodeJS.ProcessEnv = {
@@ -121,8 +133,9 @@ async function build(directory: string, dispose: () => Promise<void>, guard: Chi
     client,
     owner,
     prefix: `c${process.pid.toString(36)}x`,
-    docker: connectDocker(),
+    docker: engine === undefined ? connectDocker() : new Dockerode({ socketPath: engine.socket }),
     relay,
+    engine,
     ownDisk,
     secrets: [variable, file],
     fillDisk: () => fill(state, filler),

@@ -7,21 +7,27 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { removeGroups } from '../engines/engine.ts';
 import { removeObjects } from '../support/installation.ts';
 
 /** In the run's directory: the owner of its Docker objects, as soon as that is known. */
 export const OWNER_FILE = 'owner';
+/** In the run's directory: an Engine of its own. */
+export const ENGINE_FOLDER = 'engine';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /** Ids of the processes whose environment names this BOTTLE_STATE, but for this one. */
 export function processesOf(state: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .filter((pid) => environmentOf(pid).includes(`BOTTLE_STATE=${state}`))
-    .map(Number);
+  return processIds().filter((pid) => environmentOf(pid).includes(`BOTTLE_STATE=${state}`));
 }
 
-function environmentOf(pid: string): string[] {
+/** Of all there are, but for this one. */
+export const processIds = (): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .map(Number);
+
+function environmentOf(pid: number): string[] {
   try {
     return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
   } catch {
@@ -55,16 +61,17 @@ async function sweep(directory: string): Promise<void> {
   }
   const ownerFile = path.join(directory, OWNER_FILE);
   if (existsSync(ownerFile)) await removeObjects(readFileSync(ownerFile, 'utf8').trim());
+  // An Engine of the run's own ends with that; its files are in use until it has.
+  const place = path.join(directory, ENGINE_FOLDER);
+  while (processIds().some((pid) => commandOf(pid).includes(`${place} `))) await sleep(50);
+  await removeGroups(path.basename(directory));
   if (readFileSync('/proc/mounts', 'utf8').includes(` ${state} `)) execFileSync('umount', ['-l', state]);
   rmSync(directory, { recursive: true, force: true });
 }
 
 /** Ids of embedded servers on a database of this BOTTLE_STATE. */
 export function serversOf(state: string): number[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .map(Number)
-    .filter((pid) => commandOf(pid).includes(` --db-filename ${state}/`));
+  return processIds().filter((pid) => commandOf(pid).includes(` --db-filename ${state}/`));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

@@ -14,7 +14,7 @@ const FOUND_BEFORE_MS = 60_000;
 /** A step that was done and ran again. */
 export interface Rerun {
   step: string;
-  /** When the run that was done began, and when it was done. */
+  /** When it was decided to begin the run that was done, and when that was done. */
   beganAt: number;
   doneAt: number;
   againAt: number;
@@ -50,7 +50,10 @@ function reruns(events: readonly HistoryEvent[]): Rerun[] {
   const done = new Map<string, { beganAt: number; doneAt: number }>();
   const begun = new Map<string, { step: string; at: number }>();
   const found: Rerun[] = [];
+  // Decisions of one workflow task are one: a person's wish that came with it may have been taken in after the step began.
+  const decided = new Map<string, number>();
   for (const event of events) {
+    if (event.workflowTaskCompletedEventAttributes) decided.set(String(event.eventId), milliseconds(event));
     const scheduled = event.activityTaskScheduledEventAttributes;
     const name = scheduled?.activityType?.name;
     if (name !== null && name !== undefined && STEPS.has(name)) {
@@ -58,7 +61,8 @@ function reruns(events: readonly HistoryEvent[]): Rerun[] {
       const before = done.get(name);
       if (before !== undefined) found.push({ step: name, ...before, againAt: at });
       done.delete(name);
-      begun.set(String(event.eventId), { step: name, at });
+      const task = String(scheduled?.workflowTaskCompletedEventId);
+      begun.set(String(event.eventId), { step: name, at: decided.get(task) ?? at });
     }
     const completed = event.activityTaskCompletedEventAttributes;
     const run =

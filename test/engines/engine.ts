@@ -93,7 +93,7 @@ const childrenOf = (pid: number): number[] =>
 const commandOf = (pid: number): string => readFileSync(`/proc/${pid}/comm`, 'utf8').trim();
 
 /** Control groups are the kernel's to keep: nobody removes them with the processes that were in them. */
-async function removeGroups(group: string): Promise<void> {
+export async function removeGroups(group: string): Promise<void> {
   const controllers = readdirSync('/sys/fs/cgroup', { withFileTypes: true }).filter((entry) => entry.isDirectory());
   for (const top of ['/sys/fs/cgroup', ...controllers.map(({ name }) => `/sys/fs/cgroup/${name}`)]) {
     const directory = path.join(top, group);
@@ -131,7 +131,7 @@ export async function tidy({ docker }: RunningEngine, wanted: readonly string[])
 /** Carries over the images that are not there yet. @returns how many */
 export async function carryImages(
   from: Dockerode,
-  { docker }: RunningEngine,
+  { docker }: Pick<RunningEngine, 'docker'>,
   tags: readonly string[],
 ): Promise<number> {
   const there = await tagsOn(docker);

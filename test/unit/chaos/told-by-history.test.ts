@@ -53,6 +53,22 @@ describe('a step that ran again', () => {
     ).toEqual([]);
   });
 
+  test('is explained by a wish that came with the workflow task that began the run before', () => {
+    const at = (ms: number) => ({ eventTime: { seconds: 1000, nanos: ms * 1e6 } });
+    const bundle = { activityType: { name: 'bundle' }, workflowTaskCompletedEventId: 4 };
+    const update = { acceptedRequest: { input: { name: 'apply' } } };
+    const events = (updateAt: number): HistoryEvent[] =>
+      [
+        { eventId: 4, ...at(10), workflowTaskCompletedEventAttributes: {} },
+        { eventId: 5, ...at(updateAt), workflowExecutionUpdateAcceptedEventAttributes: update },
+        { eventId: 6, ...at(12), activityTaskScheduledEventAttributes: bundle },
+        { eventId: 7, ...at(50), activityTaskCompletedEventAttributes: { scheduledEventId: 6 } },
+        { eventId: 8, ...at(51), activityTaskScheduledEventAttributes: bundle },
+      ] as unknown as HistoryEvent[];
+    expect(unexplainedReruns(events(11), [])).toEqual([]);
+    expect(unexplainedReruns(events(9), [])).toHaveLength(1);
+  });
+
   test('is none where every step ran once', () => {
     expect(unexplainedReruns(saved('ready-and-stopped'), [])).toEqual([]);
   });
