@@ -45,8 +45,8 @@ export async function readyEngine(
 const isDeath = (error: unknown): boolean =>
   BottleError.is(error) && error.retryable && ['TEMPORAL_UNREACHABLE', 'WORKER_FAILED'].includes(error.code);
 
-/** A server or worker of ours that dies just after it was found, or started, is started again, a few times. */
-async function overDeaths<T>(target: TemporalTarget, act: () => Promise<T>): Promise<T> {
+/** A server or worker of ours that dies while it starts, or just after it was found, is started again, a few times. */
+export async function overDeaths<T>(target: TemporalTarget, act: () => Promise<T>): Promise<T> {
   for (let deaths = 0; ; deaths += 1) {
     try {
       return await act();

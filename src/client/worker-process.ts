@@ -42,10 +42,10 @@ export async function startWorker(settings: Settings, { detached }: { detached: 
   const log = workerLog(settings);
   clearStopped(settings);
   if (await workerIsAlive(settings)) {
-    const { pid } = await untilPolling(settings, undefined, Promise.resolve(0), 0);
+    const record = await untilPolling(settings, async () => !(await workerIsAlive(settings)));
     // One that was killed a moment ago holds its lock for some milliseconds more.
     await sleep(DYING_MS);
-    if (await workerIsAlive(settings)) return { pid, alreadyRunning: true, log };
+    if (record !== undefined && (await workerIsAlive(settings))) return { pid: record.pid, alreadyRunning: true, log };
   }
   stateDirectory(settings, 'run');
   const { descriptor, start } = openLog(settings);
@@ -53,7 +53,11 @@ export async function startWorker(settings: Settings, { detached }: { detached: 
   const child = spawn(process.execPath, [WORKER], { detached: true, stdio: ['ignore', descriptor, descriptor] });
   closeSync(descriptor);
   const exited = endOf(child);
-  const record = await untilPolling(settings, child, exited, start);
+  let ended: number | string | undefined;
+  void exited.then((how) => (ended = how));
+  // Beaten by another worker of this host, which will poll soon, or just failed.
+  const record = await untilPolling(settings, async () => ended !== undefined && !(await workerIsAlive(settings)));
+  if (record === undefined) throw failure(settings, start, ended ?? 'nothing');
   if (detached) child.unref();
   return {
     pid: record.pid,
@@ -76,21 +80,14 @@ export async function workerPid(settings: Settings): Promise<number | null> {
   return (await workerIsAlive(settings)) ? readLivePid(pidFile(settings), isWorker) : null;
 }
 
-async function untilPolling(
-  settings: Settings,
-  child: ChildProcess | undefined,
-  exited: Promise<number | string>,
-  logStart: number,
-): Promise<WorkerRecord> {
-  let ended: number | string | undefined;
-  if (child !== undefined) void exited.then((code) => (ended = code));
+/** @returns undefined when whoever is waited for has ended */
+async function untilPolling(settings: Settings, hasEnded: () => Promise<boolean>): Promise<WorkerRecord | undefined> {
   const deadline = Date.now() + START_TIMEOUT_MS;
   while (Date.now() < deadline) {
     const record = await readWorkerRecord(settings);
     // A killed worker leaves its record; the one that lives now has written its own id.
     if (record !== undefined && record.pid === (await workerPid(settings))) return record;
-    // Beaten by another worker of this host, which will poll soon, or just failed.
-    if (ended !== undefined && !(await workerIsAlive(settings))) throw failure(settings, logStart, ended);
+    if (await hasEnded()) return undefined;
     await sleep(POLL_MS);
   }
   throw new BottleError('WORKER_FAILED', 'the worker does not begin to poll', { hint: `see ${workerLog(settings)}` });
@@ -106,11 +103,13 @@ function failure(settings: Settings, logStart: number, ended: number | string): 
   const log = workerLog(settings);
   const written = readFileSync(log).subarray(logStart).toString('utf8');
   const said = /^error\[([A-Z_]+)\]: (.*)(?:\nhint: (.*))?/m.exec(written);
-  if (said !== null && (said[1] as string) in ERROR_CODES) {
+  // The one that it left the host to has died since.
+  const beaten = said?.[1] === 'WORKER_LOCKED';
+  if (said !== null && !beaten && (said[1] as string) in ERROR_CODES) {
     return new BottleError(said[1] as ErrorCode, said[2] as string, { hint: said[3] ?? `see ${log}` });
   }
   // One that was killed may well live the next time.
-  const retryable = String(ended).startsWith('SIG');
+  const retryable = beaten || String(ended).startsWith('SIG');
   return new BottleError('WORKER_FAILED', `the worker ended with ${ended}`, { hint: `see ${log}`, retryable });
 }
 

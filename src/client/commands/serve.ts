@@ -8,6 +8,7 @@ import type { Settings } from '../../host/settings.ts';
 import { markStopped } from '../../host/stopped-mark.ts';
 import { type TemporalTarget, temporalTarget } from '../../host/temporal-target.ts';
 import type { Context } from '../context.ts';
+import { overDeaths } from '../engine.ts';
 import { strandedText } from '../keeper.ts';
 import { sayIfSlow } from '../say-if-slow.ts';
 import { assertTakenOver, differenceText, inTurn, RESTART_HINT, variablesOfBottles } from '../worker-match.ts';
@@ -59,12 +60,15 @@ async function detach({ output, settings }: Context, target: TemporalTarget): Pr
   assertRoom({ state: settings.state });
   const stranded = strandedHost(settings);
   if (stranded !== undefined) output.say(strandedText(settings, stranded));
-  const server = target.kind === 'embedded' ? await detachedServer(settings, target, output.say) : null;
-  // One that serves another server is nobody's worker here.
-  await localWorkerServes(settings, target);
-  const worker: Part = await sayIfSlow(output, `starting the worker of ${settings.host}`, () =>
-    startWorker(settings, { detached: true }),
-  );
+  const { server, worker } = await overDeaths(target, async () => {
+    const running = target.kind === 'embedded' ? await detachedServer(settings, target, output.say) : null;
+    // One that serves another server is nobody's worker here.
+    await localWorkerServes(settings, target);
+    const serving: Part = await sayIfSlow(output, `starting the worker of ${settings.host}`, () =>
+      startWorker(settings, { detached: true }),
+    );
+    return { server: running, worker: serving };
+  });
   const differs = worker.alreadyRunning ? await differenceText(settings) : undefined;
   const document = {
     address: target.address,
