@@ -25,7 +25,8 @@ export class Invariants {
   readonly #hands: Hands;
   readonly #journal: Journal;
   readonly #seen = new Map<string, Seen>();
-  #replays = Promise.resolve();
+  /** What was looked at and is to be replayed, by bottle. */
+  readonly #histories = new Map<string, HistoryEvent[]>();
 
   constructor(site: Site, hands: Hands, journal: Journal) {
     this.#site = site;
@@ -55,11 +56,24 @@ export class Invariants {
     const again = unexplainedReruns(events, this.#journal.harmTo(id));
     for (const { step, againAt } of again)
       broken('a step that was done ran again', `${step} at ${new Date(againAt).toISOString()}`);
-    await this.#replay(id, events);
+    this.#histories.set(id, events);
     const whole = settled.status !== undefined && !skipsMakings(settled.status);
     if (settled.state === 'ready' && whole) await this.#works(id);
     if (settled.state === 'held' && settled.status?.steps.every(({ state, error }) => !/held/.test(state) || !error))
       broken('held without a reason', JSON.stringify(settled.status.steps));
+  }
+
+  /** What was looked at since the last time replays; all in one worker, since each is work for the computer that is tried. */
+  async ofReplays(): Promise<void> {
+    const workflowBundle = { codePath: path.join(root, 'dist/workflow-bundle.js') };
+    // By its own queue, since a launch shows the name of its host; the SDK takes it, though its type does not say so.
+    const options: object = { workflowBundle, taskQueue: taskQueueOf(this.#site.settings.host) };
+    const histories = [...this.#histories].map(([workflowId, events]) => ({ workflowId, history: { events } }));
+    this.#histories.clear();
+    if (histories.length === 0) return;
+    for await (const { workflowId, error } of Worker.runReplayHistories(options as ReplayWorkerOptions, histories))
+      if (error !== undefined)
+        this.#journal.violation('its history does not replay', workflowId, String(error).slice(0, 300));
   }
 
   /** A ready bottle's containers are the same as a round ago, unless something was done to them or it was asked for. */
@@ -134,19 +148,6 @@ export class Invariants {
       (status === 'FAILED' && asked.has('abort')) ||
       (status === 'CANCELLED' && asked.has('down'));
     if (!explained) this.#journal.violation('it ended, and nobody asked for it', id, status);
-  }
-
-  async #replay(id: string, events: readonly HistoryEvent[]): Promise<void> {
-    const workflowBundle = { codePath: path.join(root, 'dist/workflow-bundle.js') };
-    // By its own queue, since a launch shows the name of its host; the SDK takes it, though its type does not say so.
-    const options: object = { workflowBundle, taskQueue: taskQueueOf(this.#site.settings.host) };
-    const replay = (): Promise<void> =>
-      Worker.runReplayHistory(options as ReplayWorkerOptions, { events: [...events] }, id).catch((error: unknown) =>
-        this.#journal.violation('its history does not replay', id, String(error).slice(0, 300)),
-      );
-    // One at a time: each is a worker of its own for as long as it lasts.
-    this.#replays = this.#replays.then(replay);
-    await this.#replays;
   }
 
   /** The agent's way out answers with its verdict, and the operator gets in. */

@@ -31,6 +31,11 @@ export const FAULTS = {
 
 export type FaultKind = keyof typeof FAULTS;
 
+/** Just for a run that has an Engine of its own. */
+export const ENGINE_KINDS: readonly FaultKind[] = ['engine-kill', 'engine-stop', 'engine-power'];
+
+export const FAULTS_A_ROUND = 22;
+
 export interface Fault {
   /** Milliseconds after the round's beginning. */
   readonly atMs: number;

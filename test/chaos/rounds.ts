@@ -112,21 +112,25 @@ export class Rounds {
   async #look(all: Settled[]): Promise<void> {
     const { lives, invariants, journal, site } = this.#parts;
     const median = settleTimes(this.settled)?.medianMs ?? 0;
-    await Promise.all(
+    const looked = await Promise.all(
       all.map(async (one) => {
         const life = lives.all.get(one.id) as Life;
         const last = one.state === 'held' ? await this.#mended(life, one) : one;
         await invariants.ofBottle(life, last);
         await invariants.ofMakings(life.id);
-        const broken = journal.violations.some(({ bottle, round }) => bottle === life.id && round === journal.round);
-        if (broken || isOutlier(one, median)) await this.#keep(life.id, last);
         if (last.state === 'closed' || (last.state === 'unknown' && !life.known)) {
           this.#over.add(life.id);
           lives.forget(life.id);
           lives.erase(life);
         }
+        return { one, last };
       }),
     );
+    await invariants.ofReplays();
+    for (const { one, last } of looked) {
+      const broken = journal.violations.some(({ bottle, round }) => bottle === one.id && round === journal.round);
+      if (broken || isOutlier(one, median)) await this.#keep(one.id, last);
+    }
     const open = new Set<string>();
     for await (const { workflowId } of site.client.workflow.list({ query: "ExecutionStatus = 'Running'" }))
       open.add(workflowId);

@@ -14,13 +14,12 @@ import { Invariants } from './invariants.ts';
 import { Journal } from './journal.ts';
 import { Lives } from './lives.ts';
 import { canOwnEngine } from './own-engine.ts';
-import { FAULTS, type FaultKind, planRound } from './plan.ts';
+import { ENGINE_KINDS, FAULTS, FAULTS_A_ROUND, type FaultKind, planRound } from './plan.ts';
 import { reportLines, type Tally } from './report.ts';
 import { Rounds } from './rounds.ts';
 import { chaosSite } from './site.ts';
 
 const KINDS = Object.keys(FAULTS) as FaultKind[];
-const FAULTS_A_ROUND = 22;
 
 const { values } = parseArgs({
   options: {
@@ -110,5 +109,5 @@ function chosenKinds(): FaultKind[] {
   const wanted = values.only === undefined ? KINDS : (named(values.only) as FaultKind[]);
   const ours = values['own-engine'];
   if (ours && !canOwnEngine()) throw new Error('--own-engine takes root on Linux, with dockerd and containerd');
-  return wanted.filter((kind) => !named(values.without).includes(kind) && (ours || !kind.startsWith('engine-')));
+  return wanted.filter((kind) => !named(values.without).includes(kind) && (ours || !ENGINE_KINDS.includes(kind)));
 }

@@ -18,7 +18,7 @@ export interface Settled {
 
 /** It is a failure, however busy this computer is. */
 const LIMIT_MS = 180_000;
-const POLL_MS = 150;
+const POLL_MS = 400;
 
 /** @returns `unknown` where Temporal knows no launch of that id; `wedged` after three minutes without rest */
 export async function settled(site: Site, lives: Lives, id: string, since: number): Promise<Settled> {

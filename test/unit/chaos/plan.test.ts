@@ -1,5 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { FAULTS, type FaultKind, planRound } from '../../chaos/plan.ts';
+import { ENGINE_KINDS, FAULTS, FAULTS_A_ROUND, type FaultKind, planRound } from '../../chaos/plan.ts';
 
 const kinds = Object.keys(FAULTS) as FaultKind[];
 const options = { seed: 7, round: 3, bottles: 4, faults: 200, kinds };
@@ -31,5 +32,13 @@ describe('the plan of a round', () => {
     expect(new Set(faults.map(({ kind }) => kind))).toEqual(new Set(kinds));
     const only = planRound({ ...options, kinds: ['worker-kill', 'disk-full'] }).faults;
     expect(new Set(only.map(({ kind }) => kind))).toEqual(new Set(['worker-kill', 'disk-full']));
+  });
+
+  test('of CI breaks everything at least once', () => {
+    const command = /--seed (\d+) --round (\d+)/.exec(readFileSync('.ci/run', 'utf8'));
+    const [seed, round] = [Number(command?.[1]), Number(command?.[2])];
+    const all = kinds.filter((kind) => !ENGINE_KINDS.includes(kind));
+    const { faults } = planRound({ seed, round, bottles: 3, faults: FAULTS_A_ROUND, kinds: all });
+    expect(new Set(faults.map(({ kind }) => kind))).toEqual(new Set(all));
   });
 });
