@@ -47,8 +47,11 @@ export function commandOf(pid: number): string {
 
 async function sweep(directory: string): Promise<void> {
   const state = path.join(directory, 'state');
-  // The server keeps nothing of our environment but its database's place.
-  const left = (): number[] => [...processesOf(state), ...serversOf(state)].filter((pid) => commandOf(pid) !== '');
+  const place = path.join(directory, ENGINE_FOLDER);
+  // A server keeps nothing of our environment but its database's place, an Engine of the run's own nothing but its own.
+  const isEngine = (pid: number): boolean => commandOf(pid).includes(place);
+  const ours = (): number[] => [...processesOf(state), ...serversOf(state), ...processIds().filter(isEngine)];
+  const left = (): number[] => ours().filter((pid) => commandOf(pid) !== '');
   for (let pids = left(); pids.length > 0; pids = left()) {
     for (const pid of pids) {
       try {
@@ -61,9 +64,6 @@ async function sweep(directory: string): Promise<void> {
   }
   const ownerFile = path.join(directory, OWNER_FILE);
   if (existsSync(ownerFile)) await removeObjects(readFileSync(ownerFile, 'utf8').trim());
-  // An Engine of the run's own ends with that; its files are in use until it has.
-  const place = path.join(directory, ENGINE_FOLDER);
-  while (processIds().some((pid) => commandOf(pid).includes(`${place} `))) await sleep(50);
   await removeGroups(path.basename(directory));
   if (readFileSync('/proc/mounts', 'utf8').includes(` ${state} `)) execFileSync('umount', ['-l', state]);
   rmSync(directory, { recursive: true, force: true });
