@@ -47,6 +47,8 @@ export interface WorkerRun {
 
 /** Steps at a time. Each is work for the Engine, which is no quicker for more of it. */
 const STEP_SLOTS = 32;
+/** More than a launch has steps that can begin together. */
+const EAGER_STEPS = 16;
 /** More than any host has bottles: what only waits takes no room from anything. */
 const WAITING_SLOTS = 10_000;
 
@@ -114,6 +116,9 @@ export async function runWorker({
         stickyQueueScheduleToStartTimeout: '1 second',
         workflowTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
         activityTaskPollerBehavior: { type: 'simple-maximum', maximum: 4 },
+        // All that a turn of a workflow begins comes with the answer to it. By default three do, and the others come by the queue:
+        // too late to be carried into the machine with the first (deliver.ts).
+        maxEagerActivityReservationsPerWorkflowTask: EAGER_STEPS,
         maxConcurrentActivityTaskExecutions: stepSlots,
       }),
       Worker.create({

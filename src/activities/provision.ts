@@ -30,12 +30,11 @@ export async function provisionPrompt(
   { bottle, driver }: PromptInput,
   signal: AbortSignal,
 ): Promise<null> {
-  const prompt = await readPrompt(host.settings, bottle.id);
-  const files = [
-    directory(path.posix.dirname(GUEST.promptFile)),
-    { path: GUEST.promptFile, mode: 0o600, content: Buffer.from(prompt) },
-  ];
-  await deliver(machineDriver(driver, host), bottle.id, { files }, signal);
+  const pack = async () => {
+    const prompt = await readPrompt(host.settings, bottle.id);
+    return { files: [directory(path.posix.dirname(GUEST.promptFile)), file(GUEST.promptFile, 0o600, prompt)] };
+  };
+  await deliver(machineDriver(driver, host), bottle.id, pack, signal);
   return null;
 }
 
@@ -43,18 +42,20 @@ export async function provisionPrompt(
 export async function provisionSkills(host: ActivityHost, input: SkillsInput, signal: AbortSignal): Promise<null> {
   const { bottle, driver, skills, directory: target } = input;
   if (skills.length === 0) return null;
-  const directories = await findSkills(skillFolders(host.settings), skills);
-  const incoming = incomingName();
-  const staging = `${target}/${incoming}`;
-  const files = await Promise.all(directories.map((found, index) => readSkill(found, `${staging}/${skills[index]}`)));
   const machine = machineDriver(driver, host);
-  // Outside the agent's home only root can make the directory.
-  if (!isBelow(GUEST.home, target)) await machine.putFiles(bottle.id, [directory(target)]);
-  const delivery = {
-    files: [...parents(target), directory(staging), ...files.flat()],
-    swap: { directory: target, incoming, names: skills },
+  const pack = async () => {
+    const directories = await findSkills(skillFolders(host.settings), skills);
+    const incoming = incomingName();
+    const staging = `${target}/${incoming}`;
+    const files = await Promise.all(directories.map((found, index) => readSkill(found, `${staging}/${skills[index]}`)));
+    // Outside the agent's home only root can make the directory.
+    if (!isBelow(GUEST.home, target)) await machine.putFiles(bottle.id, [directory(target)]);
+    return {
+      files: [...parents(target), directory(staging), ...files.flat()],
+      swap: { directory: target, incoming, names: skills },
+    };
   };
-  await deliver(machine, bottle.id, delivery, signal);
+  await deliver(machine, bottle.id, pack, signal);
   return null;
 }
 
@@ -66,11 +67,8 @@ export async function provisionGit(
 ): Promise<null> {
   const gate = `http://${network.bundleIp}:${GIT_GATE_PORT}`;
   const text = gitConfig({ gate, repos, user });
-  const files = [
-    directory(path.posix.dirname(GUEST.gitConfigFile)),
-    { path: GUEST.gitConfigFile, mode: 0o644, content: Buffer.from(text) },
-  ];
-  await deliver(machineDriver(driver, host), bottle.id, { files }, signal);
+  const files = [directory(path.posix.dirname(GUEST.gitConfigFile)), file(GUEST.gitConfigFile, 0o644, text)];
+  await deliver(machineDriver(driver, host), bottle.id, async () => ({ files }), signal);
   return null;
 }
 
@@ -92,28 +90,28 @@ export async function provisionSupervise(
   signal: AbortSignal,
 ): Promise<null> {
   if (url === null) return null;
-  const files = [
-    directory(path.posix.dirname(GUEST.mcpFile)),
-    { path: GUEST.mcpFile, mode: 0o644, content: json(mcpServers(url)) },
-  ];
-  await deliver(machineDriver(driver, host), bottle.id, { files }, signal);
+  const files = [directory(path.posix.dirname(GUEST.mcpFile)), file(GUEST.mcpFile, 0o644, json(mcpServers(url)))];
+  await deliver(machineDriver(driver, host), bottle.id, async () => ({ files }), signal);
   return null;
 }
 
 /** What lets the agent start unattended, and the variables that only its own processes may know. */
 export async function provisionAgent(host: ActivityHost, input: AgentInput, signal: AbortSignal): Promise<null> {
   const { bottle, driver, template, context, privateEnv, message } = input;
-  const own = PROVIDERS[template].files(context).map(({ path: at, mode, text }) => file(at, mode, text));
-  const answers = await readAnswers(host.settings, bottle.id);
-  const values = privateValues(privateEnv, process.env, answers, bottle.id);
-  const bottleFiles = [
-    // Also when there are none: what was there before must not stay.
-    file(GUEST.privateEnvFile, 0o600, shellExports(values)),
-    file(GUEST.withEnvFile, 0o755, WITH_ENV),
-    ...(message === null ? [] : [file(GUEST.messageFile, 0o600, message)]),
-  ];
-  const files = [...own, ...bottleFiles];
-  await deliver(machineDriver(driver, host), bottle.id, { files: [...directoriesOf(files), ...files] }, signal);
+  const pack = async () => {
+    const own = PROVIDERS[template].files(context).map(({ path: at, mode, text }) => file(at, mode, text));
+    const answers = await readAnswers(host.settings, bottle.id);
+    const values = privateValues(privateEnv, process.env, answers, bottle.id);
+    const files = [
+      ...own,
+      // Also when there are none: what was there before must not stay.
+      file(GUEST.privateEnvFile, 0o600, shellExports(values)),
+      file(GUEST.withEnvFile, 0o755, WITH_ENV),
+      ...(message === null ? [] : [file(GUEST.messageFile, 0o600, message)]),
+    ];
+    return { files: [...directoriesOf(files), ...files] };
+  };
+  await deliver(machineDriver(driver, host), bottle.id, pack, signal);
   return null;
 }
 
@@ -132,7 +130,7 @@ function directoriesOf(files: readonly GuestFile[]): GuestFile[] {
   return [...new Map(all.map((each) => [each.path, each])).values()];
 }
 
-const json = (value: unknown): Buffer => Buffer.from(`${JSON.stringify(value, undefined, 2)}\n`);
+const json = (value: unknown): string => `${JSON.stringify(value, undefined, 2)}\n`;
 
 /** The directories between the agent's home and `target`, the agent's own; elsewhere none. */
 function parents(target: string): GuestFile[] {

@@ -22,7 +22,12 @@ export interface Swap {
   names: readonly string[];
 }
 
-interface Waiting extends Delivery {
+interface Waiting {
+  packed: Promise<Delivery>;
+  arrived: PromiseWithResolvers<void>;
+}
+
+interface Packed extends Delivery {
   arrived: PromiseWithResolvers<void>;
 }
 
@@ -37,35 +42,48 @@ const waiting = new WeakMap<MachineDriver, Map<string, Waiting[]>>();
 export const incomingName = (): string => `${INCOMING}-${randomUUID()}`;
 
 /**
+ * @param pack reads what is to be brought; a trip waits for all that had asked for it
  * @param signal stops the waiting; what is on its way may still arrive
  * @throws BottleError `PROVISION_FAILED` with what the machine said, `MACHINE_NOT_RUNNING`; the signal's reason
  */
 export async function deliver(
   machine: MachineDriver,
   id: string,
-  delivery: Delivery,
+  pack: () => Promise<Delivery>,
   signal: AbortSignal,
 ): Promise<void> {
   signal.throwIfAborted();
-  const arrived = Promise.withResolvers<void>();
+  const each: Waiting = { packed: pack(), arrived: Promise.withResolvers<void>() };
+  each.packed.catch(each.arrived.reject);
   const queues = waiting.get(machine) ?? new Map<string, Waiting[]>();
   waiting.set(machine, queues);
   const queue = queues.get(id);
-  if (queue !== undefined) queue.push({ ...delivery, arrived });
+  if (queue !== undefined) queue.push(each);
   else {
-    queues.set(id, [{ ...delivery, arrived }]);
+    queues.set(id, [each]);
     setTimeout(() => {
       const together = queues.get(id) ?? [];
       queues.delete(id);
-      void carryAll(machine, id, together);
+      void packAll(together).then((packed) => carryAll(machine, id, packed));
     }, WINDOW_MS);
   }
-  const stop = (): void => arrived.reject(signal.reason);
+  const stop = (): void => each.arrived.reject(signal.reason);
   signal.addEventListener('abort', stop, { once: true });
-  await arrived.promise.finally(() => signal.removeEventListener('abort', stop));
+  await each.arrived.promise.finally(() => signal.removeEventListener('abort', stop));
 }
 
-async function carryAll(machine: MachineDriver, id: string, together: readonly Waiting[]): Promise<void> {
+/** Those that could be; the others have been told. */
+async function packAll(together: readonly Waiting[]): Promise<Packed[]> {
+  const packed = together.map(({ packed, arrived }) =>
+    packed.then(
+      (delivery) => [{ ...delivery, arrived }],
+      () => [],
+    ),
+  );
+  return (await Promise.all(packed)).flat();
+}
+
+async function carryAll(machine: MachineDriver, id: string, together: readonly Packed[]): Promise<void> {
   const swaps = together.flatMap(({ swap }) => swap ?? []);
   if (together.length > 1 && swaps.length <= 1) {
     const files = together.flatMap((each) => each.files);

@@ -14,6 +14,8 @@ const END_OF_INPUT = '\u0004';
 const CANNOT_RUN = 126;
 const NOT_FOUND = 127;
 const RESIZE_AGAIN_MS = 50;
+/** Between two questions whether a command has begun, or what it ended with; each takes the Engine less than a millisecond. */
+const POLL_MS = 3;
 
 /** @throws the Engine's error: 409 when the container does not run; the signal's reason when aborted */
 export async function dockerExec(container: Dockerode.Container, request: ExecRequest): Promise<{ exitCode: number }> {
@@ -152,7 +154,7 @@ async function hasBegun(exec: Dockerode.Exec, stream: Duplex): Promise<void> {
   while (!stream.destroyed) {
     const { Pid, Running, ExitCode } = await exec.inspect().catch(() => ({ Pid: 1, Running: true, ExitCode: null }));
     if (Pid > 0 || (!Running && ExitCode !== null)) return;
-    await sleep(10);
+    await sleep(POLL_MS);
   }
 }
 
@@ -161,7 +163,7 @@ async function exitCodeOf(exec: Dockerode.Exec): Promise<number> {
   for (;;) {
     const { Running, ExitCode } = await exec.inspect();
     if (!Running) return ExitCode ?? 0;
-    await sleep(10);
+    await sleep(POLL_MS);
   }
 }
 
