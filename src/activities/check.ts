@@ -17,14 +17,16 @@ import type { ActivityHost } from './activity-host.ts';
 /** @throws BottleError `CHECK_FAILED` naming every probe that went wrong, `SECRET_MISSING` */
 export async function check(host: ActivityHost, input: CheckInput, signal: AbortSignal): Promise<CheckResult> {
   const secrets = await handedSecrets(input.bottle.id, input.secrets, signal);
-  const output = new PassThrough();
-  const looking = looksFor(output, secrets);
-  const request = { argv: probeArgv(input), stdout: output, stderr: output, signal };
+  const [belongings, probes] = [new PassThrough(), new PassThrough()];
+  const looking = Promise.all([searchOf(belongings, secrets), beginningOf(probes)]);
   await machineDriver(input.driver, host)
-    .exec(input.bottle.id, request)
-    .finally(() => output.end());
-  const { probes, found, unsearched } = await looking;
-  const seen = parseProbes(probes);
+    .exec(input.bottle.id, { argv: probeArgv(input), stdout: belongings, stderr: probes, signal })
+    .finally(() => {
+      belongings.end();
+      probes.end();
+    });
+  const [{ found, unsearched }, printed] = await looking;
+  const seen = parseProbes(printed);
   const failures = [
     ...judge(seen, expectations(input)),
     ...[...found].map(
@@ -50,9 +52,7 @@ const PUBLIC_NAME = 'example.com';
 /** The probe whose answer is told and not judged: where the bottle leads nowhere, it is still as closed as it must be. */
 const WAY_OUT = 'way-out';
 const MAX_TOLD = 300;
-/** Ends the probes; what follows is everything of the machine that could hold a credential, small files first. */
-const BELONGINGS = '--belongings--';
-/** Ends all: how many bytes there are, and how many of them were looked at. */
+/** Ends what is searched: how many bytes there are, and how many of them were looked at. */
 const SEARCHED = '--searched--';
 const MIB = 1024 ** 2;
 /** Of one file, and of all: a workspace may be of any size, and a launch waits for this. */
@@ -61,15 +61,19 @@ const LARGEST_SEARCH = 32 * MIB;
 /** With the names of the files. */
 const LARGEST_STREAM = 40 * MIB;
 
+/** Of what the probes print, which is a line each. */
+const LARGEST_ANSWERS = MIB;
+
 /**
- * All probes at once, one line each: `name<TAB>what was seen`. curl's `-v` tells a refusal by somebody
+ * All probes at once, one line each on standard error: `name<TAB>what was seen`. They mostly wait, and meanwhile everything of the
+ * machine that could hold a credential goes to standard output, small files first. curl's `-v` tells a refusal by somebody
  * ("Connection refused": that host can be reached) from nobody being there. An empty `--noproxy` has it use the proxy for
  * egress too, which NO_PROXY names. Egress needs three seconds at most to know whether its first route is reached; it is asked
  * until it does.
  */
 const PROBES = `
 bundle=$1 listed=$2 gateway=$3 daemons=" $4 " program=$5 driver=$6 scanner=$7 proxy=$1:${PIPELOCK_PORT}
-see() { printf '%s\\t%s\\n' "$1" "$2"; }
+see() { printf '%s\\t%s\\n' "$1" "$2" >&2; }
 status() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@"; }
 dial() { curl -sv --noproxy '*' -o /dev/null --connect-timeout 2 --max-time 3 "$1" 2>&1 | grep -Ei 'connected to|refused|no route|unreachable|timed out|timeout' | head -n 1; }
 way_out() { for n in 1 2 3 4 5 6 7; do told=$(curl -s --max-time 5 --noproxy '*' ${EGRESS_URL}/); case $told in '{"wayOut":null,"routes":[{'*) sleep 0.5 ;; *) break ;; esac; done; printf '%s\\n' "$told"; }
@@ -99,8 +103,6 @@ if has egress; then
 fi
 if has git-gate; then (see git-gate "$(status --noproxy '*' "http://$bundle:${GIT_GATE_PORT}/")") & fi
 if has supervise; then (see supervise "$(status --noproxy '*' "http://$bundle:${SUPERVISE_PORT}/mcp")") & fi
-wait
-echo ${BELONGINGS}
 cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
 echo
 look() { find ${GUEST.home} -type f -path '${GUEST.home}/.*' -size -256k "$@" 2>/dev/null
@@ -112,6 +114,7 @@ if find / -maxdepth 0 -printf '' 2>/dev/null; then
   look -printf '%s\\t%p\\0' | sort -zn | cut -zf2- | timeout 60 xargs -0 -r head -v -c ${LARGEST_PART} 2>/dev/null | head -c ${LARGEST_STREAM}
 else look -exec cat {} + | head -c ${LARGEST_STREAM}
 fi
+wait
 printf '\\n${SEARCHED}%s\\n' "$sizes"`;
 
 function probeArgv({ driver, network, daemons, scanner, template, allow }: CheckInput): string[] {
@@ -140,35 +143,32 @@ function verdictQuery(entry: string): string {
 }
 
 interface Looked {
-  /** What the probes printed. */
-  probes: string;
   found: ReadonlyMap<SecretRef, string | undefined>;
   /** Present where not all of the machine was looked at. */
   unsearched?: Unsearched;
 }
 
-/** Reads what {@link PROBES} print; of the machine's belongings nothing is kept. */
-async function looksFor(output: Readable, secrets: ReadonlyMap<SecretRef, string>): Promise<Looked> {
+/** Looks for secrets in what {@link PROBES} print of the machine; nothing of it is kept. */
+async function searchOf(belongings: Readable, secrets: ReadonlyMap<SecretRef, string>): Promise<Looked> {
   const search = searchFor(secrets);
-  let probes = Buffer.alloc(0);
-  let isPast = false;
   let last = '';
-  for await (const chunk of output as AsyncIterable<Buffer>) {
-    let belongings = chunk;
-    if (!isPast) {
-      probes = Buffer.concat([probes, chunk]);
-      const at = probes.indexOf(BELONGINGS);
-      if (at === -1) continue;
-      isPast = true;
-      belongings = probes.subarray(at);
-      probes = probes.subarray(0, at);
-    }
-    search.take(belongings);
-    last = (last + belongings.toString('latin1')).slice(-100);
+  for await (const chunk of belongings as AsyncIterable<Buffer>) {
+    search.take(chunk);
+    last = (last + chunk.toString('latin1')).slice(-100);
   }
   const [, all, read] = new RegExp(`\\n${SEARCHED}(\\d+) (\\d+)\\n$`).exec(last) ?? [];
   const unsearched = Number(all) > Number(read) ? { bytes: Number(all), searchedBytes: Number(read) } : undefined;
-  return { probes: probes.toString(), found: search.found, ...(unsearched === undefined ? {} : { unsearched }) };
+  return { found: search.found, ...(unsearched === undefined ? {} : { unsearched }) };
+}
+
+async function beginningOf(stream: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    if (bytes < LARGEST_ANSWERS) chunks.push(chunk);
+    bytes += chunk.length;
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 type Probes = Record<string, string>;

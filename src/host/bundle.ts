@@ -38,15 +38,16 @@ export async function ensureBundle(
   patience?: AbortSignal,
 ): Promise<BundleResult> {
   const name = bundleName(input.bottle.id);
-  const delivery = await makeDelivery(host.settings, input, signal);
-  await assertUplink(host, input.uplink);
+  const [delivery] = await Promise.all([makeDelivery(host.settings, input, signal), assertUplink(host, input.uplink)]);
   const container = await ensureContainer(host, input.bottle, 'bundle', name, bundleSpec(input));
   // Before the start: a daemon must never run without its way out, and the Engine sets both up in one go.
   await connectUplink(host, container, input.uplink);
   await startContainer(container, name);
+  const daemons = await deliver(container, name, delivery, signal, patience);
   const { pipelock } = delivery.config;
+  // A program more in the bundle: not while its own are starting.
   beginLoginTrial(container, input, pipelock?.kind === 'allow-list' ? pipelock.proxy : undefined);
-  return { container: name, daemons: await deliver(container, name, delivery, signal, patience) };
+  return { container: name, daemons };
 }
 
 /**
