@@ -39,7 +39,7 @@ export async function prepare(
   const { cpus } = plan.resources;
   const waitsFor = await admissionOf(host).ask({ id: bottle.id, askedAt, cpus });
   const uiUrl = host.uiUrl(bottle.id, bottle.runId);
-  return { plan, uiUrl, ...(waitsFor === undefined ? {} : { waitsFor }) };
+  return { plan, uiUrl, endsSideBySide: true, ...(waitsFor === undefined ? {} : { waitsFor }) };
 }
 
 /** Waits until the host has room. What is missing is told by heartbeats, which leave nothing in a history. */

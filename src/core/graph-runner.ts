@@ -27,6 +27,8 @@ export interface GraphPorts {
   run(step: string): Promise<StepOutcome>;
   /** Makes sure nothing of the step is left; absence is success. */
   undo(step: string): Promise<StepOutcome>;
+  /** Whether the undo of a step need only wait until that of the steps that need it has begun. Nobody's, unless given. */
+  undoesBeside?(step: string): boolean;
   /** Asks every running step to end; each still settles its promise. */
   cancelRunning(): void;
   /** Called after every change, synchronously. */
@@ -338,12 +340,18 @@ export class GraphRunner {
     if ([...this.#records.values()].some((record) => record.state === 'running')) return;
     for (const record of [...this.#records.values()].reverse()) {
       const waiting = record.state !== 'undoing' && record.state !== 'undo-held';
-      if (!record.touched || !waiting || record.neededBy.some((id) => this.#record(id).touched)) continue;
+      if (!record.touched || !waiting || this.#isInUse(record)) continue;
       // The runs that were lost say nothing of the undo, which has its own number of them.
       record.lost = 0;
       this.#undo(record);
     }
     this.#over = [...this.#records.values()].every((record) => !record.touched);
+  }
+
+  /** Whether something that needs it is not undone yet. */
+  #isInUse({ spec, neededBy }: StepRecord): boolean {
+    const remaining = neededBy.map((id) => this.#record(id)).filter(({ touched }) => touched);
+    return remaining.some(({ state }) => state !== 'undoing' || this.#ports.undoesBeside?.(spec.id) !== true);
   }
 
   #retry(record: StepRecord): void {

@@ -48,6 +48,8 @@ export interface PrepareResult {
   uiUrl: string | null;
   /** What the launch has to wait for before it goes on; absent when the host has room for it. */
   waitsFor?: WaitsFor;
+  /** Its state is removed beside its bridge; histories from before remove it after that, and have none. */
+  endsSideBySide?: true;
 }
 
 export interface AdmitInput {

@@ -20,7 +20,7 @@ import { validateLaunch } from '../core/launch-input.ts';
 import { detailsMarkdown, type LaunchIdentity, statusDocument } from '../core/launch-view.ts';
 import { Observation } from '../core/observation.ts';
 import type { StatusDocument, StopReason } from '../core/status.ts';
-import type { BundleResult } from '../core/step-io.ts';
+import type { BundleResult, PrepareResult } from '../core/step-io.ts';
 import { GRAPH_VERSION, launchSteps, type StepId } from '../core/steps.ts';
 import { AnswerDelivery, endGrants, handleVerdict } from './agent-requests.ts';
 import { inBackground } from './background.ts';
@@ -85,6 +85,9 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
         return outcome;
       },
       undo: steps.undo,
+      // What is kept of the bottle is of no use to the bridge, which begins to go only when all that stood on it is gone.
+      undoesBeside: (step) =>
+        step === 'prepare' && (runner.value(step) as PrepareResult | undefined)?.endsSideBySide === true,
       cancelRunning: steps.cancelRunning,
       publish,
       now: () => Date.now(),

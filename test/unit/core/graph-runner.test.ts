@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import { type Ending, GraphRunner, type StepOutcome } from '../../../src/core/graph-runner.ts';
+import { type Ending, type GraphPorts, GraphRunner, type StepOutcome } from '../../../src/core/graph-runner.ts';
 import { LAUNCH_STEPS, type StepSpec } from '../../../src/core/steps.ts';
 
 const DONE: StepOutcome = { ok: true, attempts: 1 };
@@ -21,7 +21,7 @@ let asksToEnd: number;
 let published: number;
 let clock: number;
 
-function launch(steps: readonly StepSpec[] = LAUNCH_STEPS): void {
+function launch(steps: readonly StepSpec[] = LAUNCH_STEPS, ports: Partial<GraphPorts> = {}): void {
   inFlight = new Map();
   ending = undefined;
   asksToEnd = 0;
@@ -35,6 +35,7 @@ function launch(steps: readonly StepSpec[] = LAUNCH_STEPS): void {
     cancelRunning: () => asksToEnd++,
     publish: () => published++,
     now: () => clock,
+    ...ports,
   });
   void runner.run().then((reason) => {
     ending = reason;
@@ -310,6 +311,30 @@ describe('a ready bottle that is stopped', () => {
     expect(runner.decide('skip')).toEqual(['network']);
     expect(stateOf('network')).toBe('skipped');
     expect(await settle(DONE, 'undo prepare')).toEqual([]);
+    expect(ending).toEqual({ kind: 'stopped' });
+  });
+});
+
+describe('an undo that may go on beside that of what needs it', () => {
+  beforeEach(async () => {
+    launch(LAUNCH_STEPS, { undoesBeside: (id) => id === 'prepare' });
+    await untilReady();
+    runner.stop('stopped');
+  });
+
+  it('begins once that has begun, and all that stood on both is gone', async () => {
+    expect(flying()).toEqual(['undo machine.start', 'undo bundle']);
+    expect(await settle(DONE, 'undo bundle', 'undo machine.start')).toEqual(['undo machine.create']);
+    expect(await settle(DONE, 'undo machine.create')).toEqual(['undo network', 'undo prepare']);
+  });
+
+  it('neither ends the launch before the other, nor runs twice when the other is held', async () => {
+    await settle(DONE, 'undo bundle', 'undo machine.start', 'undo machine.create', 'undo prepare');
+    expect([flying(), ending]).toEqual([['undo network'], undefined]);
+    expect(await settle(FAILED, 'undo network')).toEqual([]);
+    runner.decide('retry');
+    expect(flying()).toEqual(['undo network']);
+    await settle(DONE, 'undo network');
     expect(ending).toEqual({ kind: 'stopped' });
   });
 });
