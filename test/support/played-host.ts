@@ -6,10 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { ApplicationFailure, cancellationSignal, heartbeat } from '@temporalio/activity';
 import { bundleWorkflowCode, DefaultLogger, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import type { Loss } from '../../src/core/healing.ts';
 import { taskQueueOf, waitingQueueOf } from '../../src/core/names.ts';
 import { type BookChanges, NOTHING_ASKED, withChanges } from '../../src/core/request-book.ts';
 import type { Ask, RequestView } from '../../src/core/requests.ts';
-import type { BundleStepInput, StepReturn, WatchInput, WatchNews } from '../../src/core/step-io.ts';
+import type { BundleStepInput, MachineInput, StepReturn, WatchInput, WatchNews } from '../../src/core/step-io.ts';
 import { temporalTarget } from '../../src/host/temporal-connection.ts';
 import { FULL, plan } from '../unit/core/plan-fixture.ts';
 import type { Installation } from './installation.ts';
@@ -46,6 +47,11 @@ export class PlayedBottle {
     if (left === 0) return;
     this.fails.set(step, left - 1);
     throw new Error(`${step} is played to fail`);
+  }
+
+  /** As the real one: what is gone, whatever a step that failed may say. */
+  lost(): Loss {
+    return { steps: [...this.#dead], why: {} };
   }
 
   takeRequests(book: BookChanges): void {
@@ -130,6 +136,7 @@ export async function playedHost(it: Installation): Promise<PlayedHost> {
   };
   const activities = {
     ...Object.fromEntries(STEPS.map((step) => [step, played(step)])),
+    survey: async ({ bottle: { id } }: MachineInput) => ({ attempt: 1, value: bottle(id).lost() }),
     reread: async () => ({ attempt: 1, value: { plan: null, again: ['provision.prompt'] } }),
   };
   const watch = async (input: WatchInput) => ({
