@@ -65,6 +65,12 @@ const LARGEST_STREAM = 40 * MIB;
 const LARGEST_ANSWERS = MIB;
 
 /**
+ * Seconds that a daemon may take to answer. Whoever refuses does so at once, so only one that hangs costs as much; on a computer
+ * on which many bottles come up, a good one has taken more than five.
+ */
+const ANSWER_SECONDS = 20;
+
+/**
  * All probes at once, one line each on standard error: `name<TAB>what was seen`. They mostly wait, and meanwhile everything of the
  * machine that could hold a credential goes to standard output, small files first. curl's `-v` tells a refusal by somebody
  * ("Connection refused": that host can be reached) from nobody being there. An empty `--noproxy` has it use the proxy for
@@ -74,13 +80,13 @@ const LARGEST_ANSWERS = MIB;
 const PROBES = `
 bundle=$1 listed=$2 gateway=$3 daemons=" $4 " program=$5 driver=$6 scanner=$7 proxy=$1:${PIPELOCK_PORT}
 see() { printf '%s\\t%s\\n' "$1" "$2" >&2; }
-status() { curl -s -o /dev/null -w '%{http_code}' --max-time 5 "$@"; }
+status() { curl -s -o /dev/null -w '%{http_code}' --max-time ${ANSWER_SECONDS} "$@"; }
 dial() { curl -sv --noproxy '*' -o /dev/null --connect-timeout 2 --max-time 3 "$1" 2>&1 | grep -Ei 'connected to|refused|no route|unreachable|timed out|timeout' | head -n 1; }
 way_out() { for n in 1 2 3 4 5 6 7; do told=$(curl -s --max-time 5 --noproxy '*' ${EGRESS_URL}/); case $told in '{"wayOut":null,"routes":[{'*) sleep 0.5 ;; *) break ;; esac; done; printf '%s\\n' "$told"; }
 has() { case $daemons in *" $1 "*) return 0 ;; esac; return 1; }
 (see proxy "$(status --noproxy '*' "http://$proxy/health")") &
 (see unlisted "$(status -x "http://$proxy" "http://${UNLISTED}/")") &
-(see unlisted-tls "$(curl -s -o /dev/null -w '%{http_connect}' --max-time 5 -x "http://$proxy" "https://${UNLISTED}/")") &
+(see unlisted-tls "$(curl -s -o /dev/null -w '%{http_connect}' --max-time ${ANSWER_SECONDS} -x "http://$proxy" "https://${UNLISTED}/")") &
 (see direct "$(dial "http://${PUBLIC_ADDRESS}/")") &
 (see gateway "$(dial "http://$gateway/")") &
 (see networks "$(ip -o -4 address show scope global | awk '{ printf "%s ", $4 }')") &
@@ -89,14 +95,14 @@ if [ "$driver" = smolvm ]; then
   (see names "$(timeout 5 getent ahostsv4 ${PUBLIC_NAME} > /dev/null && echo answered || echo none)") &
 fi
 (see agent "$("$program" --version 2>&1 | head -n 1)") &
-if [ -n "$listed" ]; then (see listed "$(curl -s --max-time 5 --noproxy '*' "http://$proxy/verdict?$listed")") & fi
+if [ -n "$listed" ]; then (see listed "$(curl -s --max-time ${ANSWER_SECONDS} --noproxy '*' "http://$proxy/verdict?$listed")") & fi
 if has egress; then
   (see egress "$(status --noproxy '' -x "http://$proxy" ${EGRESS_URL}/)") &
   (see ${WAY_OUT} "$(way_out | sed -n 's/^{"wayOut":\\({[^{}]*}\\).*/\\1/p' | head -c 1000)") &
   (see egress-name "$(status --noproxy '*' ${EGRESS_URL}/)") &
   (see egress-direct "$(status --noproxy '*' "http://$bundle:${EGRESS_PORT}/")") &
   (see egress-tunnel "$(status --noproxy '' -p -x "http://$proxy" ${EGRESS_URL}/)") &
-  (see egress-front-tunnel "$(curl -s -o /dev/null -w '%{http_connect}' --max-time 5 --noproxy '' -p -x "http://$bundle:${EGRESS_PORT}" ${EGRESS_URL}/)") &
+  (see egress-front-tunnel "$(curl -s -o /dev/null -w '%{http_connect}' --max-time ${ANSWER_SECONDS} --noproxy '' -p -x "http://$bundle:${EGRESS_PORT}" ${EGRESS_URL}/)") &
   if [ "$scanner" = pipelock ]; then (see egress-scanned "$(status --noproxy '*' "${EGRESS_URL}/?check=sk-ant-$(printf api03)-0123456789-0123456789")") &
   else (see egress-scanned "$(status --noproxy '*' -X GET -H 'Transfer-Encoding: chunked' -d check ${EGRESS_URL}/)") &
   fi
@@ -117,7 +123,8 @@ fi
 wait
 printf '\\n${SEARCHED}%s\\n' "$sizes"`;
 
-function probeArgv({ driver, network, daemons, scanner, template, allow }: CheckInput): string[] {
+/** What runs in the machine; exported for its test. */
+export function probeArgv({ driver, network, daemons, scanner, template, allow }: CheckInput): string[] {
   const [first] = allow;
   // Only the allow-list proxy can be asked; of pipelock, egress behind it shows that it lets through what it should.
   const listed = scanner === 'allow-list' && first !== undefined ? verdictQuery(first) : '';

@@ -35,7 +35,7 @@ import { provisionCa } from './provision-ca.ts';
 import { reread } from './reread.ts';
 import { watch } from './watch.ts';
 
-const WATCH_HEARTBEAT_MS = 60_000;
+const WATCH_HEARTBEAT_MS = 20_000;
 
 /** Every step and compensation as a plain function, for a caller that has no Temporal (the bench). */
 export type StepFunctions = {

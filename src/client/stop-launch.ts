@@ -5,7 +5,7 @@ import type { Output } from './output.ts';
 import type { Troubles } from './render/troubles.ts';
 import { viewOf } from './report-error.ts';
 import type { Session } from './session.ts';
-import { sendUpdate } from './update.ts';
+import { type LastHeard, sendUpdate } from './update.ts';
 
 /**
  * Returns once it is being undone. Whoever follows it then sees how it ended, also where it was over before this was answered;
@@ -18,9 +18,10 @@ export async function stopLaunch(
   output: Output,
   launch: ServedLaunch,
   troubles?: Troubles,
+  heard?: LastHeard,
 ): Promise<void> {
   try {
-    await sendUpdate(session, output, launch, stopUpdate, [], troubles);
+    await sendUpdate(session, output, launch, stopUpdate, [], troubles, heard);
   } catch (error) {
     if (viewOf(error).code !== 'NO_SUCH_BOTTLE') throw error;
   }

@@ -16,8 +16,14 @@ import { MOMENT_MS, SLOW_WORKER } from './say-if-slow.ts';
 import type { Session } from './session.ts';
 import { ConnectionLost, untilBroken } from './watch.ts';
 
+/** When a worker last answered. Milliseconds since the epoch. */
+export interface LastHeard {
+  at: number;
+}
+
 /** Since anything was last heard of why no answer comes. */
 const DEADLINE_MS = 15_000;
+const LEAST_MS = 2000;
 const AGAIN_MS = 200;
 const CHECK_MS = 500;
 /** google.rpc.Code */
@@ -34,6 +40,7 @@ type AnyUpdate =
  * Sends an update and gives its answer. Whoever waits is told what for; this host's own server and worker are started again
  * when they die meanwhile, and what was asked of them is asked again.
  * @param troubles what was told already of what keeps this command waiting
+ * @param heard when a worker last answered this command, which may ask it for many things: the next may wait their turn as long as it does
  * @throws BottleError `NOT_HELD` with what is held instead, `NO_SUCH_REQUEST`, `USAGE` when the workflow takes no such argument, `NO_SUCH_BOTTLE` when it has just closed,
  *   `WORKER_UNREACHABLE` when no worker takes the update in time, `DISK_FULL` when nobody could record it
  */
@@ -44,6 +51,7 @@ export async function sendUpdate(
   update: AnyUpdate,
   args: readonly unknown[] = [],
   troubles: Troubles = new Troubles(),
+  heard: LastHeard = { at: Date.now() },
 ): Promise<string> {
   assertRoom(session.target);
   const waiting = new AbortController();
@@ -61,10 +69,12 @@ export async function sendUpdate(
     unheard = error;
   };
   try {
-    return await Promise.race([
+    const answer = await Promise.race([
       untilDelivered(session, launch, update, args, { tell, again }, waiting.signal),
-      patienceOf(session, waiting.signal),
+      patienceOf(session, heard, waiting.signal),
     ]);
+    heard.at = Date.now();
+    return answer;
   } catch (error) {
     const late = error instanceof Error && error.name === 'TimeoutError';
     throw await explain(session, launch, late ? (unheard ?? error) : error);
@@ -104,9 +114,15 @@ async function untilDelivered(
 }
 
 /** Rejects when the deadline has passed; while something of ours is being started, it does not run. */
-async function patienceOf({ keeper }: Session, signal: AbortSignal): Promise<never> {
-  for (let left = DEADLINE_MS; left > 0; left -= keeper.isCuring ? 0 : CHECK_MS)
+async function patienceOf({ keeper }: Session, heard: LastHeard, signal: AbortSignal): Promise<never> {
+  // Who has not answered the others in all that time is given a moment, for each of the rest.
+  let silentMs = Math.min(Date.now() - heard.at, DEADLINE_MS - LEAST_MS);
+  while (silentMs < DEADLINE_MS) {
+    const before = Date.now();
     await sleep(CHECK_MS, undefined, { signal });
+    if (heard.at >= before) silentMs = 0;
+    else if (!keeper.isCuring) silentMs += CHECK_MS;
+  }
   throw new DOMException('no answer in time', 'TimeoutError');
 }
 

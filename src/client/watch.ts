@@ -21,6 +21,7 @@ import {
 } from './bottle-status.ts';
 import { BACK, type CareEvent, careForConnection, careForWorker, SILENT_SERVER } from './care.ts';
 import type { Who } from './keeper.ts';
+import { Pace } from './pace.ts';
 import { MOMENT_MS, SLOW_WORKER } from './say-if-slow.ts';
 import { isBroken, lossWatcher, type Session } from './session.ts';
 
@@ -29,8 +30,9 @@ export type WatchEvent =
   /** Who does not answer and what is done about it, and that it is over. */
   | CareEvent;
 
-/** Not more than 20 queries a second: each is work for the worker that is busy launching. */
+/** Not more than 20 queries a second, however many are watched: each is work for the worker that is busy launching. */
 const MIN_INTERVAL_MS = 50;
+const paces = new WeakMap<Session, Pace>();
 /** Automatic attempts make no event, so while something runs they are looked for; that costs the worker nothing. */
 const ATTEMPTS_INTERVAL_MS = 700;
 /** A worker that dies or hangs makes no event either, so while something runs it is asked now and then. */
@@ -178,7 +180,11 @@ async function tellStatuses(session: Session, run: BottleRun, news: News, signal
   let workerIsSilent = false;
   let serverIsSlow = false;
   let askedAt = 0;
-  while (!signal.aborted) {
+  const pace = paces.get(session) ?? new Pace(MIN_INTERVAL_MS);
+  paces.set(session, pace);
+  for (;;) {
+    await pace.turn(signal);
+    if (signal.aborted) return;
     const { closed } = news;
     let asked: Asked[0] | 'not-asked' = 'not-asked';
     const due = news.fresh || workerIsSilent || (isBusy(answer) && Date.now() - askedAt > PING_MS);
@@ -217,8 +223,6 @@ async function tellStatuses(session: Session, run: BottleRun, news: News, signal
     }
     if (!news.fresh || news.workerIsGone)
       await news.wait(waitMs(answer, workerIsSilent || news.workerIsGone, description), signal);
-    const rest = MIN_INTERVAL_MS - (Date.now() - askedAt);
-    if (rest > 0) await sleep(rest);
   }
 }
 

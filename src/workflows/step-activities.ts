@@ -38,11 +38,12 @@ const OPTIONS = {
 /**
  * Watching lasts as long as the bottle; it touches nothing, so nobody waits for it to notice that it was cancelled. Each of
  * its heartbeats is a write of the server's, so with a thousand bottles they must be rare: whose worker died is taken over
- * by the next one long before (takeover.ts).
+ * by the next one long before (takeover.ts). But a server that is so busy that it takes a second to note that a task has begun hands
+ * it to nobody (temporalio/temporal, recordTaskStartedSyncMatchTimeout), and until this time is over nobody watches.
  */
 const WATCH_OPTIONS = {
   startToCloseTimeout: '365 days',
-  heartbeatTimeout: '3 minutes',
+  heartbeatTimeout: '1 minute',
   cancellationType: ActivityCancellationType.TRY_CANCEL,
   retry: { initialInterval: '1 second', maximumInterval: '30 seconds' },
 } as const satisfies ActivityOptions;
@@ -58,7 +59,7 @@ const SURVEY_OPTIONS = {
 } as const satisfies ActivityOptions;
 
 /** A launch may have to wait for days, and while it waits it has made nothing. */
-const ADMIT_OPTIONS = { ...WATCH_OPTIONS, heartbeatTimeout: '1 minute' } as const satisfies ActivityOptions;
+const ADMIT_OPTIONS = WATCH_OPTIONS;
 
 const NO_LOSS: Loss = { steps: [], why: {} };
 

@@ -40,23 +40,24 @@ export async function measureScale(count: number, report: Report): Promise<Figur
 
     report(`asking for ${count - 1} more at once`);
     const began = performance.now();
+    const used = cpuOf(place);
     const ids = Array.from({ length: count - 1 }, () => uniqueId('scale'));
     await Promise.all(ids.map((id) => place.launch(id, { agent: 'small' })));
     const over = new AbortController();
-    const meanwhile = answersMeanwhile(place, first, over.signal);
-    await allReady(place, count, report);
-    figures.push(figure(`scale.readySeconds`, [(performance.now() - began) / 1000], 's'));
+    const meanwhile = answersMeanwhile(place, first, over.signal, report);
+    const holds = await allReady(place, count, report);
+    figures.push(figure('scale.readySeconds', [(performance.now() - began) / 1000], 's'));
+    figures.push(figure('scale.holds', [holds], 'holds', 0));
+    for (const name of PROCESSES) figures.push(figure(`scale.${name}Cpu`, [used(name)], '% of a core'));
     over.abort();
     const { reload, approve } = await meanwhile;
-    if (reload.length > 0) figures.push(figure('scale.reloadMs', reload, 'ms', 3000));
-    if (approve.length > 0) figures.push(figure('scale.approveMs', approve, 'ms', 2000));
+    figures.push(...answered('reload', reload, 3000), ...answered('approve', approve, 2000));
     figures.push(...(await idleCost(place, count, proxy, report)));
 
     report('down --all');
-    const down = performance.now();
-    const bottle = [process.execPath, path.join(root, 'dist/client/main.js'), 'down', '--all', '--quiet'] as const;
-    await promisify(execFile)(bottle[0], bottle.slice(1), { env: place.env, maxBuffer: 1e9 });
-    figures.push(figure('scale.downSeconds', [(performance.now() - down) / 1000], 's'));
+    figures.push(
+      figure('scale.downSeconds', [(await timed(() => bottle(place, report, 'down', '--all'))) / 1000], 's'),
+    );
     figures.push(figure('scale.leftovers', [(await place.objects()).length], 'objects', 0));
     return figures;
   } finally {
@@ -65,70 +66,80 @@ export async function measureScale(count: number, report: Report): Promise<Figur
   }
 }
 
-async function allReady(place: Installation, count: number, report: Report): Promise<void> {
-  const inPhase = async (phase: string): Promise<number> =>
-    (await place.client.workflow.count(`WorkflowType = 'BottleLaunch' AND BottlePhase = '${phase}'`)).count;
-  for (;;) {
-    const [ready, held, queued] = await Promise.all(['ready', 'held', 'queued'].map(inPhase));
-    if (ready === count) return;
-    if (held !== undefined && held > 0) report(`${held} are held`);
+/**
+ * Waits until all are ready. What is held meanwhile is told, and retried as a person would.
+ * @returns how often that had to be
+ */
+async function allReady(place: Installation, count: number, report: Report): Promise<number> {
+  const inPhase = (phase: string): string => `WorkflowType = 'BottleLaunch' AND BottlePhase = '${phase}'`;
+  const counted = async (phase: string): Promise<number> => (await place.client.workflow.count(inPhase(phase))).count;
+  for (let holds = 0; ; await sleep(2000)) {
+    const [ready, queued] = await Promise.all(['ready', 'queued'].map(counted));
+    if (ready === count) return holds;
     report(`${ready} of ${count} ready, ${queued} queued`);
-    await sleep(5000);
+    for await (const { workflowId } of place.client.workflow.list({ query: inPhase('held') })) {
+      const { steps } = await place.status(workflowId);
+      for (const { id, error } of steps) if (error !== undefined) report(`held at ${id}: ${error.message}`);
+      await bottle(place, report, 'retry', workflowId);
+      holds += 1;
+    }
   }
 }
 
-/** Asks a ready bottle for something again and again while others launch. Milliseconds until it has taken effect. */
+/** Asks a ready bottle for something again and again, by the command, while others launch. Milliseconds until it has taken effect. */
 async function answersMeanwhile(
   place: Installation,
   id: string,
   signal: AbortSignal,
+  report: Report,
 ): Promise<{ reload: number[]; approve: number[] }> {
-  const handle = place.client.workflow.getHandle(id);
   const times: { reload: number[]; approve: number[] } = { reload: [], approve: [] };
-  let runs = (await place.status(id)).steps.find((step) => step.id === 'bundle')?.attempts ?? 1;
-  const bundleAgain = async (): Promise<void> => {
-    runs += 1;
-    await place.waitFor(id, (status) => isReady(status) && (bundleRuns(status) ?? 0) >= runs, 600);
-  };
   for (let n = 0; !signal.aborted; n++) {
-    const before = performance.now();
-    await handle.executeUpdate('reload');
-    await bundleAgain();
-    times.reload.push(performance.now() - before);
+    times.reload.push(await timed(() => bottle(place, report, 'reload', id)));
     const ask = { host: `host-${n}.test`, methods: [], reason: 'to be measured' };
     const { requestId } = await callTool(id, 'request_egress_route', ask);
     await place.waitFor(id, ({ requests }) => requests.some((request) => request.id === requestId), 600);
-    const asked = performance.now();
-    await handle.executeUpdate('decide', { args: [{ request: requestId, decision: 'approve' }] });
-    await bundleAgain();
-    times.approve.push(performance.now() - asked);
+    times.approve.push(await timed(() => bottle(place, report, 'approve', id, requestId as string)));
     await sleep(2000);
   }
   return times;
 }
 
-const bundleRuns = ({ steps }: { steps: { id: string; attempts: number }[] }): number | undefined =>
-  steps.find(({ id }) => id === 'bundle')?.attempts;
+/** Runs a command. What it says when it fails is told; whether all is as it should be the figures show. */
+async function bottle(place: Installation, report: Report, ...args: string[]): Promise<void> {
+  const program = path.join(root, 'dist/client/main.js');
+  const running = promisify(execFile)(process.execPath, [program, ...args, '--quiet'], {
+    env: place.env,
+    maxBuffer: 1e9,
+  });
+  await running.catch(({ code, stderr }: { code: unknown; stderr: string }) =>
+    report(`${args.join(' ')} ended with ${code}: ${stderr.slice(0, 1000)}`),
+  );
+}
+
+async function timed(act: () => Promise<unknown>): Promise<number> {
+  const began = performance.now();
+  await act();
+  return performance.now() - began;
+}
+
+/** A person waits for the slowest one too, so it is that one which is measured by the goal. */
+const answered = (name: string, times: readonly number[], goal: number): Figure[] =>
+  times.length === 0
+    ? []
+    : [figure(`scale.${name}Ms`, times, 'ms'), figure(`scale.${name}WorstMs`, [Math.max(...times)], 'ms', goal)];
 
 /** What `count` bottles cost that nobody uses. */
 async function idleCost(place: Installation, count: number, engine: EngineSocket, report: Report): Promise<Figure[]> {
   report(`${count} at rest`);
   // What the launches have begun comes to its end.
   await sleep(5000);
-  const pid = (name: string): number =>
-    Number(readFileSync(path.join(place.settings.state, 'run', `${name}.pid`), 'utf8'));
-  const processes = { worker: pid('worker'), server: pid('server') };
-  const names = Object.keys(processes) as (keyof typeof processes)[];
-  const before = names.map((name) => cpuSeconds(processes[name]));
+  const used = cpuOf(place);
   const calls = engine.calls.length;
   await sleep(IDLE_SECONDS * 1000);
-  const each = names.flatMap((name, at) => [
-    figure(
-      `idle${count}.${name}Cpu`,
-      [((cpuSeconds(processes[name]) - (before[at] as number)) / IDLE_SECONDS) * 100],
-      '% of a core',
-    ),
-    figure(`idle${count}.${name}MiB`, [residentMiB(processes[name])], 'MiB'),
+  const each = PROCESSES.flatMap((name) => [
+    figure(`idle${count}.${name}Cpu`, [used(name)], '% of a core'),
+    figure(`idle${count}.${name}MiB`, [residentMiB(processId(place, name))], 'MiB'),
   ]);
   const [some] = await docker.listContainers({ filters: { label: [`bottleworks.owner=${place.owner}`] } });
   const id = some?.Labels['bottleworks.bottle'] as string;
@@ -137,7 +148,22 @@ async function idleCost(place: Installation, count: number, engine: EngineSocket
     figure(`idle${count}.engineCalls`, [(engine.calls.length - calls) / IDLE_SECONDS], 'calls/s'),
     figure(`idle${count}.bundleMiB`, [await usedMiB(bundleName(id))], 'MiB'),
     figure(`idle${count}.machineMiB`, [await usedMiB(machineName(id))], 'MiB'),
+    figure(`idle${count}.shimsMiB`, [(await shimMiB(bundleName(id))) + (await shimMiB(machineName(id)))], 'MiB'),
   ];
+}
+
+const PROCESSES = ['worker', 'server'] as const;
+type Process = (typeof PROCESSES)[number];
+
+const processId = ({ settings }: Installation, name: Process): number =>
+  Number(readFileSync(path.join(settings.state, 'run', `${name}.pid`), 'utf8'));
+
+/** From now on, in percent of a core. */
+function cpuOf(place: Installation): (name: Process) => number {
+  const began = performance.now();
+  const cpu = (name: Process): number => cpuSeconds(processId(place, name));
+  const before = { worker: cpu('worker'), server: cpu('server') };
+  return (name) => ((cpu(name) - before[name]) / ((performance.now() - began) / 1000)) * 100;
 }
 
 function cpuSeconds(pid: number): number {
@@ -154,4 +180,11 @@ async function usedMiB(container: string): Promise<number> {
   const { memory_stats: memory } = await docker.getContainer(container).stats({ stream: false, 'one-shot': true });
   const cached = memory.stats.total_inactive_file ?? memory.stats.inactive_file ?? 0;
   return (memory.usage - cached) / MIB;
+}
+
+/** Of the process that the Engine keeps beside a container, its share of what several have in common. */
+async function shimMiB(container: string): Promise<number> {
+  const { State } = await docker.getContainer(container).inspect();
+  const shim = /^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${State.Pid}/status`, 'utf8'))?.[1];
+  return Number(/^Pss:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${shim}/smaps_rollup`, 'utf8'))?.[1]) / 1024;
 }

@@ -11,6 +11,7 @@ import { stoppable } from '../interrupt.ts';
 import { listBottles } from '../list-bottles.ts';
 import { openLaunch, type ServedLaunch } from '../open-launch.ts';
 import type { Output } from '../output.ts';
+import { someAtATime } from '../pace.ts';
 import { onlyTroubles, type Progress, plainProgress, progressFor } from '../render/progress.ts';
 import { clean } from '../render/text.ts';
 import { Troubles } from '../render/troubles.ts';
@@ -18,10 +19,13 @@ import { reportError, viewOf } from '../report-error.ts';
 import type { Session } from '../session.ts';
 import { type Settled, untilSettled } from '../settle.ts';
 import { stopLaunch } from '../stop-launch.ts';
+import type { LastHeard } from '../update.ts';
 
 /** The exit code of errors that nobody is there. */
 const UNREACHABLE = 5;
 const RECORD_MS = 10_000;
+/** Stops that are asked for at a time: what the first ones undo is work for the worker that has to take the next. */
+const AT_A_TIME = 8;
 
 interface Outcome {
   id: string;
@@ -49,10 +53,9 @@ export async function run(context: Context, ids: string[], options: { all?: bool
       const single = wanted.length === 1 ? await progressFor(output, true) : undefined;
       // What all of them wait for is said once.
       const troubles = new Troubles();
+      const site = { session, output, troubles, signal, heard: { at: Date.now() }, limited: someAtATime(AT_A_TIME) };
       const outcomes = await Promise.all(
-        wanted.map((id) =>
-          takeDown({ session, output, troubles, signal }, id, single ?? severalOf(output, id, troubles)),
-        ),
+        wanted.map((id) => takeDown(site, id, single ?? severalOf(output, id, troubles))),
       );
       return tell(context, outcomes);
     });
@@ -81,24 +84,38 @@ interface Site {
   output: Output;
   troubles: Troubles;
   signal: AbortSignal;
+  heard: LastHeard;
+  limited: ReturnType<typeof someAtATime>;
 }
 
-async function takeDown({ session, output, troubles, signal }: Site, id: string, progress: Progress): Promise<Outcome> {
+async function takeDown(site: Site, id: string, progress: Progress): Promise<Outcome> {
+  const { session, signal } = site;
   try {
-    const launch = await openLaunch(session, id);
-    try {
-      await ensureServed(session, output, launch.host, id);
-      await stopLaunch(session, output, launch, troubles);
-    } catch (error) {
-      if (exitCodeFor(viewOf(error).code) !== UNREACHABLE) throw error;
-      return await recordStop(session, launch, error);
-    }
-    return { id, settled: await untilSettled(session, launch, 'gone', signal, progress.show) };
+    const stopped = await site.limited(() => stopOne(site, id));
+    if (!('launch' in stopped)) return stopped;
+    return { id, settled: await untilSettled(session, stopped.launch, 'gone', signal, progress.show) };
   } catch (error) {
     signal.throwIfAborted();
     return { id, error };
   } finally {
     progress.done();
+  }
+}
+
+/** @returns the launch, which is being undone; or what became of it where no worker could be asked */
+async function stopOne(
+  { session, output, troubles, heard, signal }: Site,
+  id: string,
+): Promise<Outcome | { launch: ServedLaunch }> {
+  signal.throwIfAborted();
+  const launch = await openLaunch(session, id);
+  try {
+    await ensureServed(session, output, launch.host, id);
+    await stopLaunch(session, output, launch, troubles, heard);
+    return { launch };
+  } catch (error) {
+    if (exitCodeFor(viewOf(error).code) !== UNREACHABLE) throw error;
+    return recordStop(session, launch, error);
   }
 }
 

@@ -1,5 +1,9 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { expectations, judge, wayOutOf } from '../../../src/activities/check.ts';
+import { expectations, judge, probeArgv, wayOutOf } from '../../../src/activities/check.ts';
 
 const good = {
   proxy: '200',
@@ -132,6 +136,50 @@ describe('of all four daemons', () => {
   ])('%s seen as %s is a finding', (name, value, finding) => {
     expect(judge({ ...full, [name]: value }, FULL)).toEqual([`${finding} (${name}: ${value})`]);
   });
+});
+
+test('a bundle that takes ten seconds to answer, on a busy computer, is not taken for one that does not', () => {
+  const directory = mkdtempSync(path.join(os.tmpdir(), 'bottle-check-'));
+  try {
+    const curl = path.join(directory, 'curl');
+    writeFileSync(
+      curl,
+      `#!/bin/sh
+      for word; do [ "$before" = --max-time ] && patience=$word; before=$word; done
+      [ "$patience" -gt 10 ] && printf 405 || printf 000`,
+    );
+    chmodSync(curl, 0o755);
+    const network = {
+      name: 'b',
+      subnet: '10.0.0.0/28',
+      gateway: '10.0.0.1',
+      bundleIp: '10.0.0.2',
+      machineIp: '10.0.0.3',
+    };
+    const input = {
+      driver: 'docker',
+      network,
+      daemons: ['supervise'],
+      scanner: 'pipelock',
+      template: 'true',
+      allow: [],
+    };
+    const [shell = '', option = '', script = '', ...args] = probeArgv(
+      input as unknown as Parameters<typeof probeArgv>[0],
+    );
+    // What comes after the probes' beginning looks through the machine's files, which are this computer's here.
+    const probes = `exec 2>&1\n${script.slice(0, script.indexOf('\ncat /proc/'))}\nwait`;
+    const env = { PATH: `${directory}:${process.env['PATH']}` };
+    const seen = execFileSync(shell, [option, probes, ...args], {
+      env,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    expect(seen).toContain('supervise\t405\n');
+    expect(seen).toContain('unlisted-tls\t405\n');
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
 });
 
 test('a bundle from before the machine found egress by its name is judged as it was then', () => {
