@@ -8,6 +8,7 @@ import { BottleError } from '../core/errors.ts';
 import { bundleName, LABEL } from '../core/names.ts';
 import type { BundleInput, BundleResult } from '../core/step-io.ts';
 import { makeDelivery } from './bundle-delivery.ts';
+import { bundlePatience } from './bundle-patience.ts';
 import { ensureContainer, inspectContainer, removeContainers, startContainer, stopContainer } from './container.ts';
 import { writeToContainer } from './container-input.ts';
 import { containerLines } from './container-log.ts';
@@ -18,7 +19,6 @@ import { beginLoginTrial, forgetLoginTrial } from './login-way-out.ts';
 import type { Settings } from './settings.ts';
 
 const STOP_SECONDS = 10;
-const READY_SECONDS = 30;
 /** Whoever reads an answer holds up to 25 times as much (pipelock-yaml.ts). */
 const MEMORY_MIB = { plain: 512, intercepting: 1024 } as const;
 /** What a bundle that has run for days said before does not matter; more than it says while a delivery is on its way. */
@@ -27,7 +27,7 @@ const ENOUGH_LINES = 1000;
 /**
  * Ensures the bundle, gives its init what the daemons work from, and waits until each has taken it and is ready. A bundle
  * that runs already is given it too: only the daemons whose part has changed take notice.
- * @param patience how long its daemons may take; half a minute unless given
+ * @param patience how long its daemons may take; as bundle-patience.ts says unless given
  * @throws BottleError `SECRET_MISSING`, `STATE_MISSING`, `UPLINK_MISSING`, `BUNDLE_NOT_READY` with the bundle's last words, and what
  *   ensureContainer throws
  */
@@ -139,16 +139,17 @@ async function deliver(
   name: string,
   { revision, config }: Delivery,
   signal: AbortSignal,
-  patience = AbortSignal.timeout(READY_SECONDS * 1000),
+  patience?: AbortSignal,
 ): Promise<Daemons> {
   const began = Date.now();
   const said: string[] = [];
   let daemons: Daemons = {};
   let applied = false;
+  const own = bundlePatience(() => daemons);
   const lines = containerLines(container, {
     follow: true,
     tail: ENOUGH_LINES,
-    signal: AbortSignal.any([signal, patience]),
+    signal: AbortSignal.any([signal, patience ?? own.signal]),
   });
   // Init reads it whenever it gets there; if that is never, the log ends without the line that is waited for. It begins
   // with a line end, in case that a killed predecessor stopped in the midst of a line.
@@ -168,6 +169,7 @@ async function deliver(
       if (applied && allReady(daemons)) return daemons;
     }
   } finally {
+    own.end();
     // Whoever has ended, or is given up, reads no more.
     over.abort();
   }
