@@ -80,7 +80,8 @@ async function allReady(place: Installation, count: number, report: Report): Pro
     for await (const { workflowId } of place.client.workflow.list({ query: inPhase('held') })) {
       const { steps } = await place.status(workflowId);
       for (const { id, error } of steps) if (error !== undefined) report(`held at ${id}: ${error.message}`);
-      await bottle(place, report, 'retry', workflowId);
+      // Not waited for: another may be held meanwhile.
+      await place.client.workflow.getHandle(workflowId).executeUpdate('retry').catch(() => undefined);
       holds += 1;
     }
   }
