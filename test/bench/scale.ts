@@ -36,7 +36,14 @@ export async function measureScale(count: number, report: Report): Promise<Figur
     const first = uniqueId('scale');
     await place.launch(first, { agent: 'small' });
     await place.waitFor(first, isReady);
-    const figures = [...(await idleCost(place, 1, proxy, report))];
+    const figures: Figure[] = [];
+    // Told as they come, too: the whole takes long.
+    const keep = (...made: Figure[]): void => {
+      figures.push(...made);
+      for (const { name, value, unit, min, max, n } of made)
+        report(`${name}: ${value} ${unit}${n > 1 ? ` (${n}: ${min} to ${max})` : ''}`);
+    };
+    keep(...(await idleCost(place, 1, proxy, report)));
 
     report(`asking for ${count - 1} more at once`);
     const began = performance.now();
@@ -46,19 +53,17 @@ export async function measureScale(count: number, report: Report): Promise<Figur
     const over = new AbortController();
     const meanwhile = answersMeanwhile(place, first, over.signal, report);
     const holds = await allReady(place, count, report);
-    figures.push(figure('scale.readySeconds', [(performance.now() - began) / 1000], 's'));
-    figures.push(figure('scale.holds', [holds], 'holds', 0));
-    for (const name of PROCESSES) figures.push(figure(`scale.${name}Cpu`, [used(name)], '% of a core'));
+    keep(figure('scale.readySeconds', [(performance.now() - began) / 1000], 's'));
+    keep(figure('scale.holds', [holds], 'holds', 0));
+    for (const name of PROCESSES) keep(figure(`scale.${name}Cpu`, [used(name)], '% of a core'));
     over.abort();
     const { reload, approve } = await meanwhile;
-    figures.push(...answered('reload', reload, 3000), ...answered('approve', approve, 2000));
-    figures.push(...(await idleCost(place, count, proxy, report)));
+    keep(...answered('reload', reload, 3000), ...answered('approve', approve, 2000));
+    keep(...(await idleCost(place, count, proxy, report)));
 
     report('down --all');
-    figures.push(
-      figure('scale.downSeconds', [(await timed(() => bottle(place, report, 'down', '--all'))) / 1000], 's'),
-    );
-    figures.push(figure('scale.leftovers', [(await place.objects()).length], 'objects', 0));
+    keep(figure('scale.downSeconds', [(await timed(() => bottle(place, report, 'down', '--all'))) / 1000], 's'));
+    keep(figure('scale.leftovers', [(await place.objects()).length], 'objects', 0));
     return figures;
   } finally {
     await place.dispose();
@@ -81,7 +86,10 @@ async function allReady(place: Installation, count: number, report: Report): Pro
       const { steps } = await place.status(workflowId);
       for (const { id, error } of steps) if (error !== undefined) report(`held at ${id}: ${error.message}`);
       // Not waited for: another may be held meanwhile.
-      await place.client.workflow.getHandle(workflowId).executeUpdate('retry').catch(() => undefined);
+      await place.client.workflow
+        .getHandle(workflowId)
+        .executeUpdate('retry')
+        .catch(() => undefined);
       holds += 1;
     }
   }
