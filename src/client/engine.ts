@@ -43,7 +43,9 @@ export async function readyEngine(
 }
 
 const isDeath = (error: unknown): boolean =>
-  BottleError.is(error) && error.retryable && ['TEMPORAL_UNREACHABLE', 'WORKER_FAILED'].includes(error.code);
+  BottleError.is(error) &&
+  error.retryable &&
+  ['TEMPORAL_UNREACHABLE', 'SERVER_FAILED', 'WORKER_FAILED'].includes(error.code);
 
 /** A server or worker of ours that dies while it starts, or just after it was found, is started again, a few times. */
 export async function overDeaths<T>(target: TemporalTarget, act: () => Promise<T>): Promise<T> {

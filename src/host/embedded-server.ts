@@ -334,5 +334,7 @@ function failed(settings: Settings, logStart: number, how: string): BottleError 
   const tail = serverLogTail(settings, logStart);
   return new BottleError('SERVER_FAILED', `the embedded Temporal server ${how}${tail === '' ? '' : `: ${tail}`}`, {
     hint: `see ${serverLogFile(settings)}`,
+    // One that was killed may well live the next time.
+    retryable: how.includes(' by SIG'),
   });
 }

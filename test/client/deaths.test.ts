@@ -141,13 +141,15 @@ describe('where nobody runs any more', { timeout }, () => {
   });
 });
 
-test('a worker that is killed while it starts is started again, by whoever waits for it', { timeout }, async () => {
+test('what is killed while it starts is started again, by whoever waits for it', { timeout }, async () => {
   expect(await it.bottle(['serve', '--stop'])).toMatchObject({ code: 0 });
   const serving = [it.bottle(['serve', '--detach']), it.bottle(['serve', '--detach'])];
-  const begun = (): boolean => existsSync(path.join(it.state, 'run', 'worker.pid')) && pidOf('worker') > 0;
-  await expect.poll(begun, { interval: 5, timeout: 60_000 }).toBe(true);
-  expect(existsSync(path.join(it.state, 'run', 'worker.json'))).toBe(false);
-  kill('worker');
+  for (const name of ['server', 'worker'] as const) {
+    const begun = (): boolean => existsSync(path.join(it.state, 'run', `${name}.pid`)) && pidOf(name) > 0;
+    await expect.poll(begun, { interval: 5, timeout: 60_000 }).toBe(true);
+    expect(existsSync(path.join(it.state, 'run', 'worker.json'))).toBe(false);
+    kill(name);
+  }
   for (const { code, stderr } of await Promise.all(serving)) expect(code, stderr).toBe(0);
 });
 

@@ -252,6 +252,15 @@ describe('the embedded server', () => {
     expect(await stopServer(here)).toBe('not-running');
   });
 
+  it('that is killed while it starts is an error that may pass', async () => {
+    const starting = startServer(await freeSettings(), { detached: true, program: program('kill -9 $$') });
+    await expect(starting).rejects.toMatchObject({
+      code: 'SERVER_FAILED',
+      message: expect.stringContaining('was ended by SIGKILL'),
+      retryable: true,
+    });
+  });
+
   it('that cannot be run at all is an error', async () => {
     const starting = startServer(await freeSettings(), { detached: true, program: path.join(root, 'none') });
     await expect(starting).rejects.toMatchObject({
