@@ -46,6 +46,12 @@ export class Lives {
     this.#writeSkill('greet');
   }
 
+  /** All but one have a bottle, so that what breaks first meets something, a launch too. */
+  async begin(): Promise<void> {
+    const slots = this.#slots.map((_life, slot) => slot).slice(1);
+    await Promise.all(slots.map((slot) => this.#up(slot, `${this.#site.prefix}${slot}-first`, [1, 1])));
+  }
+
   /** What one slot's hand does in a round, until `over`. */
   async play(slot: number, round: number, acts: readonly Act[], over: AbortSignal): Promise<void> {
     for (const [index, { gapMs, dice }] of acts.entries()) {

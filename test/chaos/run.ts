@@ -80,6 +80,7 @@ async function main(): Promise<number> {
   try {
     if (!site.ownDisk) say('not done: filling the disk of the state, which takes root on Linux');
     await hands.run(['serve', '--detach']);
+    await lives.begin();
     for (let round = only ?? 1; ; round += 1) {
       const before = journal.violations.length;
       await run.round(planRound({ seed, round, bottles, faults: FAULTS_A_ROUND, kinds }));
