@@ -8,6 +8,8 @@ import process from 'node:process';
 const NEEDED = 24;
 
 if (Number(process.versions.node.split('.')[0]) >= NEEDED) {
+  const { keepCompiledCode } = await import('./compiled-code.ts');
+  keepCompiledCode();
   const { main } = await import('./run.ts');
   await main(process.argv.slice(2));
 } else {

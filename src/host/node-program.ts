@@ -22,7 +22,7 @@ interface Remembered {
 }
 
 /** As {@link ./tools.ts} has it, which is not loaded here since it loads more. */
-const cacheOf = (env: NodeJS.ProcessEnv): string =>
+export const cacheOf = (env: NodeJS.ProcessEnv): string =>
   env['BOTTLE_CACHE'] || path.join(env['XDG_CACHE_HOME'] || path.join(homeOf(env), '.cache'), 'bottle');
 const homeOf = (env: NodeJS.ProcessEnv): string => env['HOME'] || homedir();
 

@@ -1,6 +1,6 @@
 /** A person's way through the command, from nothing: what it prints, what it gives back, what is left. */
 import type { ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { uniqueId } from '../support/installation.ts';
@@ -119,6 +119,13 @@ describe('in a ready bottle', () => {
   test('claude is the agent itself', async () => {
     const { code, stdout } = await it.bottle(['claude', agent, '--', '--version']);
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+ \(Claude Code\)\n$/) });
+  });
+
+  test('what it compiles is kept in the cache, and one that cannot be written is no fault', async () => {
+    const BOTTLE_CACHE = path.join(it.directory, 'fresh-cache');
+    expect((await it.bottle(['ls'], { env: { BOTTLE_CACHE } })).code).toBe(0);
+    expect(readdirSync(path.join(BOTTLE_CACHE, 'compiled'))).not.toEqual([]);
+    expect((await it.bottle(['ls'], { env: { BOTTLE_CACHE: '/dev/null/nowhere' } })).code).toBe(0);
   });
 
   test('logs are those of the bundle, or of one daemon', async () => {
