@@ -32,6 +32,8 @@ export default defineConfig({
   test: {
     // Temporal's native core and process exit codes want processes of their own, not threads.
     pool: 'forks',
+    // Of one file, where tests say that they may run side by side: mostly they wait, and other files run beside.
+    maxConcurrency: 2,
     // A second, which is Vitest's own, is little on a busy computer.
     expect: { poll: { timeout: minutes(2) } },
     projects: [
