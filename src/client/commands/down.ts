@@ -53,7 +53,7 @@ export async function run(context: Context, ids: string[], options: { all?: bool
       const single = wanted.length === 1 ? await progressFor(output, true) : undefined;
       // What all of them wait for is said once.
       const troubles = new Troubles();
-      const site = { session, output, troubles, signal, heard: { at: Date.now() }, limited: someAtATime(AT_A_TIME) };
+      const site: Site = { session, output, troubles, signal, limited: someAtATime(AT_A_TIME) };
       const outcomes = await Promise.all(
         wanted.map((id) => takeDown(site, id, single ?? severalOf(output, id, troubles))),
       );
@@ -84,7 +84,8 @@ interface Site {
   output: Output;
   troubles: Troubles;
   signal: AbortSignal;
-  heard: LastHeard;
+  /** From when on there was a worker to answer. */
+  heard?: LastHeard;
   limited: ReturnType<typeof someAtATime>;
 }
 
@@ -103,15 +104,14 @@ async function takeDown(site: Site, id: string, progress: Progress): Promise<Out
 }
 
 /** @returns the launch, which is being undone; or what became of it where no worker could be asked */
-async function stopOne(
-  { session, output, troubles, heard, signal }: Site,
-  id: string,
-): Promise<Outcome | { launch: ServedLaunch }> {
+async function stopOne(site: Site, id: string): Promise<Outcome | { launch: ServedLaunch }> {
+  const { session, output, troubles, signal } = site;
   signal.throwIfAborted();
   const launch = await openLaunch(session, id);
   try {
     await ensureServed(session, output, launch.host, id);
-    await stopLaunch(session, output, launch, troubles, heard);
+    site.heard ??= { at: Date.now() };
+    await stopLaunch(session, output, launch, troubles, site.heard);
     return { launch };
   } catch (error) {
     if (exitCodeFor(viewOf(error).code) !== UNREACHABLE) throw error;
