@@ -39,8 +39,19 @@ import { readTxtar, writeFiles } from '../../support/txtar.ts';
 
 const SECONDS = Number(process.env['FUZZ_SECONDS'] ?? 3);
 const PROPERTIES = 5;
-/** Shrinking a failure is part of the time. */
-const LONG: fc.Parameters<unknown> = { numRuns: 1e9, interruptAfterTimeLimit: (SECONDS * 1000) / PROPERTIES };
+
+/**
+ * Tries a property for its part of the time, and at least some values: one limit for all would, on a busy computer, end it
+ * before the first value was tried, which is a failure. Shrinking a failure has half a minute, so that it tells its seed.
+ */
+async function tryLong(
+  property: fc.IProperty<unknown> | fc.IAsyncProperty<unknown>,
+  ms = (SECONDS * 1000) / PROPERTIES,
+): Promise<void> {
+  const until = Date.now() + ms;
+  do await fc.assert(property, { numRuns: 5, interruptAfterTimeLimit: 30_000 });
+  while (Date.now() < until);
+}
 const timeout = SECONDS * 1000 + 60_000;
 
 const SCHEMAS: Readonly<Record<ManifestKind, z.ZodObject>> = {
@@ -256,14 +267,13 @@ describe('a manifest that something has happened to', () => {
   test(
     'is read or told what is wrong, in plain lines',
     async () => {
-      await fc.assert(
+      await tryLong(
         fc.asyncProperty(changed, flips, async (text, bytes) => {
           const file = Buffer.from(text);
           if (file.length > 0) for (const [at, byte] of bytes) file[at % file.length] = byte;
           await assertFile(file);
           assertConfig(text.replaceAll(/^---$/gm, ''));
         }),
-        LONG,
       );
     },
     timeout,
@@ -282,12 +292,11 @@ describe('a manifest that something has happened to', () => {
         fc.array(token, { maxLength: 30 }).map((tokens) => Buffer.from(`---\n${tokens.join('')}\n---\n`)),
         fc.string({ unit: 'binary', maxLength: 200 }).map((text) => Buffer.from(`---\n${text}\n---\n`)),
       );
-      await fc.assert(
+      await tryLong(
         fc.asyncProperty(anything, async (bytes) => {
           await assertFile(bytes);
           assertConfig(Buffer.from(bytes).toString('utf8'));
         }),
-        LONG,
       );
     },
     timeout,
@@ -395,9 +404,9 @@ function inside({
 
 test.each(KINDS)(
   'values near to those of the schema of %s are right or told what is wrong, without a word of theirs',
-  (kind) => {
+  async (kind) => {
     const schema = SCHEMAS[kind];
-    fc.assert(
+    await tryLong(
       fc.property(near(jsonSchema(kind) as Node), (value) => {
         const result = schema.safeParse(value);
         if (result.success) return;
@@ -408,7 +417,7 @@ test.each(KINDS)(
         });
         assertPlain(problems, 'f', '');
       }),
-      { ...LONG, interruptAfterTimeLimit: (SECONDS * 1000) / PROPERTIES / KINDS.length },
+      (SECONDS * 1000) / PROPERTIES / KINDS.length,
     );
   },
   timeout,
@@ -498,8 +507,8 @@ describe('layers', () => {
 
   test(
     'on top of and beside each other make a bottle file that could have been written',
-    () => {
-      fc.assert(
+    async () => {
+      await tryLong(
         fc.property(grown, grown, agent, (one, other, inIt) => {
           const layers = [
             one,
@@ -524,7 +533,6 @@ describe('layers', () => {
           expect(merged(beside(EMPTY_LAYER, one))).toEqual(merged(one));
           expect(merged(beside(one, EMPTY_LAYER))).toEqual(merged(one));
         }),
-        LONG,
       );
     },
     timeout,
@@ -554,7 +562,7 @@ test(
         'unknown: x',
       ),
     );
-    await fc.assert(
+    await tryLong(
       fc.asyncProperty(fc.array(file, { minLength: 1, maxLength: 5 }), async (files) => {
         const home = mkdtempSync(path.join(folder, 'home-'));
         const texts = files.map(([parents, text]) => `---\nextends: [${parents.join(', ')}]\n${text}\n---\n`);
@@ -574,7 +582,6 @@ test(
         expect(new Set(problems.map(problemText)).size).toBe(problems.length);
         rmSync(home, { recursive: true });
       }),
-      LONG,
     );
   },
   timeout,
