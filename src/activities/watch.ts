@@ -4,7 +4,7 @@ import type { Loss } from '../core/healing.ts';
 import { noNews, type WatchInput, type WatchNews } from '../core/step-io.ts';
 import { bundleEvents } from '../host/bundle-events.ts';
 import { bundleNews } from '../host/bundle-news.ts';
-import { engine } from '../host/docker.ts';
+import { assertAnswers, untilSilent } from '../host/engine-pulse.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { untilIdle } from '../host/machine/idleness.ts';
 import { memoryKills } from '../host/memory-events.ts';
@@ -25,7 +25,7 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
   try {
     if (input.blind === true) return await untilSeen(host, input, ended);
     return await Promise.race(
-      [bundleDeath, machineDeath, news, idleness, memory, processes].map((each) => each(host, input, ended)),
+      [bundleDeath, machineDeath, silence, news, idleness, memory, processes].map((each) => each(host, input, ended)),
     );
   } catch (error) {
     signal.throwIfAborted();
@@ -42,12 +42,17 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
 /** Why the Engine does not answer; undefined when it does. */
 async function engineTrouble(host: ActivityHost): Promise<ErrorView | undefined> {
   try {
-    await engine('ask whether it is there', () => host.docker.ping());
+    await assertAnswers(host.docker);
     return undefined;
   } catch (error) {
-    const view = errorView(error);
-    return view.code === 'DOCKER_UNREACHABLE' ? view : undefined;
+    return errorView(error);
   }
+}
+
+/** The Engine stands still: nothing breaks by it, and nobody would hear of anything any more. */
+async function silence(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
+  const trouble: ErrorView = await untilSilent(host.docker, ended).catch(errorView);
+  return { ...noNews(input.cursor), trouble };
 }
 
 const BLIND_MS = 1000;
@@ -56,7 +61,10 @@ const BLIND_MS = 1000;
 async function untilSeen(host: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
   for (;;) {
     try {
-      return { ...((await deathNews(host, input)) ?? noNews(input.cursor)), trouble: null };
+      await assertAnswers(host.docker);
+      // It may fall silent again over the look.
+      const seen = await Promise.race([deathNews(host, input), untilSilent(host.docker, ended)]);
+      return { ...(seen ?? noNews(input.cursor)), trouble: null };
     } catch (error) {
       ended.throwIfAborted();
       if (errorView(error).code !== 'DOCKER_UNREACHABLE') throw error;

@@ -11,6 +11,7 @@ import { fullState, isFull, isLow, roomAt, roomText } from '../host/disk.ts';
 import { connectDocker, engine } from '../host/docker.ts';
 import { dockerEndpoint, endpointText } from '../host/docker-endpoint.ts';
 import { engineFacts } from '../host/engine-facts.ts';
+import { assertAnswers } from '../host/engine-pulse.ts';
 import { engineName, triedText, unsupported, wasTried } from '../host/engine-support.ts';
 import { expandHome } from '../host/expand-home.ts';
 import { strandedHost } from '../host/host-pin.ts';
@@ -48,15 +49,22 @@ type Finding = Omit<Check, 'name'>;
  * @param boot present: tries as well whether a machine of smolvm boots, until it aborts
  */
 export async function checks(settings: Settings, boot?: AbortSignal): Promise<Check[]> {
+  // Asked once for all of them: one that stands still would keep each waiting for ever.
+  const answering = (async () => assertAnswers(connectDocker()))();
+  answering.catch(() => undefined);
+  const ofEngine = (look: () => Promise<Finding>) => async (): Promise<Finding> => {
+    await answering;
+    return look();
+  };
   const all: [string, () => Promise<Finding>][] = [
     ['Node', async () => ({ state: 'ok', found: `${process.version}, ${process.execPath}` })],
-    ['Docker Engine', dockerEngine],
-    ["Docker's disk", dockerDisk],
-    ['images', images],
+    ['Docker Engine', ofEngine(dockerEngine)],
+    ["Docker's disk", ofEngine(dockerDisk)],
+    ['images', ofEngine(images)],
     ['pipelock', () => program('pipelock', NO_PIPELOCK)],
     ['gitleaks', () => program('gitleaks', 'no push gate can be run: it scans what is pushed')],
-    ['subnet pool', () => subnetPool(settings)],
-    ['way out', () => wayOut(settings)],
+    ['subnet pool', ofEngine(() => subnetPool(settings))],
+    ['way out', ofEngine(() => wayOut(settings))],
     ['smolvm', () => smolvm(settings)],
     ['Temporal CLI', () => temporalCli(settings)],
     ['Temporal server', () => temporalServer(settings)],
@@ -64,7 +72,7 @@ export async function checks(settings: Settings, boot?: AbortSignal): Promise<Ch
     ['worker', () => worker(settings)],
     ['BOTTLE_HOME', () => bottleHome(settings)],
     ['BOTTLE_STATE', async () => bottleState(settings)],
-    ['bottles', () => bottlesHere(settings)],
+    ['bottles', () => bottlesHere(settings, answering)],
     ...(boot === undefined ? [] : [['machine boots', () => smolvmBoot(boot)] as [string, () => Promise<Finding>]]),
   ];
   return Promise.all(all.map(async ([name, look]) => ({ name, ...(await look().catch(asFinding)) })));
@@ -245,7 +253,7 @@ async function bottleHome(settings: Settings): Promise<Finding> {
 }
 
 /** Bottles that go on running, and that no command reaches by the server that is used now. */
-async function bottlesHere(settings: Settings): Promise<Finding> {
+async function bottlesHere(settings: Settings, engineAnswers: Promise<void>): Promise<Finding> {
   const owners = await stateOwners(settings);
   if (owners.size === 0) return { state: 'ok', found: 'none here' };
   const session = await openSession(settings, await temporalTarget(settings)).catch(() => undefined);
@@ -253,6 +261,7 @@ async function bottlesHere(settings: Settings): Promise<Finding> {
     return { state: 'ok', found: `${owners.size} here; whose they are was not asked: Temporal does not answer` };
   try {
     const owner = await clusterOwner(session.client);
+    await engineAnswers;
     const lost = await findLost({ docker: connectDocker(), owner, settings });
     if (lost.length === 0) return { state: 'ok', found: `${owners.size} here` };
     const names = lost.map(({ id, server }) => `${id} (${server})`).join(', ');

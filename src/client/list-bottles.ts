@@ -43,6 +43,7 @@ export function rowOf(info: WorkflowExecutionInfo): BottleRow {
     startedAt: memo.startedAt ?? info.startTime.toISOString(),
     ...(phase !== 'queued' || memo.waitsFor === undefined ? {} : { waitsFor: memo.waitsFor }),
     ...(memo.stoppedBy === undefined ? {} : { stoppedBy: memo.stoppedBy }),
+    ...(memo.trouble === undefined || closedPhase(info.status.name) !== undefined ? {} : { trouble: memo.trouble }),
   };
 }
 

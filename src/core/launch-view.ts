@@ -1,6 +1,7 @@
 /** What is shown of a launch, from its runner's state and its steps' results: the status document and its Markdown. */
 
 import { waitsForText } from './capacity.ts';
+import type { ErrorView } from './errors.ts';
 import type { GraphRunner } from './graph-runner.ts';
 import { healingText } from './healing.ts';
 import { type MemoryKill, memoryKillText } from './memory-kills.ts';
@@ -125,6 +126,11 @@ function machineStatus(id: string, steps: readonly StepStatus[]): MachineStatus 
 const stateOf = (steps: readonly StepStatus[], id: string): StepState | undefined =>
   steps.find((step) => step.id === id)?.state;
 
+function hinders({ code }: ErrorView): string {
+  if (code === 'DISK_FULL') return 'nothing can be recorded';
+  return 'cannot be looked at';
+}
+
 /** What has befallen the bottle: who cannot be asked, what died and was made again, limits that were met; a line each. */
 export const befallenText = ({
   trouble,
@@ -132,7 +138,7 @@ export const befallenText = ({
   killedForMemory: kills = [],
   outOfPids: met,
 }: StatusDocument): string[] => [
-  ...(trouble === undefined ? [] : [`cannot be looked at: ${trouble.code} ${trouble.message}`]),
+  ...(trouble === undefined ? [] : [`${hinders(trouble)}: ${trouble.code} ${trouble.message}`]),
   ...(healings === undefined ? [] : [healingText(healings)]),
   ...kills.map((kill) => memoryKillText(kill, kill.limitMiB)),
   ...(met === undefined ? [] : [processLimitText(met, met.limit)]),

@@ -106,7 +106,10 @@ export interface StatusDocument {
   outOfPids?: ProcessLimitMet & { limit?: number };
   /** What has died under it and was made again; absent while nothing has. */
   healings?: HealingStatus;
-  /** Why nobody can look at what it stands on, such as an Engine that does not answer; absent while somebody can. */
+  /**
+   * Why nobody can look at what it stands on, record what it does, or make it again: an Engine that does not answer, a full
+   * disk, a state directory that is gone; absent while all is well.
+   */
   trouble?: ErrorView;
 }
 
@@ -123,6 +126,8 @@ export interface BottleRow {
   waitsFor?: WaitsFor;
   /** The limit that ended it; absent where none did. */
   stoppedBy?: StopReason;
+  /** Why nobody can look at what it stands on, or record what it does; absent while all is well, and for a closed one. */
+  trouble?: ErrorView;
 }
 
 /** What a launch keeps in its memo, so that `bottle ls` needs no worker: small, durable, no secrets. */
@@ -143,4 +148,6 @@ export interface LaunchMemo {
   answers?: string;
   /** What it waits for, as it was when it was queued; it may stay when the launch has gone on. */
   waitsFor?: WaitsFor;
+  /** Why nobody can look at what it stands on; absent while somebody can. */
+  trouble?: ErrorView;
 }

@@ -15,6 +15,7 @@ import { settleCalls } from './engine-calls.ts';
  */
 export function dockerAt(endpoint: DockerEndpoint): Dockerode {
   const docker = new Dockerode(optionsFor(endpoint));
+  places.set(docker, endpoint);
   const modem = docker.modem as unknown as Modem;
   const dial = modem.dial.bind(modem);
   // Here, and not where it is called: no call can forget it, whoever adds one.
@@ -23,6 +24,16 @@ export function dockerAt(endpoint: DockerEndpoint): Dockerode {
       callback(unreachable(error, endpoint) ?? noEngine(options, error, answer, endpoint) ?? error, answer),
     );
   return settleCalls(docker);
+}
+
+/** Where each client connects to. */
+const places = new WeakMap<Dockerode, DockerEndpoint>();
+
+/** What is said of an Engine that takes a call and says nothing. */
+export function noAnswer(docker: Dockerode): BottleError {
+  const endpoint = places.get(docker);
+  if (endpoint === undefined) return new BottleError('DOCKER_UNREACHABLE', 'the Docker Engine does not answer');
+  return silence(endpoint, 'ETIMEDOUT', 'ETIMEDOUT');
 }
 
 interface Call {
@@ -94,15 +105,12 @@ function unreachable(error: unknown, endpoint: DockerEndpoint): BottleError | un
   const { code = '', syscall, message } = error as NodeJS.ErrnoException;
   const tls = /^ERR_(TLS|SSL)_|CERT|^UNABLE_TO_|^HOSTNAME_MISMATCH$|^HPE_/.test(code);
   if (!SILENT.has(code) && !tls && !(NO_SOCKET.has(code) && syscall === 'connect')) return undefined;
-  const why = tls || code === 'SSH_FAILED' ? message : code;
-  return new BottleError(
-    'DOCKER_UNREACHABLE',
-    `the Docker Engine at ${endpointText(endpoint)} does not answer (${why})`,
-    {
-      hint: hintFor(endpoint, code),
-      cause: error,
-    },
-  );
+  return silence(endpoint, code, tls || code === 'SSH_FAILED' ? message : code, error);
+}
+
+function silence(endpoint: DockerEndpoint, code: string, why: string, cause?: unknown): BottleError {
+  const message = `the Docker Engine at ${endpointText(endpoint)} does not answer (${why})`;
+  return new BottleError('DOCKER_UNREACHABLE', message, { hint: hintFor(endpoint, code), cause });
 }
 
 /** What a web server says to a call that it does not know; a filter before an Engine refuses otherwise. */
@@ -129,7 +137,9 @@ export function hintFor(endpoint: DockerEndpoint, code: string, env: NodeJS.Proc
   const { address, chosenBy } = endpoint;
   if (code === 'EACCES' || code === 'EPERM')
     return `add yourself to the group docker (sudo usermod -aG docker $USER) and log in again`;
-  const start = startHint(endpoint);
+  // It takes the call, so it is there.
+  const standsStill = code === 'ETIMEDOUT' && address.startsWith('unix://');
+  const start = standsStill ? 'restart Docker if it does not go on by itself' : startHint(endpoint);
   if (chosenBy.kind === 'DOCKER_HOST') return `${start}, or unset DOCKER_HOST; then retry`;
   const others = contextNames(env).filter((name) => chosenBy.kind !== 'context' || name !== chosenBy.name);
   if (chosenBy.kind === 'context')

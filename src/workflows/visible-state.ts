@@ -5,6 +5,7 @@ import type { Driver, LaunchMemo, StatusDocument } from '../core/status.ts';
 import { agentAttribute, hostAttribute, phaseAttribute, stepAttribute } from './messages.ts';
 
 const STOPPED_BY = 'memo-stopped-by';
+const TROUBLE = 'memo-trouble';
 
 export class VisibleState {
   readonly #launch: LaunchIdentity;
@@ -54,11 +55,12 @@ export class VisibleState {
         : { waitsFor: { what: status.waitsFor.what, message: status.waitsFor.message } }),
       // Histories from before it was kept go without.
       ...(status.stoppedBy !== null && patched(STOPPED_BY) ? { stoppedBy: status.stoppedBy } : {}),
+      ...(status.trouble !== undefined && patched(TROUBLE) ? { trouble: status.trouble } : {}),
     };
     const text = JSON.stringify(memo);
     // While steps run, a memo that only learned the driver can wait for the next change that matters.
     if (text === this.#memo || status.phase === 'launching') return;
     this.#memo = text;
-    upsertMemo({ error: null, pendingRequests: null, waitsFor: null, ...memo });
+    upsertMemo({ error: null, pendingRequests: null, waitsFor: null, trouble: null, ...memo });
   }
 }

@@ -71,7 +71,7 @@ describe.skipIf(!canMount)('the state on a disk of 96 MiB', () => {
     }
     expect(await bottle('ls')).toMatchObject({
       code: 0,
-      document: [{ id, phase: 'ready' }],
+      document: [{ id, phase: 'ready', trouble: full(it.settings.state) }],
       stderr: expect.stringContaining('is full'),
     });
     const { checks = [] } = (await bottle('doctor')).document;

@@ -1,12 +1,16 @@
 /** What dies while nobody looks: no worker is there, or the Engine is gone. */
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { engineDoor } from '../support/engine-door.ts';
+import { DockerRelay } from '../chaos/docker-relay.ts';
 import { attempts, bundleOf, goesDown, heals, inMachine, machineOf, ONCE } from '../support/healing.ts';
 import {
   docker,
   type Installation,
   installation,
   isReady,
+  root,
   uniqueId,
   type WorkerProcess,
 } from '../support/installation.ts';
@@ -86,31 +90,65 @@ test('a bridge that is removed is made again with the addresses it had, and the 
   await goesDown(it, id);
 });
 
-test('an Engine that goes away is told of by name, and what died meanwhile is made again when it is back', async () => {
-  const door = await engineDoor(docker);
+test('an Engine that goes away, or stands still, is told of by name, and what died meanwhile is made again when it is back', async () => {
   // The tests may run on an Engine beside the usual one.
   const { DOCKER_HOST: usual } = it.env;
+  const { socketPath } = docker.modem as unknown as { socketPath: string };
+  const socket = path.join(it.settings.state, 'docker.sock');
+  const engine = new DockerRelay(socket, socketPath);
+  await engine.open();
   try {
     await worker.stop();
-    it.env['DOCKER_HOST'] = door.address;
+    it.env['DOCKER_HOST'] = `unix://${socket}`;
     worker = await it.startWorker();
     const id = uniqueId('heal');
     await it.launch(id, { agent: 'demo' });
     await it.waitFor(id, isReady);
-    await door.shut();
+
+    engine.refuse();
     const blind = await it.waitFor(id, ({ trouble }) => trouble !== undefined);
     expect(blind).toMatchObject({ phase: 'ready', trouble: { code: 'DOCKER_UNREACHABLE' } });
     await bundleOf(id).kill();
-    await door.open();
+    await engine.open();
+    const healed = { ...ONCE, bundle: 2, check: 2 };
     const after = await it.waitFor(id, (status) => isReady(status) && attempts(status)['check'] === 2);
-    expect(attempts(after)).toEqual({ ...ONCE, bundle: 2, check: 2 });
+    expect(attempts(after)).toEqual(healed);
     expect(after.trouble).toBeUndefined();
+
+    engine.hang();
+    const silent = {
+      code: 'DOCKER_UNREACHABLE',
+      message: `the Docker Engine at unix://${socket} (DOCKER_HOST) does not answer (ETIMEDOUT)`,
+    };
+    expect(await it.waitFor(id, ({ trouble }) => trouble !== undefined)).toMatchObject({ trouble: silent });
+    const [status, rows, doctor] = await Promise.all([bottle('status', id), bottle('ls'), bottle('doctor')]);
+    expect(status).toMatchObject({ phase: 'ready', trouble: silent, engineError: silent });
+    expect(rows).toMatchObject([{ id, phase: 'ready', trouble: silent }]);
+    const { checks } = doctor as { checks: { name: string; state: string; found: string }[] };
+    expect(checks.find(({ name }) => name === 'Docker Engine')).toMatchObject({ state: 'fail', found: silent.message });
+    // As another host is told, which cannot ask this one's Engine.
+    const { memo } = await it.client.workflow.getHandle(id).describe();
+    expect(memo).toMatchObject({ trouble: silent });
+
+    await engine.open();
+    const well = await it.waitFor(id, ({ trouble }) => trouble === undefined);
+    expect([well.phase, attempts(well)]).toEqual(['ready', healed]);
+    expect((await it.client.workflow.getHandle(id).describe()).memo).not.toHaveProperty('trouble');
     await goesDown(it, id);
   } finally {
     await worker.stop();
     if (usual === undefined) delete it.env['DOCKER_HOST'];
     else it.env['DOCKER_HOST'] = usual;
-    await door.dispose();
+    engine.close();
     worker = await it.startWorker();
   }
 });
+
+/** What a command prints as JSON, whatever its exit code. */
+async function bottle(...args: string[]): Promise<unknown> {
+  const run = promisify(execFile)(process.execPath, [path.join(root, 'dist/client/main.js'), ...args, '--json'], {
+    env: it.env,
+  });
+  const { stdout } = await run.catch((error: unknown) => error as { stdout: string });
+  return JSON.parse(stdout);
+}

@@ -100,6 +100,7 @@ export const rowSchema = z.strictObject({
   heldSteps: z.array(z.enum(stepIds)),
   stoppedBy: z.enum(['lifetime', 'idle']).optional(),
   startedAt: timestamp,
+  trouble: error.optional(),
 });
 
 export const errorSchema = z.strictObject({ error });

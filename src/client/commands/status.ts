@@ -1,5 +1,6 @@
 /** `bottle status`: every step of one bottle. */
 import type { StatusDocument } from '../../core/status.ts';
+import { fullState } from '../../host/disk.ts';
 import { describeBottle, failureText, hostOf, isOpen, launchOf, mergeStatus, queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
 import { engineSilence } from '../engine-silence.ts';
@@ -23,8 +24,13 @@ export async function run(context: Context, id: string, options: { watch?: boole
       const failure = failed ? await failureText(session, await describeBottle(session, id, launch.runId)) : undefined;
       const here = status.host === settings.host && isOpen(description);
       const engineError = here ? await engineSilence(settings) : undefined;
-      const document: StatusDocument = engineError === undefined ? status : { ...status, engineError };
-      output.result(document, () => statusText(status, { now: Date.now(), colours: output.outColours, failure }));
+      const full = here && status.trouble === undefined ? fullState(session.target)?.view() : undefined;
+      const document: StatusDocument = {
+        ...status,
+        ...(full === undefined ? {} : { trouble: full }),
+        ...(engineError === undefined ? {} : { engineError }),
+      };
+      output.result(document, () => statusText(document, { now: Date.now(), colours: output.outColours, failure }));
       if (engineError !== undefined && !output.flags.json) for (const line of errorLines(engineError)) output.say(line);
       return 0;
     };

@@ -14,7 +14,7 @@ export function rowsText(rows: readonly BottleRow[], now: number): string {
   for (const row of rows) {
     const started = `${duration(now - Date.parse(row.startedAt))} ago`;
     const held = row.heldSteps.join(', ');
-    const why = row.stoppedBy ?? row.waitsFor?.what;
+    const why = row.stoppedBy ?? row.trouble?.code ?? row.waitsFor?.what;
     const phase = why === undefined ? row.phase : `${row.phase} (${why})`;
     table.push([row.id, row.agent, phase, row.host, row.driver ?? '-', started, held].map(clean));
   }

@@ -28,10 +28,10 @@ const listen = (made: net.Server): Promise<void> => {
   server = made;
   return new Promise((resolve) => made.listen(path.join(folder, 'docker.sock'), resolve));
 };
-const told = (why: string) => ({
+const told = (why: string, start = 'start Docker') => ({
   code: 'DOCKER_UNREACHABLE',
   message: `the Docker Engine at unix://${folder}/docker.sock does not answer (${why})`,
-  hint: expect.stringMatching(/^start Docker.*until then nothing is reached, watched or mended$/),
+  hint: expect.stringMatching(new RegExp(`^${start}.*until then nothing is reached, watched or mended$`)),
 });
 
 test('an Engine that answers, whatever it says, is not silent', async () => {
@@ -48,6 +48,6 @@ test('one that is not there, or hangs up, is told of with where the worker looks
 test('one that takes the call and says nothing, as a stopped one does, is told of too', async () => {
   const calls: net.Socket[] = [];
   await listen(net.createServer((socket) => calls.push(socket)));
-  expect(await engineSilence(settings)).toEqual(told('ETIMEDOUT'));
+  expect(await engineSilence(settings)).toEqual(told('ETIMEDOUT', 'restart Docker if it does not go on by itself'));
   for (const call of calls) call.destroy();
 });

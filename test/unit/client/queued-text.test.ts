@@ -29,3 +29,10 @@ test('status, the live tree and ls say it', () => {
   const row = { id, agent, phase, host, driver, startedAt, heldSteps: [], ...(waitsFor && { waitsFor }) };
   expect(rowsText([row], STARTED)).toContain('queued (memory)');
 });
+
+test('ls says by its code what a bottle suffers from', () => {
+  const { id, agent, phase, host, driver, startedAt } = status([], { phase: 'ready' });
+  const trouble = { code: 'DOCKER_UNREACHABLE', message: 'the Docker Engine does not answer (ETIMEDOUT)' };
+  const row = { id, agent, phase, host, driver, startedAt, heldSteps: [], trouble };
+  expect(rowsText([row], STARTED)).toContain('ready (DOCKER_UNREACHABLE)');
+});
