@@ -1,13 +1,14 @@
 import { BottleError } from '../core/errors.ts';
 import { type PlanChange, planChange, type RereadInput, type RereadResult } from '../core/plan-change.ts';
-import { writeBottleState } from '../host/bottle-state.ts';
+import { hasPlan, writeBottleState } from '../host/bottle-state.ts';
 import { makePlan } from '../host/planning.ts';
+import { claimState } from '../host/state-owner.ts';
 import type { ActivityHost } from './activity-host.ts';
 import { assertPossible } from './prepare.ts';
 
 /**
  * Reads the manifest again for a launch that is under way. What it changes takes effect only when every step that is done
- * can take it.
+ * can take it. What the host keeps of the launch is written anew where it is gone.
  * @throws BottleError `PLAN_CHANGED` naming what differs in which steps, and what makePlan throws
  */
 export async function reread(host: ActivityHost, input: RereadInput): Promise<RereadResult> {
@@ -17,7 +18,9 @@ export async function reread(host: ActivityHost, input: RereadInput): Promise<Re
   if (change.refused.length > 0) throw refusal(input, change);
   if (change.changed.length > 0) await assertPossible(host, change.plan);
   const same = JSON.stringify(change.plan) === JSON.stringify(input.plan);
-  if (!same) await writeBottleState(host.settings, bottle.id, change.plan, prompt);
+  const isKept = hasPlan(host.settings, bottle.id);
+  if (!isKept) await claimState(host.settings, bottle, host);
+  if (!same || !isKept) await writeBottleState(host.settings, bottle.id, change.plan, prompt);
   return { plan: same ? null : change.plan, again: change.again };
 }
 

@@ -2,6 +2,7 @@ import { activityInfo, sleep } from '@temporalio/activity';
 import { BottleError, type ErrorView, errorView } from '../core/errors.ts';
 import type { Loss } from '../core/healing.ts';
 import { noNews, type WatchInput, type WatchNews } from '../core/step-io.ts';
+import { untilPlanIs } from '../host/bottle-state.ts';
 import { bundleEvents } from '../host/bundle-events.ts';
 import { bundleNews } from '../host/bundle-news.ts';
 import { assertAnswers, untilSilent } from '../host/engine-pulse.ts';
@@ -25,7 +26,7 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
   try {
     if (input.blind === true) return await untilSeen(host, input, ended);
     return await Promise.race(
-      [bundleDeath, machineDeath, silence, news, idleness, memory, processes].map((each) => each(host, input, ended)),
+      [bundleDeath, machineDeath, silence, state, news, idleness, memory, processes].map((each) => each(host, input, ended)),
     );
   } catch (error) {
     signal.throwIfAborted();
@@ -71,6 +72,13 @@ async function untilSeen(host: ActivityHost, input: WatchInput, ended: AbortSign
     }
     await sleep(BLIND_MS);
   }
+}
+
+async function state({ settings }: ActivityHost, input: WatchInput, ended: AbortSignal): Promise<WatchNews> {
+  const wasGone = input.stateGone === true;
+  await untilPlanIs(settings, input.bottle.id, wasGone, ended);
+  const stoodMs = Date.now() - activityInfo().scheduledTimestampMs;
+  return { ...noNews(input.cursor), state: wasGone ? 'back' : 'gone', stoodMs };
 }
 
 const SETTLE_MS = 500;

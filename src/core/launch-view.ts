@@ -128,7 +128,7 @@ const stateOf = (steps: readonly StepStatus[], id: string): StepState | undefine
 
 function hinders({ code }: ErrorView): string {
   if (code === 'DISK_FULL') return 'nothing can be recorded';
-  return 'cannot be looked at';
+  return code === 'STATE_MISSING' ? 'cannot be healed' : 'cannot be looked at';
 }
 
 /** What has befallen the bottle: who cannot be asked, what died and was made again, limits that were met; a line each. */

@@ -21,12 +21,14 @@ export interface ObservationSnapshot {
   readonly stoppedBy: StopReason | null;
   readonly healings?: HealingsSnapshot;
   readonly trouble?: ErrorView;
+  readonly stateTrouble?: ErrorView;
 }
 
 export class Observation {
   readonly book: RequestBook;
   readonly healings: Healings;
   #trouble: ErrorView | undefined;
+  #stateTrouble: ErrorView | undefined;
   #daemons: Record<string, DaemonState> = {};
   #refused: CredentialRefusal[] = [];
   #cursor: string | null = null;
@@ -45,6 +47,7 @@ export class Observation {
     this.#outOfPids = from.outOfPids;
     this.stoppedBy = from.stoppedBy;
     this.#trouble = from.trouble;
+    this.#stateTrouble = from.stateTrouble;
   }
 
   snapshot(): ObservationSnapshot {
@@ -58,6 +61,7 @@ export class Observation {
       stoppedBy: this.stoppedBy,
       ...(this.healings.status === undefined ? {} : { healings: this.healings.snapshot() }),
       ...(this.#trouble === undefined ? {} : { trouble: this.#trouble }),
+      ...(this.#stateTrouble === undefined ? {} : { stateTrouble: this.#stateTrouble }),
     };
   }
 
@@ -71,9 +75,14 @@ export class Observation {
   /** What the launch waits for before it may go on from `prepare`; undefined while it need not. */
   waitsFor: StatusDocument['waitsFor'];
 
-  /** Why nobody can look at the bottle now; undefined while somebody can. */
+  /** Why nobody can look at the bottle now, or what of it is gone and not made again; undefined while all is well. */
   get trouble(): ErrorView | undefined {
-    return this.#trouble;
+    return this.#trouble ?? this.#stateTrouble;
+  }
+
+  /** What the host keeps of the bottle is gone, and could not be made again; undefined: it is there. */
+  keepsState(trouble: ErrorView | undefined): void {
+    this.#stateTrouble = trouble;
   }
 
   /** Processes killed for memory since the bottle was launched. */
@@ -114,7 +123,7 @@ export class Observation {
   }
 
   /** From where the next watch goes on. */
-  watchFrom(): Pick<WatchInput, 'daemons' | 'cursor' | 'killedAt' | 'outOfPids' | 'blind'> {
+  watchFrom(): Pick<WatchInput, 'daemons' | 'cursor' | 'killedAt' | 'outOfPids' | 'blind' | 'stateGone'> {
     const killedAt = this.#killed
       .map(({ at }) => at)
       .sort()
@@ -125,6 +134,7 @@ export class Observation {
       ...(killedAt === undefined ? {} : { killedAt }),
       ...(this.#outOfPids === undefined ? {} : { outOfPids: this.#outOfPids }),
       ...(this.#trouble === undefined ? {} : { blind: true as const }),
+      ...(this.#stateTrouble === undefined ? {} : { stateGone: true as const }),
     };
   }
 }

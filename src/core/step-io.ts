@@ -214,6 +214,8 @@ export interface WatchInput extends MachineInput {
   outOfPids?: ProcessLimitMet;
   /** It was told that nobody could look; absent: that it can be looked at. */
   blind?: true;
+  /** It was told that what the host keeps of the bottle is gone; absent: that it is there. */
+  stateGone?: true;
 }
 
 /** What happened while a bottle was watched. */
@@ -235,6 +237,8 @@ export interface WatchNews {
   stoodMs?: number;
   /** Nobody can look any more, and why; null: somebody can again. */
   trouble?: ErrorView | null;
+  /** What the host keeps of the bottle (plan, answers, the CA's key) is gone, or there again. */
+  state?: 'gone' | 'back';
   /** States of the daemons now; null when nothing was heard of them. */
   daemons: Record<string, DaemonState> | null;
   /** What the agent asked. */

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { BottleError } from '../core/errors.ts';
 import { assertBottleId } from '../core/names.ts';
 import type { Plan } from '../core/plan.ts';
@@ -32,6 +33,27 @@ export async function readPlan(settings: Settings, id: string): Promise<Plan | u
 /** Whether its launch has been planned: until then nothing was made of it, and it may be launched anywhere. */
 export const hasPlan = (settings: Pick<Settings, 'state'>, id: string): boolean =>
   existsSync(path.join(bottlePath(settings, id), PLAN));
+
+/** Nobody tells of a directory that is removed; to look whether it is there costs next to nothing. */
+const LOOK_MS = 5000;
+
+/**
+ * Waits until a bottle has a plan here, or has none any more.
+ * @param there which of the two
+ * @param ended ends the looking; it never resolves then
+ */
+export async function untilPlanIs(
+  settings: Pick<Settings, 'state'>,
+  id: string,
+  there: boolean,
+  ended: AbortSignal,
+): Promise<void> {
+  while (!ended.aborted) {
+    if (hasPlan(settings, id) === there) return;
+    await sleep(LOOK_MS, undefined, { signal: ended }).catch(() => undefined);
+  }
+  return new Promise(() => undefined);
+}
 
 /** @throws BottleError `STATE_MISSING` */
 export async function readPrompt(settings: Settings, id: string): Promise<string> {

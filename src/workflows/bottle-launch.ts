@@ -119,7 +119,9 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
   // A cancel request means "undo", which must itself not be cancelled; the steps have a scope of their own.
   const ending = await CancellationScope.nonCancellable(async () => {
     inBackground(runner, 'machine.start', () =>
-      heal(launched, launch.startedAt, () => endBySelf(runner, observed, 'idle')),
+      heal({ ...launched, restoreState: () => changes.takeOver('retry') }, launch.startedAt, () =>
+        endBySelf(runner, observed, 'idle'),
+      ),
     );
     inBackground(runner, 'bundle', () => answers.deliver(runner));
     inBackground(runner, 'bundle', () => endGrants(observed.book, publish));

@@ -1,10 +1,11 @@
 /** What dies under a launch is made again, inside a BottleLaunch: found by the watch, or by a look when a step fails. */
-import { condition, patched } from '@temporalio/workflow';
+import { ApplicationFailure, condition, isCancellation, patched } from '@temporalio/workflow';
 import { mayPass } from '../core/errors.ts';
 import type { GraphRunner, StepOutcome } from '../core/graph-runner.ts';
 import type { Observation } from '../core/observation.ts';
 import type { NetworkFacts, PrepareResult, WatchNews } from '../core/step-io.ts';
 import { dependentsOf } from '../core/steps.ts';
+import { failureView, thrownView } from './failure-view.ts';
 import type { StepActivities } from './step-activities.ts';
 
 /** Asked only once something has failed, so that a launch in which nothing does has not one event more. */
@@ -15,6 +16,11 @@ export interface Heard {
   steps: Pick<StepActivities, 'survey' | 'watch'>;
   observed: Observation;
   publish(): void;
+}
+
+export interface Healed extends Heard {
+  /** Writes anew what the host keeps of the launch. @throws ApplicationFailure when the files do not say any more what it was made from */
+  restoreState(): Promise<unknown>;
 }
 
 /**
@@ -52,12 +58,36 @@ export function followNetwork({ runner }: Pick<Heard, 'runner'>, before: unknown
   runner.rebuild(dependentsOf('network'), healsAtAnyMoment);
 }
 
+/** What hangs on what the host keeps of a bottle: secrets that were answered, what the agent has asked, the CA's key. */
+const FROM_STATE = ['bundle', 'provision.ca', 'check'];
+
+/** What the host keeps of the bottle is gone, or there again: what can be made again of it is, and the rest is asked for. */
+async function mendState(heard: Healed, news: WatchNews): Promise<void> {
+  const { runner, observed, publish, restoreState } = heard;
+  try {
+    if (news.state === 'gone') await restoreState();
+  } catch (error) {
+    if (isCancellation(error)) throw error;
+    const { code, message, hint } = error instanceof ApplicationFailure ? failureView(error) : thrownView(error);
+    observed.keepsState({
+      code: 'STATE_MISSING',
+      message: `what the host keeps of the bottle is gone, and cannot be made again: ${code} ${message}`,
+      ...(hint === undefined ? {} : { hint }),
+    });
+    return publish();
+  }
+  observed.keepsState(undefined);
+  publish();
+  await makeAgain({ runner, observed }, { ...news, steps: FROM_STATE, why: { bundle: 'what the host keeps is gone' } });
+}
+
 /**
  * While the bottle is ready, or held with bundle and machine made, watches what can die and what the agent asks, and has
  * what died made again.
  * @param idle called when the bottle has been idle for as long as it may
  */
-export async function heal({ runner, steps, observed, publish }: Heard, begun: Date, idle: () => void): Promise<void> {
+export async function heal(heard: Healed, begun: Date, idle: () => void): Promise<void> {
+  const { runner, steps, observed, publish } = heard;
   for (;;) {
     await condition(() => runner.phase === 'ready' || (isHeldWhole(runner) && healsAtAnyMoment()));
     const idleLimit = (): number | null =>
@@ -69,7 +99,8 @@ export async function heal({ runner, steps, observed, publish }: Heard, begun: D
     if (news.idle === true) return idle();
     observed.take(news);
     publish();
-    await makeAgain({ runner, observed }, news);
+    if (news.state === undefined) await makeAgain({ runner, observed }, news);
+    else await mendState(heard, news);
   }
 }
 

@@ -1,4 +1,6 @@
 /** What dies under a bottle is made again, and nothing else is. */
+import { readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   ALL_OF_THE_MACHINE,
@@ -57,6 +59,30 @@ describe.concurrent('under a ready bottle', () => {
     }
     const { healings } = await it.waitFor(id, isReady);
     expect(healings).toMatchObject({ count: 3, why: ['the bundle has ended with exit code 137'] });
+    await goesDown(it, id);
+  });
+
+  test('what the host keeps of it, removed behind our back, is made again; where the files have changed since, that is told', async () => {
+    const id = uniqueId('heal');
+    it.writeAgent(id, 'image: minimal', 'Be kind.');
+    await it.launch(id, { agent: id });
+    await it.waitFor(id, isReady);
+    const state = path.join(it.settings.state, 'bottles', id);
+    const kept = readdirSync(state);
+    rmSync(state, { recursive: true });
+    const after = await it.waitFor(id, (status) => isReady(status) && attempts(status)['check'] === 2);
+    expect(attempts(after)).toEqual({ ...ONCE, bundle: 2, 'provision.ca': 2, check: 2 });
+    expect(after.healings).toMatchObject({ count: 1, why: ['what the host keeps is gone'] });
+    expect(readdirSync(state)).toEqual(kept);
+
+    it.writeAgent(id, 'image: minimal', 'Be brief.');
+    rmSync(state, { recursive: true });
+    const { phase, trouble } = await it.waitFor(id, (status) => status.trouble !== undefined);
+    expect([phase, trouble?.code]).toEqual(['ready', 'STATE_MISSING']);
+    expect(trouble?.hint).toContain(`bottle apply ${id}`);
+    await it.client.workflow.getHandle(id).executeUpdate('apply');
+    await it.waitFor(id, (status) => isReady(status) && status.trouble === undefined && status.healings?.count === 2);
+    expect(readdirSync(state)).toEqual(kept);
     await goesDown(it, id);
   });
 

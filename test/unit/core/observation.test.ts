@@ -41,6 +41,21 @@ test('that nobody can look is told until somebody can, and the next watch knows 
   expect([observed.trouble, observed.watchFrom().blind]).toEqual([undefined, undefined]);
 });
 
+test('that what the host keeps is gone is told until it is there, beside an Engine that nobody can ask', () => {
+  const gone = { code: 'STATE_MISSING', message: 'what the host keeps of the bottle is gone' };
+  const silent = { code: 'DOCKER_UNREACHABLE', message: 'the Docker Engine does not answer (ETIMEDOUT)' };
+  observed.keepsState(gone);
+  expect(observed.watchFrom()).toMatchObject({ stateGone: true });
+  expect(observed.watchFrom()).not.toHaveProperty('blind');
+  observed.take(news({ trouble: silent }));
+  expect(observed.trouble).toEqual(silent);
+  const carried = new Observation(observed.snapshot());
+  carried.take(news({ trouble: null }));
+  expect(carried.trouble).toEqual(gone);
+  carried.keepsState(undefined);
+  expect([carried.trouble, carried.watchFrom().stateGone]).toEqual([undefined, undefined]);
+});
+
 describe('refused credentials', () => {
   const routes = () => observed.refused.map(({ route }) => route);
 
