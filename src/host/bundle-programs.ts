@@ -8,6 +8,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { constants, copyFile, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import os from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
@@ -19,7 +20,7 @@ import { fileDigest } from './file-digest.ts';
 import { obtainImage } from './image-progress.ts';
 import { type Arch, readPins } from './pins.ts';
 import { writePrivate } from './private-file.ts';
-import { settings, stateDirectory } from './settings.ts';
+import { type Settings, settings, stateDirectory } from './settings.ts';
 import { cacheDirectory, toolsDirectory } from './tools.ts';
 
 export const BUNDLE_PROGRAMS = ['pipelock', 'gitleaks'] as const;
@@ -141,21 +142,34 @@ async function choose(key: string, sha256: string, env: NodeJS.ProcessEnv): Prom
   await writePrivate(file, `${JSON.stringify({ ...(await choices(env)), [key]: sha256 })}\n`);
 }
 
-/** On the container that a program is copied out of: it never runs, and one whose maker was killed is anybody's to remove. */
+/** On the container that a program is copied out of: it never runs. */
 const COPY_STEP = 'image.copy';
 /** A copy takes seconds. */
 const COPIED_SECONDS = 3600;
 
-/** Removes what killed builds have left of {@link copyOut}. */
-export async function removeStaleCopies(docker: Dockerode, now = Date.now()): Promise<void> {
-  const filters = { label: [`${LABEL.step}=${COPY_STEP}`], status: ['created'] };
+/** An image is built without any Temporal server, so what is made for it belongs to the state that it is built for. */
+const buildOwner = ({ state }: Pick<Settings, 'state'>): string =>
+  `build/${createHash('sha256')
+    .update(`${os.hostname()}:${resolve(state)}`)
+    .digest('hex')
+    .slice(0, 12)}`;
+
+/** Removes what this installation's killed builds have left of {@link copyOut}. */
+export async function removeStaleCopies(
+  docker: Dockerode,
+  installation: Pick<Settings, 'state'>,
+  now = Date.now(),
+): Promise<void> {
+  const label = [`${LABEL.step}=${COPY_STEP}`, `${LABEL.owner}=${buildOwner(installation)}`];
+  const filters = { label, status: ['created'] };
   for (const { Id, Created } of await docker.listContainers({ all: true, filters })) {
     if (now / 1000 - Created > COPIED_SECONDS) await removeContainer(docker.getContainer(Id));
   }
 }
 
 async function copyOut(docker: Dockerode, image: string, member: string, file: string): Promise<void> {
-  const container = await docker.createContainer({ Image: image, Cmd: ['none'], Labels: { [LABEL.step]: COPY_STEP } });
+  const Labels = { [LABEL.step]: COPY_STEP, [LABEL.owner]: buildOwner(settings()) };
+  const container = await docker.createContainer({ Image: image, Cmd: ['none'], Labels });
   try {
     const entries = extract();
     ((await container.getArchive({ path: member })) as Readable).pipe(entries);

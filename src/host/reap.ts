@@ -17,7 +17,7 @@ import { removeContainers } from './container.ts';
 import { engine, labelFilter } from './docker.ts';
 import { bottlesInSmolvm, type MachineHost, removeFromSmolvm } from './machine/drivers.ts';
 import { removeNetwork } from './network.ts';
-import { claimState, releaseState, stateOwners } from './state-owner.ts';
+import { claimState, releaseState, type StateOwner, stateOwners } from './state-owner.ts';
 
 /** What is left of one launch that nobody owns any more. */
 export interface Leftover {
@@ -47,7 +47,7 @@ export async function findLeftovers(place: ReapPlace): Promise<Leftover[]> {
 
 /** Removes every leftover and returns what it removed. */
 export async function reap(place: ReapPlace): Promise<Leftover[]> {
-  await engine('remove what builds left', () => removeStaleCopies(place.host.docker));
+  await engine('remove what builds left', () => removeStaleCopies(place.host.docker, place.host.settings));
   const removed: Leftover[] = [];
   for (const leftover of await findLeftovers(place)) {
     // A launch can be taken up again (`temporal workflow reset`) while the others were removed.
@@ -89,8 +89,14 @@ export async function reapAnswers({ host, client }: ReapPlace, remove: boolean):
 
 const OPEN = "WorkflowType = 'BottleLaunch' AND ExecutionStatus = 'Running'";
 
-/** The launches of this owner that have something on this host, with its names. */
-export async function objectsByLaunch(host: MachineHost): Promise<Leftover[]> {
+/**
+ * The launches of this owner that have something on this host, with its names.
+ * @param states whose each state directory is, where that was read already
+ */
+export async function objectsByLaunch(
+  host: MachineHost,
+  states?: ReadonlyMap<string, StateOwner | undefined>,
+): Promise<Leftover[]> {
   const filters = labelFilter(host);
   const [containers, networks, inSmolvm] = await Promise.all([
     engine('list containers', () => host.docker.listContainers({ all: true, filters })),
@@ -108,7 +114,7 @@ export async function objectsByLaunch(host: MachineHost): Promise<Leftover[]> {
     note(Labels[LABEL.bottle], Labels[LABEL.run], (Names[0] ?? '').replace(/^\//, ''));
   for (const { Labels, Name } of networks) note(Labels?.[LABEL.bottle], Labels?.[LABEL.run], Name);
   for (const { id, run } of inSmolvm) note(id, run, machineName(id));
-  for (const [id, state] of await stateOwners(host.settings)) {
+  for (const [id, state] of states ?? (await stateOwners(host.settings))) {
     if (state?.owner === host.owner) note(id, state.run, path.join(host.settings.state, 'bottles', id));
   }
   return [...found.values()];
@@ -116,9 +122,10 @@ export async function objectsByLaunch(host: MachineHost): Promise<Leftover[]> {
 
 /** As {@link objectsByLaunch}, once what an earlier version of bottle has kept without an owner has found its own. */
 async function ownObjects({ host, client }: ReapPlace): Promise<Leftover[]> {
-  const found = await objectsByLaunch(host);
+  const states = await stateOwners(host.settings);
+  const found = await objectsByLaunch(host, states);
   let claimed = false;
-  for (const [id, state] of await stateOwners(host.settings)) {
+  for (const [id, state] of states) {
     if (state !== undefined) continue;
     const runs = found.filter((launch) => launch.id === id).map(({ run }) => run);
     if (runs.length === 0) continue;
