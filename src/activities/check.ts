@@ -58,6 +58,8 @@ const MIB = 1024 ** 2;
 /** Of one file, and of all: a workspace may be of any size, and a launch waits for this. */
 const LARGEST_PART = 4 * MIB;
 const LARGEST_SEARCH = 32 * MIB;
+/** And no longer than this, on a disk however slow. */
+const SEARCH_SECONDS = 60;
 /** With the names of the files. */
 const LARGEST_STREAM = 40 * MIB;
 
@@ -113,15 +115,18 @@ cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null
 echo
 look() { find ${GUEST.home} -type f -path '${GUEST.home}/.*' -size -256k "$@" 2>/dev/null
   find ${GUEST.workspace} /tmp /var/tmp -xdev -type f ! -path '*/.git/objects/*' "$@" 2>/dev/null; }
-sizes='0 0'
+sizes='0 0' cut=
 if find / -maxdepth 0 -printf '' 2>/dev/null; then
   sizes=$(look -printf '%s\\n' | awk '{ all += $1; read += ($1 > ${LARGEST_PART}) ? ${LARGEST_PART} : $1 }
     END { printf "%.0f %.0f", all, ((read > ${LARGEST_SEARCH}) ? ${LARGEST_SEARCH} : read) }')
-  look -printf '%s\\t%p\\0' | sort -zn | cut -zf2- | timeout 60 xargs -0 -r head -v -c ${LARGEST_PART} 2>/dev/null | head -c ${LARGEST_STREAM}
+  { cut=$({ look -printf '%s\\t%p\\0' | sort -zn | cut -zf2- | {
+      timeout ${SEARCH_SECONDS} xargs -0 -r head -v -c ${LARGEST_PART} 2>/dev/null
+      case $? in 124 | 143) echo ' cut' >&3 ;; esac
+    } | head -c ${LARGEST_STREAM} >&4; } 3>&1); } 4>&1
 else look -exec cat {} + | head -c ${LARGEST_STREAM}
 fi
 wait
-printf '\\n${SEARCHED}%s\\n' "$sizes"`;
+printf '\\n${SEARCHED}%s\\n' "$sizes$cut"`;
 
 /** What runs in the machine; exported for its test. */
 export function probeArgv({ driver, network, daemons, scanner, template, allow }: CheckInput): string[] {
@@ -156,15 +161,19 @@ interface Looked {
 }
 
 /** Looks for secrets in what {@link PROBES} print of the machine; nothing of it is kept. */
-async function searchOf(belongings: Readable, secrets: ReadonlyMap<SecretRef, string>): Promise<Looked> {
+export async function searchOf(belongings: Readable, secrets: ReadonlyMap<SecretRef, string>): Promise<Looked> {
   const search = searchFor(secrets);
   let last = '';
+  let taken = 0;
   for await (const chunk of belongings as AsyncIterable<Buffer>) {
     search.take(chunk);
+    taken += chunk.length;
     last = (last + chunk.toString('latin1')).slice(-100);
   }
-  const [, all, read] = new RegExp(`\\n${SEARCHED}(\\d+) (\\d+)\\n$`).exec(last) ?? [];
-  const unsearched = Number(all) > Number(read) ? { bytes: Number(all), searchedBytes: Number(read) } : undefined;
+  const [, all, most, cut] = new RegExp(`\\n${SEARCHED}(\\d+) (\\d+)( cut)?\\n$`).exec(last) ?? [];
+  // Cut short by its time, it is what has come by then, names and processes included.
+  const read = cut === undefined ? Number(most) : Math.min(Number(most), taken);
+  const unsearched = cut !== undefined || Number(all) > read ? { bytes: Number(all), searchedBytes: read } : undefined;
   return { found: search.found, ...(unsearched === undefined ? {} : { unsearched }) };
 }
 

@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
-import { expectations, judge, probeArgv, wayOutOf } from '../../../src/activities/check.ts';
+import { expectations, judge, probeArgv, searchOf, wayOutOf } from '../../../src/activities/check.ts';
 
 const good = {
   proxy: '200',
@@ -248,3 +249,23 @@ test.each([undefined, '', 'null', '7', '{"reached":true}', '{"reached":false,"ho
     expect(wayOutOf(told)).toBeNull();
   },
 );
+
+describe('what was not looked through is told', () => {
+  const told = async (searched: string) => {
+    const printed = Readable.from([Buffer.from(`some files\n--searched--${searched}\n`)]);
+    return (await searchOf(printed, new Map())).unsearched;
+  };
+
+  test.each([
+    ['all of it', '100 100', undefined],
+    ['large files were cut', '100 40', { bytes: 100, searchedBytes: 40 }],
+  ])('%s', async (_what, searched, unsearched) => {
+    expect(await told(searched)).toEqual(unsearched);
+  });
+
+  test('a search whose time was over says so, and how far it came', async () => {
+    const { bytes, searchedBytes = 0 } = (await told('1000 1000 cut')) ?? {};
+    expect(bytes).toBe(1000);
+    expect(searchedBytes).toBeLessThan(100);
+  });
+});
