@@ -174,12 +174,16 @@ async function runTogether(workers: readonly Worker[]): Promise<void> {
 /** At once, for what was terminated while no worker was there, and then every ten minutes. */
 function reapNowAndThen(place: ReapPlace, log: Logger): NodeJS.Timeout {
   const once = (): void => {
-    Promise.all([reap(place), reapAnswers(place, true)]).then(
-      ([removed, answers]) =>
-        removed.length + answers.length > 0 && log.info({ removed, answers }, 'removed what no open launch owns'),
-      (error: unknown) =>
-        log.warn({ error: errorView(error) }, 'could not look for leftovers; nothing more was removed'),
-    );
+    // Each is told of by itself: what one has removed is gone, whatever the other fails with.
+    const tell = <Removed>(what: string, work: Promise<Removed[]>): void => {
+      work.then(
+        (removed) => removed.length > 0 && log.info({ [what]: removed }, 'removed what no open launch owns'),
+        (error: unknown) =>
+          log.warn({ error: errorView(error) }, `could not look for leftovers (${what}); nothing more was removed`),
+      );
+    };
+    tell('removed', reap(place));
+    tell('answers', reapAnswers(place, true));
   };
   once();
   return setInterval(once, REAP_MS);

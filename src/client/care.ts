@@ -1,6 +1,6 @@
 /** Looks after server and worker while somebody waits for a launch, and tells them what is wrong, and what became of it. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Trouble, Who } from './keeper.ts';
+import { BACK, type Trouble, type Who } from './keeper.ts';
 import type { Output } from './output.ts';
 import { clean } from './render/text.ts';
 import { viewOf } from './report-error.ts';
@@ -13,7 +13,6 @@ export type CareEvent =
 const LOOK_MS = 500;
 const BACK_OFF_MS = { first: 250, most: 5000 };
 export const SILENT_SERVER = 'the Temporal server does not answer; waiting for it (bottle doctor says more)';
-export const BACK = { temporal: 'the Temporal server is back', worker: "the host's worker is back" } as const;
 
 /**
  * Looks at this host's worker until `signal` aborts: one that has died is started again. Of another host's nothing can be

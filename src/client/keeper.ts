@@ -2,7 +2,8 @@
  * What is wrong with this host's own server and worker, in words, and how it is mended. A command that begins has them
  * started (`ensureServer`, `ensureWorker`); one that follows a launch has them looked at, and what died started again.
  */
-import { serverStatus, startServer } from '../host/embedded-server.ts';
+import { BottleError } from '../core/errors.ts';
+import { serverStatus, startServer, stopServer } from '../host/embedded-server.ts';
 import { strandedHost } from '../host/host-pin.ts';
 import type { Settings } from '../host/settings.ts';
 import { wereStopped } from '../host/stopped-mark.ts';
@@ -25,6 +26,7 @@ export interface Trouble {
 /** Many who follow launches in one process look at the same server and worker. */
 const FRESH_MS = 250;
 const SERVE = 'bottle serve --detach starts it';
+export const BACK = { temporal: 'the Temporal server is back', worker: "the host's worker is back" } as const;
 
 export class Keeper {
   readonly #settings: Settings;
@@ -98,7 +100,7 @@ export class Keeper {
     if (isSupervised(settings)) return { text: `${what} is gone; waiting for the bottle serve that starts it again` };
     return {
       text: `${what} is gone; starting a new one`,
-      cure: () => this.#once('worker', async () => (await this.#startWorker()) ?? "the host's worker is back"),
+      cure: () => this.#once('worker', async () => (await this.#startWorker(true)) ?? BACK.worker),
     };
   }
 
@@ -111,12 +113,36 @@ export class Keeper {
   }
 
   async #startServer(): Promise<string> {
-    const started = await startServer(this.#settings, { detached: true, namespace: this.#target.namespace });
-    return started.alreadyRunning ? 'the Temporal server is back' : startedServerText(started);
+    const settings = this.#settings;
+    const { namespace } = this.#target;
+    const started = await this.#unlessStopped(
+      () => startServer(settings, { detached: true, namespace, revives: true }),
+      () => stopServer(settings),
+    );
+    return started.alreadyRunning ? BACK.temporal : startedServerText(started);
   }
 
-  /** @returns undefined when somebody else has started it */
-  async #startWorker(): Promise<string | undefined> {
+  /** A person may stop it between the look and the cure, or over the cure: then it stays stopped. */
+  async #unlessStopped<Started extends { alreadyRunning: boolean }>(
+    start: () => Promise<Started>,
+    stop: () => Promise<unknown>,
+  ): Promise<Started> {
+    const wanted = (): void => {
+      if (wereStopped(this.#settings))
+        throw new BottleError('WORKER_UNREACHABLE', 'it was stopped meanwhile', { hint: SERVE });
+    };
+    wanted();
+    const started = await start();
+    if (wereStopped(this.#settings) && !started.alreadyRunning) await stop();
+    wanted();
+    return started;
+  }
+
+  /**
+   * @param revives whether it has died, and is not asked for by a command that begins
+   * @returns undefined when somebody else has started it
+   */
+  async #startWorker(revives = false): Promise<string | undefined> {
     const settings = this.#settings;
     // Nor while another command has stopped one to start it anew.
     return inTurn(settings, async () => {
@@ -124,8 +150,11 @@ export class Keeper {
       const last = await readLastWorker(settings);
       if (last !== undefined) assertSamePlace(settings, last);
       const lost = last === undefined ? [] : await lostVariables(settings, last);
-      const { startWorker } = await import('./worker-process.ts');
-      const { pid, alreadyRunning } = await startWorker(settings, { detached: true });
+      const { startWorker, stopWorker } = await import('./worker-process.ts');
+      const start = () => startWorker(settings, { detached: true, revives });
+      const { pid, alreadyRunning } = revives
+        ? await this.#unlessStopped(start, () => stopWorker(settings))
+        : await start();
       if (alreadyRunning) return undefined;
       const without = lost.length === 0 ? '' : `, without ${lost.join(', ')}, which the last one had (${RESTART_WITH})`;
       return `started the worker of ${settings.host} (process ${pid})${without}`;

@@ -35,12 +35,16 @@ const isWorker = (commandLine: string): boolean => /worker\.(js|ts)( |$)/.test(c
 
 /**
  * Starts the worker unless one is alive, and returns when it polls.
- * @param detached it outlives this process and does not keep it alive
+ * @param detached it outlives this process and does not keep it alive; `revives`: whoever only starts again what has died takes
+ *   no person's word back that it is to stay stopped
  * @throws BottleError what the worker itself said on its way out, else `WORKER_FAILED`
  */
-export async function startWorker(settings: Settings, { detached }: { detached: boolean }): Promise<StartedWorker> {
+export async function startWorker(
+  settings: Settings,
+  { detached, revives = false }: { detached: boolean; revives?: boolean },
+): Promise<StartedWorker> {
   const log = workerLog(settings);
-  clearStopped(settings);
+  if (!revives) clearStopped(settings);
   if (await workerIsAlive(settings)) {
     const record = await untilPolling(settings, async () => !(await workerIsAlive(settings)));
     // One that was killed a moment ago holds its lock for some milliseconds more.

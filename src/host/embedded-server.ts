@@ -35,6 +35,8 @@ export interface StartOptions {
   namespace?: string;
   /** Path of the Temporal CLI. @default what {@link findTool} finds */
   program?: string;
+  /** Whoever only starts again what has died takes no person's word back that it is to stay stopped. @default false */
+  revives?: boolean;
 }
 
 export interface StartedServer {
@@ -67,7 +69,7 @@ export interface ServerStatus {
  */
 export async function startServer(settings: Settings, options: StartOptions): Promise<StartedServer> {
   const run = stateDirectory(settings, 'run');
-  clearStopped(settings);
+  if (options.revives !== true) clearStopped(settings);
   return withLock(path.join(run, 'server.lock'), async () => {
     const pid = await runningServer(settings);
     const joined = pid === null ? undefined : await joinRunning(settings, options, pid);
