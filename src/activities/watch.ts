@@ -26,7 +26,9 @@ export async function watch(host: ActivityHost, input: WatchInput, signal: Abort
   try {
     if (input.blind === true) return await untilSeen(host, input, ended);
     return await Promise.race(
-      [bundleDeath, machineDeath, silence, state, news, idleness, memory, processes].map((each) => each(host, input, ended)),
+      [bundleDeath, machineDeath, silence, state, news, idleness, memory, processes].map((each) =>
+        each(host, input, ended),
+      ),
     );
   } catch (error) {
     signal.throwIfAborted();

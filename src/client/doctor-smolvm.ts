@@ -1,8 +1,7 @@
 /** What `bottle doctor` says of smolvm: the program, and what its machines need of this host. */
-import { statfsSync } from 'node:fs';
-import path from 'node:path';
 import process from 'node:process';
 import { readConfig } from '../host/config-file.ts';
+import { roomAt } from '../host/disk.ts';
 import { tryToBoot } from '../host/machine/smolvm/boot-trial.ts';
 import { kvmTrouble } from '../host/machine/smolvm/failures.ts';
 import { machineStatePath } from '../host/machine/smolvm/state-directory.ts';
@@ -32,7 +31,7 @@ export async function smolvm(settings: Settings): Promise<Finding> {
   const kvm = await kvmTrouble();
   if (kvm !== undefined) troubles.push(kvm);
   const directory = await attempt(() => machineStatePath(settings)).catch(note);
-  const free = freeBytes(settings.state);
+  const free = roomAt(settings.state)?.free ?? 0;
   if (free < LEAST_FREE) troubles.push({ found: `only ${inGib(free)} are free`, hint: 'free some disk space' });
   if (troubles.length > 0) return asFinding(troubles, readConfig(settings).driver === 'smolvm' ? 'fail' : 'warn');
   const found = `${program?.version}, ${program?.path} (${program?.source}); ${process.platform === 'linux' ? 'KVM is there; ' : ''}${inGib(free)} free for ${directory}`;
@@ -58,18 +57,6 @@ function asFinding(troubles: readonly { found: string; hint?: string | undefined
     found: troubles.map(({ found }) => found).join('; '),
     ...(hints.length === 0 ? {} : { hint: hints.join('; ') }),
   };
-}
-
-/** Of the disk that the directory is on, or will be. */
-function freeBytes(directory: string): number {
-  try {
-    const { bavail, bsize } = statfsSync(directory);
-    return bavail * bsize;
-  } catch (error) {
-    const parent = path.dirname(directory);
-    if (parent === directory) throw error;
-    return freeBytes(parent);
-  }
 }
 
 const inGib = (bytes: number): string => `${Math.floor(bytes / GIB)} GiB`;

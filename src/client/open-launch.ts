@@ -1,4 +1,5 @@
 /** The open launch of a bottle that somebody names. */
+import type { WorkflowExecutionDescription } from '@temporalio/client';
 import { type BottleRun, describeBottle, hostOf, isOpen, launchOf, noSuchBottle } from './bottle-status.ts';
 import { overAnOutage } from './care.ts';
 import { ensureServed } from './engine.ts';
@@ -11,8 +12,14 @@ export type ServedLaunch = BottleRun & { host: string };
 export async function openLaunch(session: Session, id: string): Promise<ServedLaunch> {
   const description = await describeBottle(session, id);
   if (!isOpen(description)) throw noSuchBottle(id, 'open bottle');
-  return { ...launchOf(description), host: hostOf(description) };
+  return placeOf(description);
 }
+
+/** Which launch it is, and where. */
+export const placeOf = (description: WorkflowExecutionDescription): ServedLaunch => ({
+  ...launchOf(description),
+  host: hostOf(description),
+});
 
 /** One that a worker will answer for. @throws BottleError as {@link openLaunch}, and what {@link ensureServed} throws */
 export async function servedLaunch(session: Session, output: Output, id: string): Promise<ServedLaunch> {

@@ -1,9 +1,10 @@
 /** Takes an open bottle down before another of the same id takes its place. */
-import { describeBottle, hostOf, isOpen, launchOf } from './bottle-status.ts';
+import { describeBottle, isOpen } from './bottle-status.ts';
 import { exitCodeOf, tellTrouble } from './conclude.ts';
 import type { Context } from './context.ts';
 import { ensureServed } from './engine.ts';
 import { stoppable } from './interrupt.ts';
+import { placeOf } from './open-launch.ts';
 import { progressFor } from './render/progress.ts';
 import { viewOf } from './report-error.ts';
 import type { Session } from './session.ts';
@@ -17,7 +18,7 @@ export async function takeDownFirst({ output }: Context, session: Session, id: s
     throw error;
   });
   if (description === undefined || !isOpen(description)) return 0;
-  const launch = { ...launchOf(description), host: hostOf(description) };
+  const launch = placeOf(description);
   output.note(`taking ${id} down first`);
   await ensureServed(session, output, launch.host, id);
   await stopLaunch(session, output, launch);

@@ -28,6 +28,11 @@ export function viewOf(thrown: unknown): ErrorView {
     : (commandLineError(thrown) ?? temporalError(thrown) ?? errorView(thrown));
 }
 
+/** Exit code of the errors that say that Temporal or a host's worker cannot be reached. */
+const NOBODY_THERE = 5;
+
+export const isUnreachable = (thrown: unknown): boolean => exitCodeFor(viewOf(thrown).code) === NOBODY_THERE;
+
 /** Commander's own complaints; their codes start with `commander.` and their messages with `error: `. */
 function commandLineError(thrown: unknown): ErrorView | undefined {
   if (!(thrown instanceof Error)) return undefined;

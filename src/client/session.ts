@@ -1,6 +1,5 @@
 /** A connection to Temporal for the length of one command, and the bottle's own way to make a new one after an outage. */
 import type { Client } from '@temporalio/client';
-import { exitCodeFor } from '../core/errors.ts';
 import { fullState } from '../host/disk.ts';
 import type { Settings } from '../host/settings.ts';
 import { connectClient } from '../host/temporal-connection.ts';
@@ -8,7 +7,7 @@ import { type TemporalTarget, temporalTarget } from '../host/temporal-target.ts'
 import type { Context } from './context.ts';
 import { Keeper } from './keeper.ts';
 import type { Output } from './output.ts';
-import { viewOf } from './report-error.ts';
+import { isUnreachable } from './report-error.ts';
 import { sayIfSlow } from './say-if-slow.ts';
 
 export interface Session {
@@ -79,11 +78,8 @@ export async function withSession<T>(context: Context, act: (session: Session) =
 
 /** The cause of a silence, where a full disk is one. */
 function fullInstead(target: TemporalTarget, error: unknown): unknown {
-  return exitCodeFor(viewOf(error).code) === UNREACHABLE ? (fullState(target) ?? error) : error;
+  return isUnreachable(error) ? (fullState(target) ?? error) : error;
 }
-
-/** Exit code of the errors that say that Temporal or the worker cannot be reached. */
-const UNREACHABLE = 5;
 
 /**
  * Closes a connection, unless it is lost: on a closed channel, the retries that the SDK still has under way throw
@@ -131,4 +127,27 @@ function stateOf(client: Client, connect: boolean): number {
 
 interface ChannelOwner {
   getChannel(): { getConnectivityState(tryToConnect: boolean): number };
+}
+
+/** What {@link untilBroken} throws. */
+export class ConnectionLost extends Error {}
+
+/** A call that ends early when the connection is lost: the SDK would go on retrying it in silence. */
+export async function untilBroken<T>(session: Session, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+  const { client } = session;
+  const lost = Promise.withResolvers<never>();
+  const isLost = lossWatcher(client);
+  const timer = setInterval(() => {
+    if (isLost()) lost.reject(new ConnectionLost('the connection was lost'));
+  }, 250);
+  const onAbort = (): void => lost.reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  const calling = call();
+  calling.catch(() => undefined);
+  try {
+    return await Promise.race([calling, lost.promise]);
+  } finally {
+    clearInterval(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
 }

@@ -13,8 +13,7 @@ import { commands, heldSteps } from './render/held.ts';
 import { clean } from './render/text.ts';
 import { Troubles } from './render/troubles.ts';
 import { MOMENT_MS, SLOW_WORKER } from './say-if-slow.ts';
-import type { Session } from './session.ts';
-import { ConnectionLost, untilBroken } from './watch.ts';
+import { ConnectionLost, type Session, untilBroken } from './session.ts';
 
 /** When a worker last answered. Milliseconds since the epoch. */
 export interface LastHeard {

@@ -19,11 +19,11 @@ import {
   queryStatus,
   within,
 } from './bottle-status.ts';
-import { BACK, type CareEvent, careForConnection, careForWorker, SILENT_SERVER } from './care.ts';
-import type { Who } from './keeper.ts';
+import { type CareEvent, careForConnection, careForWorker, SILENT_SERVER } from './care.ts';
+import { BACK, type Who } from './keeper.ts';
 import { Pace } from './pace.ts';
 import { MOMENT_MS, SLOW_WORKER } from './say-if-slow.ts';
-import { isBroken, lossWatcher, type Session } from './session.ts';
+import { ConnectionLost, isBroken, type Session, untilBroken } from './session.ts';
 
 export type WatchEvent =
   | { kind: 'status'; status: StatusDocument; closed: boolean }
@@ -404,26 +404,4 @@ async function readHistory(
       ),
     ),
   );
-}
-
-export class ConnectionLost extends Error {}
-
-/** A call that ends early when the connection is lost: the SDK would go on retrying it in silence. */
-export async function untilBroken<T>(session: Session, signal: AbortSignal, call: () => Promise<T>): Promise<T> {
-  const { client } = session;
-  const lost = Promise.withResolvers<never>();
-  const isLost = lossWatcher(client);
-  const timer = setInterval(() => {
-    if (isLost()) lost.reject(new ConnectionLost('the connection was lost'));
-  }, 250);
-  const onAbort = (): void => lost.reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  const calling = call();
-  calling.catch(() => undefined);
-  try {
-    return await Promise.race([calling, lost.promise]);
-  } finally {
-    clearInterval(timer);
-    signal.removeEventListener('abort', onAbort);
-  }
 }

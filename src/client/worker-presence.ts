@@ -71,9 +71,16 @@ export const isRecent = (poller: Poller | undefined, now: number = Date.now()): 
 
 /**
  * @param bottle whose host it is
+ * @param ask who polls for another host; whoever asks for many bottles asks once
  * @throws BottleError `WORKER_UNREACHABLE`
  */
-export async function assertWorker(session: Session, settings: Settings, host: string, bottle?: string): Promise<void> {
+export async function assertWorker(
+  session: Session,
+  settings: Settings,
+  host: string,
+  bottle?: string,
+  ask: (host: string) => Promise<Poller[]> = (of) => pollersOf(session.client, of),
+): Promise<void> {
   if (host !== settings.host) {
     // Another name need not be another computer; and what the server remembers of pollers is then older than what we know.
     const launchedHere = bottle !== undefined && bottlesHere(settings).includes(bottle);
@@ -82,7 +89,7 @@ export async function assertWorker(session: Session, settings: Settings, host: s
         host,
         `${bottle} was launched here, when this host was called ${host}: BOTTLE_HOST=${host} bottle serve --restart`,
       );
-    const [newest] = await pollersOf(session.client, host);
+    const [newest] = await ask(host);
     if (!isRecent(newest)) throw noWorker(host, 'on that host: bottle serve --detach');
     return;
   }

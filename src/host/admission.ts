@@ -199,7 +199,8 @@ export class Admission {
   async #missing({ id, cpus }: Asking): Promise<WaitsFor | undefined> {
     const size = await engineSize(this.#host.docker);
     const { settings } = this.#host;
-    const [there, disk, state] = await Promise.all([this.#there(), freeDiskMiB(size), freeAt(settings.state)]);
+    const there = await this.#there();
+    const [disk, state] = [freeDiskMiB(size), freeAt(settings.state)];
     const capacity = { ...defaultCapacity(size), ...this.#configured() };
     const now = Date.now();
     for (const [each, { running, since }] of this.#admitted)

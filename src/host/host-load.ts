@@ -1,8 +1,9 @@
 /** What this host has to give to bottles, and how much of it is free now. */
-import { statfs } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
 import os from 'node:os';
 import type Dockerode from 'dockerode';
 import { LABEL } from '../core/names.ts';
+import { roomAt } from './disk.ts';
 import { type DockerHost, engine, labelFilter } from './docker.ts';
 import { type EngineSize, engineFacts } from './engine-facts.ts';
 
@@ -19,13 +20,12 @@ export const engineSize = async (docker: Dockerode): Promise<EngineSize> =>
 export const freeMemoryMiB = ({ isHere }: EngineSize): number | null => (isHere ? os.freemem() / MIB : null);
 
 /** In MiB, of the disk that containers are written to. Null where the Engine's disk is not this computer's. */
-export const freeDiskMiB = async ({ isHere, root }: EngineSize): Promise<number | null> =>
-  isHere ? freeAt(root) : null;
+export const freeDiskMiB = ({ isHere, root }: EngineSize): number | null => (isHere ? freeAt(root) : null);
 
-/** In MiB, of the disk that a folder is on. Null where that cannot be looked at. */
-export async function freeAt(folder: string): Promise<number | null> {
-  const found = await statfs(folder).catch(() => undefined);
-  return found === undefined ? null : (found.bavail * found.bsize) / MIB;
+/** In MiB, of the disk that a folder is on. Null where that cannot be looked at: a folder of the Engine's need not be here. */
+export function freeAt(folder: string): number | null {
+  const room = existsSync(folder) ? roomAt(folder) : undefined;
+  return room === undefined ? null : room.free / MIB;
 }
 
 /**

@@ -6,6 +6,8 @@ import type { MachineInput } from '../core/step-io.ts';
 import { dependentsOf, type StepId } from '../core/steps.ts';
 import { inspectContainer } from './container.ts';
 import { type DockerHost, engine, labelFilter } from './docker.ts';
+import { containerState } from './machine/docker.ts';
+import type { MachineState } from './machine/driver.ts';
 import { type MachineHost, machineDriver } from './machine/drivers.ts';
 
 /**
@@ -15,11 +17,10 @@ import { type MachineHost, machineDriver } from './machine/drivers.ts';
  */
 export async function lossOf(host: MachineHost, { bottle, driver }: MachineInput): Promise<Loss> {
   const isContainer = driver === 'docker';
-  const [networks, bundle, state, machine] = await Promise.all([
+  const [networks, bundle, [state, machine]] = await Promise.all([
     ownNetworks(host, bottle.id),
     ownContainer(host, bundleName(bottle.id)),
-    machineDriver(driver, host).status(bottle.id),
-    isContainer ? ownContainer(host, machineName(bottle.id)) : undefined,
+    isContainer ? containerMachine(host, bottle.id) : [await machineDriver(driver, host).status(bottle.id), undefined],
   ]);
   const lost = new Map<StepId, string>();
   const bridge = networkName(bottle.id);
@@ -46,6 +47,15 @@ function inOrder(lost: ReadonlyMap<StepId, string>, machineIsGone: boolean): Ste
 async function ownNetworks(host: DockerHost, id: string): Promise<string[]> {
   const found = await engine('list networks', () => host.docker.listNetworks({ filters: labelFilter(host, id) }));
   return found.map(({ Id }) => Id);
+}
+
+/** A machine that is a container, looked at once: its state as the driver has it, and all that the Engine tells of it. */
+async function containerMachine(
+  host: DockerHost,
+  id: string,
+): Promise<[MachineState, Dockerode.ContainerInspectInfo | undefined]> {
+  const found = await ownContainer(host, machineName(id));
+  return [containerState(found), found];
 }
 
 /** Inspected, not listed: at the moment of its death a container is still in the list of running ones. */

@@ -15,14 +15,12 @@ import { someAtATime } from '../pace.ts';
 import { onlyTroubles, type Progress, plainProgress, progressFor } from '../render/progress.ts';
 import { clean } from '../render/text.ts';
 import { Troubles } from '../render/troubles.ts';
-import { reportError, viewOf } from '../report-error.ts';
+import { isUnreachable, reportError, viewOf } from '../report-error.ts';
 import type { Session } from '../session.ts';
 import { type Settled, untilSettled } from '../settle.ts';
 import { stopLaunch } from '../stop-launch.ts';
 import type { LastHeard } from '../update.ts';
 
-/** The exit code of errors that nobody is there. */
-const UNREACHABLE = 5;
 const RECORD_MS = 10_000;
 /** Stops that are asked for at a time: what the first ones undo is work for the worker that has to take the next. */
 const AT_A_TIME = 8;
@@ -114,7 +112,7 @@ async function stopOne(site: Site, id: string): Promise<Outcome | { launch: Serv
     await stopLaunch(session, output, launch, troubles, site.heard);
     return { launch };
   } catch (error) {
-    if (exitCodeFor(viewOf(error).code) !== UNREACHABLE) throw error;
+    if (!isUnreachable(error)) throw error;
     return recordStop(session, launch, error);
   }
 }

@@ -1,16 +1,16 @@
 /** `bottle requests`: what agents ask of the operator. */
 import { exitCodeFor } from '../../core/errors.ts';
 import type { RequestView } from '../../core/requests.ts';
-import { describeBottle, hostOf, launchOf, queryStatus } from '../bottle-status.ts';
+import { describeBottle, queryStatus } from '../bottle-status.ts';
 import type { Context } from '../context.ts';
 import { listBottles } from '../list-bottles.ts';
-import { openLaunch, type ServedLaunch } from '../open-launch.ts';
+import { openLaunch, placeOf, type ServedLaunch } from '../open-launch.ts';
 import { requestLines } from '../render/requests-text.ts';
 import { clean } from '../render/text.ts';
 import { viewOf } from '../report-error.ts';
 import { SLOW_WORKER, sayIfSlow } from '../say-if-slow.ts';
 import { type Session, withSession } from '../session.ts';
-import { assertWorker } from '../worker-presence.ts';
+import { assertWorker, type Poller, pollersOf } from '../worker-presence.ts';
 
 /** One entry of `bottle requests --json`. */
 export interface RequestRow extends RequestView {
@@ -56,9 +56,15 @@ interface Answers {
 }
 
 async function requestsOfAll(session: Session): Promise<Answers> {
+  const pollers = new Map<string, Promise<Poller[]>>();
+  const ask = (host: string): Promise<Poller[]> => {
+    const asked = pollers.get(host) ?? pollersOf(session.client, host);
+    pollers.set(host, asked);
+    return asked;
+  };
   const asked = (await listBottles(session, { all: false })).map(async ({ id: bottle }): Promise<Answers> => {
     try {
-      return { ...(await requestsOf(session, await anyLaunch(session, bottle))), unknown: [] };
+      return { ...(await requestsOf(session, await anyLaunch(session, bottle), ask)), unknown: [] };
     } catch (error) {
       return { rows: [], older: 0, unknown: [{ bottle, error }] };
     }
@@ -73,12 +79,15 @@ async function requestsOfAll(session: Session): Promise<Answers> {
 
 /** What was asked and answered can be read of a closed one too, as long as Temporal keeps it. */
 async function anyLaunch(session: Session, id: string): Promise<ServedLaunch> {
-  const description = await describeBottle(session, id);
-  return { ...launchOf(description), host: hostOf(description) };
+  return placeOf(await describeBottle(session, id));
 }
 
-async function requestsOf(session: Session, launch: ServedLaunch): Promise<Omit<Answers, 'unknown'>> {
-  await assertWorker(session, session.settings, launch.host, launch.id);
+async function requestsOf(
+  session: Session,
+  launch: ServedLaunch,
+  ask?: (host: string) => Promise<Poller[]>,
+): Promise<Omit<Answers, 'unknown'>> {
+  await assertWorker(session, session.settings, launch.host, launch.id, ask);
   const status = await queryStatus(session, launch);
   const rows = (status?.requests ?? []).map((request) => ({ bottle: launch.id, ...request }));
   return { rows, older: status?.olderRequests ?? 0 };

@@ -17,7 +17,7 @@ import { bottleEvents } from '../engine-events.ts';
 import { isRoot, rootPath } from './administer.ts';
 import { archiveOf } from './archive.ts';
 import { dockerAdminister, dockerExec } from './docker-exec.ts';
-import type { MachineDriver, MachineSpec } from './driver.ts';
+import type { MachineDriver, MachineSpec, MachineState } from './driver.ts';
 import { limitsEnvironment } from './limits-environment.ts';
 
 const STOP_SECONDS = 5;
@@ -55,10 +55,7 @@ export function dockerDriver(host: DockerHost): MachineDriver {
     },
     async status(id) {
       const found = await inspectContainer(host, machineName(id));
-      if (found === undefined || found.Config.Labels[LABEL.owner] !== host.owner) return 'absent';
-      if (found.State.Running) return 'running';
-      if (isGoing(found)) return 'absent';
-      return found.State.Status === 'created' ? 'created' : 'stopped';
+      return containerState(found?.Config.Labels[LABEL.owner] === host.owner ? found : undefined);
     },
     async untilStopped(id, signal) {
       // Subscribed before the first look, so that no end falls between the two.
@@ -87,6 +84,14 @@ export function dockerDriver(host: DockerHost): MachineDriver {
       await engine('write into the machine', () => container.putArchive(archiveOf(files), { path: '/' }));
     },
   };
+}
+
+/** @param found what the Engine tells of a machine's own container; undefined for none */
+export function containerState(found: Dockerode.ContainerInspectInfo | undefined): MachineState {
+  if (found === undefined) return 'absent';
+  if (found.State.Running) return 'running';
+  if (isGoing(found)) return 'absent';
+  return found.State.Status === 'created' ? 'created' : 'stopped';
 }
 
 function notRunning(name: string, what: string): BottleError {

@@ -55,6 +55,8 @@ export interface GuestFile {
   owner?: 'agent' | 'root';
 }
 
+export type MachineState = MachineStatus['state'];
+
 export interface MachineDriver {
   /** Ensures a machine made from `spec`, not started. Adopts the same, replaces what differs. */
   create(bottle: BottleRef, spec: MachineSpec, signal?: AbortSignal): Promise<void>;
@@ -68,7 +70,7 @@ export interface MachineDriver {
   stop(id: string): Promise<void>;
   /** Ensures it is gone. */
   delete(id: string): Promise<void>;
-  status(id: string): Promise<MachineStatus['state']>;
+  status(id: string): Promise<MachineState>;
   /**
    * Waits until the machine does not run: at once when it does not now.
    * @throws BottleError when it cannot be told any more; the signal's reason when aborted
