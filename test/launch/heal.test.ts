@@ -11,6 +11,7 @@ import {
   inMachine,
   machineOf,
   ONCE,
+  ranAgain,
 } from '../support/healing.ts';
 import { docker, type Installation, installation, isHeld, isReady, uniqueId } from '../support/installation.ts';
 
@@ -27,18 +28,18 @@ afterAll(() => it.dispose());
 // Side by side: each waits for its own bottle most of the time.
 describe.concurrent('under a ready bottle', () => {
   test('a killed bundle is started again, with its address, and nothing else is redone', async () => {
-    const id = await heals(it, (each) => bundleOf(each).kill(), { bundle: 2 });
+    const id = await heals(it, (each) => bundleOf(each).kill(), ['bundle']);
     const bundle = await bundleOf(id).inspect();
     expect(bundle.NetworkSettings.Networks[`bottle-${id}`]?.IPAddress).toBe((await it.status(id)).network?.bundleIp);
     await goesDown(it, id);
   });
 
   test('a removed bundle is made again', async () => {
-    await goesDown(it, await heals(it, (id) => bundleOf(id).remove({ force: true }), { bundle: 2 }));
+    await goesDown(it, await heals(it, (id) => bundleOf(id).remove({ force: true }), ['bundle']));
   });
 
   test('a killed machine is started again and keeps its files', async () => {
-    const id = await heals(it, (each) => machineOf(each).kill(), { 'machine.start': 2 });
+    const id = await heals(it, (each) => machineOf(each).kill(), ['machine.start']);
     expect(await inMachine(id, 'test', '-f', '/home/agent/.claude/skills/greet/SKILL.md')).toBe(0);
     await goesDown(it, id);
   });
@@ -66,12 +67,12 @@ describe.concurrent('under a ready bottle', () => {
     const id = uniqueId('heal');
     it.writeAgent(id, 'image: minimal', 'Be kind.');
     await it.launch(id, { agent: id });
-    await it.waitFor(id, isReady);
+    const before = await it.waitFor(id, isReady);
     const state = path.join(it.settings.state, 'bottles', id);
     const kept = readdirSync(state);
     rmSync(state, { recursive: true });
-    const after = await it.waitFor(id, (status) => isReady(status) && attempts(status)['check'] === 2);
-    expect(attempts(after)).toEqual({ ...ONCE, bundle: 2, 'provision.ca': 2, check: 2 });
+    const after = await it.waitFor(id, (status) => isReady(status) && status.healings?.count === 1);
+    expect(ranAgain(before, after)).toEqual(['bundle', 'provision.ca', 'check']);
     expect(after.healings).toMatchObject({ count: 1, why: ['what the host keeps is gone'] });
     expect(readdirSync(state)).toEqual(kept);
 
@@ -131,10 +132,10 @@ describe.concurrent('under a launch that is held', () => {
 
   test('a machine with all that was in it, while a step is held', async () => {
     const id = await heldLaunch();
+    const before = await it.status(id);
     await machineOf(id).remove({ force: true });
-    const again = { ...ONCE, ...ALL_OF_THE_MACHINE, 'provision.skills': 1, check: 0 };
-    const after = await it.waitFor(id, (status) => isHeld(status) && attempts(status)['provision.agent'] === 2);
-    expect(attempts(after)).toEqual(again);
+    const after = await it.waitFor(id, (status) => isHeld(status) && (status.healings?.count ?? 0) > 0);
+    expect(ranAgain(before, after)).toEqual(ALL_OF_THE_MACHINE.filter((step) => step !== 'provision.skills'));
     it.writeSkill('late');
     await it.client.workflow.getHandle(id).executeUpdate('retry');
     await it.waitFor(id, isReady);
@@ -148,7 +149,7 @@ describe.concurrent('a bridge', () => {
     const id = await heals(
       it,
       (each) => docker.getNetwork(`bottle-${each}`).disconnect({ Container: `bottle-${each}-bundle`, Force: true }),
-      { bundle: 2 },
+      ['bundle'],
     );
     const before = await machineOf(id).inspect();
     expect(await inMachine(id, 'touch', '/home/agent/kept')).toBe(0);
