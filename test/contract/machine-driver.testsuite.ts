@@ -6,7 +6,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, type RunnerTestSuite, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, type RunnerTestSuite, test } from 'vitest';
 import { seenFromMachine } from '../../src/core/machine-link.ts';
 import { GUEST } from '../../src/core/plan.ts';
 import type { BottleRef } from '../../src/core/step-io.ts';
@@ -60,15 +60,25 @@ export function testMachineDriver(
       tell(name, suite, noneBoots);
     });
 
+    /** Bottles of the case that runs: with it their machines end, since each takes memory for as long as it runs. */
+    const ofThisCase: string[] = [];
+    afterEach(() => Promise.all(ofThisCase.splice(0).map((each) => driver.delete(each))));
+
+    async function prepare(wanted?: string): Promise<{ bottle: BottleRef; spec: MachineSpec }> {
+      const made = await subject.prepare(wanted);
+      ofThisCase.push(made.bottle.id);
+      return made;
+    }
+
     async function freshMachine(): Promise<{ bottle: BottleRef; spec: MachineSpec; id: string }> {
-      const { bottle, spec } = await subject.prepare();
+      const { bottle, spec } = await prepare();
       await driver.create(bottle, spec);
       return { bottle, spec, id: bottle.id };
     }
 
     describe('record', () => {
       test('is absent, created, and absent again', async () => {
-        const { bottle, spec } = await subject.prepare();
+        const { bottle, spec } = await prepare();
         expect(await driver.status(bottle.id)).toBe('absent');
         await driver.create(bottle, spec);
         expect(await driver.status(bottle.id)).toBe('created');
@@ -108,13 +118,13 @@ export function testMachineDriver(
       });
 
       test('two creates at once, as of an attempt and its killed predecessor, end with one machine', async () => {
-        const { bottle, spec } = await subject.prepare();
+        const { bottle, spec } = await prepare();
         await Promise.all([driver.create(bottle, spec), driver.create(bottle, spec)]);
         expect(await driver.status(bottle.id)).toBe('created');
       });
 
       test('a delete right behind a create, and two deletes at once, leave nothing', async () => {
-        const { bottle, spec } = await subject.prepare();
+        const { bottle, spec } = await prepare();
         await driver.create(bottle, spec);
         await Promise.all([driver.delete(bottle.id), driver.delete(bottle.id)]);
         expect(await driver.status(bottle.id)).toBe('absent');
@@ -132,21 +142,21 @@ export function testMachineDriver(
       });
 
       test('an image that is not there is said to be missing, and nothing is made', async () => {
-        const { bottle, spec } = await subject.prepare();
+        const { bottle, spec } = await prepare();
         const missing = { ...spec, image: 'bottleworks/guest:no-such-image' };
         await expect(driver.create(bottle, missing)).rejects.toMatchObject({ code: 'IMAGE_MISSING' });
         expect(await driver.status(bottle.id)).toBe('absent');
       });
 
       test('start of a machine that is not there says so', async () => {
-        const { bottle } = await subject.prepare();
+        const { bottle } = await prepare();
         await expect(driver.start(bottle)).rejects.toMatchObject({ code: 'MACHINE_NOT_RUNNING' });
         expect(await driver.status(bottle.id)).toBe('absent');
       });
 
       test('what does not run is not waited for', async () => {
         const never = new AbortController().signal;
-        const { bottle, spec } = await subject.prepare();
+        const { bottle, spec } = await prepare();
         await driver.untilStopped(bottle.id, never);
         await driver.create(bottle, spec);
         await driver.untilStopped(bottle.id, never);
@@ -154,7 +164,7 @@ export function testMachineDriver(
       });
 
       test('a start or create that is called off before it begins does nothing', async () => {
-        const { bottle, spec } = await subject.prepare();
+        const { bottle, spec } = await prepare();
         const reason = new Error('called off');
         const signal = AbortSignal.abort(reason);
         await expect(driver.create(bottle, spec, signal)).rejects.toBe(reason);
@@ -176,7 +186,7 @@ export function testMachineDriver(
 
       test('an id of forty characters works', async () => {
         const longest = `m${randomBytes(20).toString('hex').slice(0, 39)}`;
-        const { bottle, spec } = await subject.prepare(longest);
+        const { bottle, spec } = await prepare(longest);
         await driver.create(bottle, spec);
         expect(await driver.status(longest)).toBe('created');
       });
@@ -198,7 +208,7 @@ export function testMachineDriver(
 
     describeBooted('life', () => {
       test('goes from absent to created, running, stopped, running and absent', async () => {
-        const { bottle, spec } = await subject.prepare();
+        const { bottle, spec } = await prepare();
         expect(await driver.status(bottle.id)).toBe('absent');
         await driver.create(bottle, spec);
         expect(await driver.status(bottle.id)).toBe('created');
@@ -296,7 +306,7 @@ export function testMachineDriver(
 
       test('an id of forty characters works', async () => {
         const longest = `l${randomBytes(20).toString('hex').slice(0, 39)}`;
-        const { bottle, spec } = await subject.prepare(longest);
+        const { bottle, spec } = await prepare(longest);
         await driver.create(bottle, spec);
         await driver.start(bottle);
         expect(await run(driver, longest, ['echo', 'here'])).toMatchObject({ stdout: 'here\n' });

@@ -55,7 +55,8 @@ export async function smolvmMachines(program: SmolvmProgram, cache?: string): Pr
     prepare: async (id) => {
       const bottle: BottleRef = { ...site.bottle('vm'), ...(id === undefined ? {} : { id }) };
       const network = await ensureNetwork(site, bottle, { pool: site.pool, hostOnBridge: true });
-      return { bottle, spec: site.machineSpec(network) };
+      // Without an agent's program: no case needs it, and each machine unpacks its image anew.
+      return { bottle, spec: { ...site.machineSpec(network), image: site.images.machine } };
     },
     crash: async (id) => {
       for (const { pid } of await bootProcesses(smolvm.state, machineName(id))) process.kill(pid, 'SIGKILL');
