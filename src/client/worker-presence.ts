@@ -112,6 +112,14 @@ export async function localWorkerServes(settings: Settings, target: TemporalTarg
   );
 }
 
+/** Whether a host is this one and its worker lives, however long it takes to answer: it may be busy, or be stopped for a while. */
+export async function livesHere(
+  { settings, target }: Pick<Session, 'settings' | 'target'>,
+  host: string,
+): Promise<boolean> {
+  return host === settings.host && (await localWorkerServes(settings, target).catch(() => false));
+}
+
 export function noWorker(host: string, hint: string): BottleError {
   return new BottleError('WORKER_UNREACHABLE', `no worker serves ${host}`, { hint });
 }

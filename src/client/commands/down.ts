@@ -20,6 +20,7 @@ import type { Session } from '../session.ts';
 import { type Settled, untilSettled } from '../settle.ts';
 import { stopLaunch } from '../stop-launch.ts';
 import type { LastHeard } from '../update.ts';
+import { livesHere } from '../worker-presence.ts';
 
 const RECORD_MS = 10_000;
 /** Stops that are asked for at a time: what the first ones undo is work for the worker that has to take the next. */
@@ -101,7 +102,7 @@ async function takeDown(site: Site, id: string, progress: Progress): Promise<Out
   }
 }
 
-/** @returns the launch, which is being undone; or what became of it where no worker could be asked */
+/** @returns the launch, which is being undone, or is to be by a worker that lives; or what became of it where there is none */
 async function stopOne(site: Site, id: string): Promise<Outcome | { launch: ServedLaunch }> {
   const { session, output, troubles, signal } = site;
   signal.throwIfAborted();
@@ -121,10 +122,17 @@ async function stopOne(site: Site, id: string): Promise<Outcome | { launch: Serv
  * Where nobody is there to take the update, the server itself keeps the wish: as a cancel request, which every launch knows.
  * @param why no worker of its host answers; where that is this host, the person has something to mend
  */
-async function recordStop(session: Session, { id, runId, host }: ServedLaunch, why: unknown): Promise<Outcome> {
+async function recordStop(
+  session: Session,
+  launch: ServedLaunch,
+  why: unknown,
+): Promise<Outcome | { launch: ServedLaunch }> {
   const { client, settings, target } = session;
+  const { id, runId, host } = launch;
   const ours = host === settings.host ? target.kind === 'embedded' : bottlesHere(settings).includes(id);
   await within(RECORD_MS, () => client.workflow.getHandle(id, undefined, { firstExecutionRunId: runId }).cancel());
+  // One that is only too busy to answer comes to it.
+  if (await livesHere(session, host)) return { launch };
   if (!ours) return { id, recorded: mergeStatus(undefined, await describeBottle(session, id, runId), session) };
   const { code, message, hint = 'bottle doctor' } = viewOf(why);
   const known = code in ERROR_CODES ? (code as ErrorCode) : 'WORKER_UNREACHABLE';
