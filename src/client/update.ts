@@ -14,14 +14,19 @@ import { clean } from './render/text.ts';
 import { Troubles } from './render/troubles.ts';
 import { MOMENT_MS, SLOW_WORKER } from './say-if-slow.ts';
 import { ConnectionLost, type Session, untilBroken } from './session.ts';
+import { livesHere } from './worker-presence.ts';
 
 /** When a worker last answered. Milliseconds since the epoch. */
 export interface LastHeard {
   at: number;
+  /** Without an answer the command has another way, so it waits for a worker that lives no longer than for any other. */
+  otherWay?: true;
 }
 
 /** Since anything was last heard of why no answer comes. */
 const DEADLINE_MS = 15_000;
+/** Of a worker of this host that lives: a hundred launches that are asked for at once keep it from everything else for a while. */
+const BUSY_DEADLINE_MS = 120_000;
 const LEAST_MS = 2000;
 const AGAIN_MS = 200;
 const CHECK_MS = 500;
@@ -70,7 +75,7 @@ export async function sendUpdate(
   try {
     const answer = await Promise.race([
       untilDelivered(session, launch, update, args, { tell, again }, waiting.signal),
-      patienceOf(session, heard, waiting.signal),
+      patienceOf(session, launch, heard, { tell, signal: waiting.signal }),
     ]);
     heard.at = Date.now();
     return answer;
@@ -112,18 +117,30 @@ async function untilDelivered(
   }
 }
 
-/** Rejects when the deadline has passed; while something of ours is being started, it does not run. */
-async function patienceOf({ keeper }: Session, heard: LastHeard, signal: AbortSignal): Promise<never> {
+/**
+ * Rejects when the deadline has passed; while something of ours is being started, it does not run. It is a longer one while
+ * the worker of this host is known to live.
+ */
+async function patienceOf(
+  session: Session,
+  { host }: ServedLaunch,
+  heard: LastHeard,
+  { tell, signal }: { tell: (event: CareEvent) => void; signal: AbortSignal },
+): Promise<never> {
+  const mostMs = heard.otherWay === true ? DEADLINE_MS : BUSY_DEADLINE_MS;
   // Who has not answered the others in all that time is given a moment, for each of the rest.
   let silentMs = Math.min(Date.now() - heard.at, DEADLINE_MS - LEAST_MS);
-  while (silentMs < DEADLINE_MS) {
+  while (silentMs < DEADLINE_MS || (silentMs < mostMs && (await livesHere(session, host)))) {
+    if (silentMs >= DEADLINE_MS) tell({ kind: 'silent', who: 'worker', text: BUSY_WORKER });
     const before = Date.now();
     await sleep(CHECK_MS, undefined, { signal });
     if (heard.at >= before) silentMs = 0;
-    else if (!keeper.isCuring) silentMs += CHECK_MS;
+    else if (!session.keeper.isCuring) silentMs += CHECK_MS;
   }
   throw new DOMException('no answer in time', 'TimeoutError');
 }
+
+const BUSY_WORKER = `the worker of this host lives, but has not answered for ${DEADLINE_MS / 1000} s: it is busy, or stands still; waiting for it, two minutes in all`;
 
 /**
  * Whether the launch has never seen the update: a worker that dies with it in hand leaves the server to refuse it

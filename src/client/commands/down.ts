@@ -109,7 +109,7 @@ async function stopOne(site: Site, id: string): Promise<Outcome | { launch: Serv
   const launch = await openLaunch(session, id);
   try {
     await ensureServed(session, output, launch.host, id);
-    site.heard ??= { at: Date.now() };
+    site.heard ??= { at: Date.now(), otherWay: true };
     await stopLaunch(session, output, launch, troubles, site.heard);
     return { launch };
   } catch (error) {
