@@ -1,11 +1,12 @@
 /** The disk of the emulated computer: Debian with a Docker Engine that has our images, and smolvm with its archives unpacked. */
 import { createHash } from 'node:crypto';
-import { cpSync, existsSync, mkdirSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { execa } from 'execa';
 import { connectDocker } from '../../src/host/docker.ts';
 import { type ImageKind, imageTag } from '../../src/host/image-tags.ts';
+import { imageSource } from '../../src/host/machine/smolvm/image.ts';
 import { obtainSmolvm } from '../../src/host/smolvm-package.ts';
 import { debianRoot } from '../engines/debian-root.ts';
 import { carryImages, startEngine } from '../engines/engine.ts';
@@ -18,13 +19,13 @@ const PACKAGES = [
 ];
 const SIZE = '24G';
 /** What is written here besides the packages; another number, another disk. */
-const LAYOUT = 2;
+const LAYOUT = 3;
 
 /** What a machine of the tests is made from, and what stands for nothing. */
 export const IMAGES = ['base', 'machine'] as const satisfies readonly ImageKind[];
 
-/** In the emulated computer. */
-export const INSIDE = { cache: '/var/cache/bottle', rootfs: '/opt/smolvm-rootfs' };
+/** In the emulated computer. The cache is where one is looked for when nothing else is said, as the tests' sites do. */
+export const INSIDE = { cache: '/root/.cache/bottle', rootfs: '/opt/smolvm-rootfs' };
 
 const INIT = `#!/bin/sh
 mkdir -p /checkout /exchange
@@ -84,7 +85,7 @@ async function makeDisk(
     await execa('cp', ['--archive', '--link', root, all]);
     writeFileSync(path.join(all, 'init-bottle'), INIT, { mode: 0o755 });
     mkdirSync(path.join(all, INSIDE.cache, 'tools'), { recursive: true });
-    cpSync(smolvm, path.join(all, INSIDE.cache, 'tools', path.basename(smolvm)), { recursive: true });
+    await copyProgram(smolvm, path.join(all, INSIDE.cache, 'tools', path.basename(smolvm)));
     mkdirSync(path.join(all, INSIDE.rootfs));
     await execa('tar', [
       '--zstd',
@@ -94,13 +95,27 @@ async function makeDisk(
       path.join(all, INSIDE.rootfs),
     ]);
     await makeInitrd(all, initrdOf(disk));
-    const data = await dataOfAnEngine(root, path.join(making, 'engine'), tags);
+    const cache = path.join(all, INSIDE.cache);
+    const data = await dataOfAnEngine(root, path.join(making, 'engine'), { tags, cache });
     await rename(data, path.join(all, 'var/lib/docker'));
     const unnamed = path.join(making, 'disk.img');
     await execa('mke2fs', ['-q', '-t', 'ext4', '-E', 'lazy_itable_init=1', '-d', all, unnamed, SIZE]);
     await rename(unnamed, disk);
   } finally {
     await rm(making, { recursive: true, force: true });
+  }
+}
+
+/**
+ * With the templates of its machines' disks unpacked beside it, as its first start does: 32 GB, of which next to nothing is
+ * written, so a copy that does not know holes fills the computer's disk.
+ */
+async function copyProgram(smolvm: string, to: string): Promise<void> {
+  await execa('cp', ['--archive', '--sparse=always', smolvm, to]);
+  for (const name of readdirSync(to)) {
+    const [, template] = /^(.*\.ext4)\.zst$/.exec(name) ?? [];
+    if (template === undefined || existsSync(path.join(to, template))) continue;
+    await execa('zstd', ['-dq', '--sparse', path.join(to, name), '-o', path.join(to, template)]);
   }
 }
 
@@ -115,8 +130,15 @@ async function makeInitrd(all: string, file: string): Promise<void> {
   await rename(path.join(all, made), file);
 }
 
-/** What the same Engine keeps when it has these images. */
-async function dataOfAnEngine(root: string, place: string, tags: readonly string[]): Promise<string> {
+/**
+ * What the same Engine keeps when it has these images. Of the last one, which machines are made from, the archive that the
+ * driver would make is put into the cache: an emulated computer takes minutes for it.
+ */
+async function dataOfAnEngine(
+  root: string,
+  place: string,
+  { tags, cache }: { tags: readonly string[]; cache: string },
+): Promise<string> {
   mkdirSync(place);
   const kind = {
     name: 'microvm-disk',
@@ -128,6 +150,8 @@ async function dataOfAnEngine(root: string, place: string, tags: readonly string
   const engine = await startEngine(kind, root, place);
   try {
     await carryImages(connectDocker(), engine, tags);
+    const archive = await imageSource({ docker: engine.docker, settings: { cache } }, tags.at(-1) as string);
+    await archive.use(async () => undefined);
   } finally {
     await engine.stop();
   }

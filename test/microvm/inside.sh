@@ -64,6 +64,14 @@ until grep -qs 'API listen on' /var/log/dockerd.log; do
 done
 say "a Docker Engine runs"
 
+# Of minutes in which nothing is said, what the computer is at.
+(
+  while sleep 20; do
+    busiest=$(top -bn 2 -d 2 -w 400 -c -o %CPU | awk '/^ *PID/ { part++; next } part == 2 && $9 > 5 && n++ < 3 { $1=$2=$3=$4=$5=$6=$7=$8=$10=""; print }' | cut -c 1-70 | tr -s ' \n' ' |')
+    say "at$busiest"
+  done
+) &
+
 cd /bottleworks || off 92
 sh /exchange/command
 off $?
