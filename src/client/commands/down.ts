@@ -1,5 +1,6 @@
 /** `bottle down`: undo everything of one or more bottles, and return when it is gone. */
 import { BottleError, ERROR_CODES, type ErrorCode, exitCodeFor } from '../../core/errors.ts';
+import { someAtATime } from '../../core/some-at-a-time.ts';
 import type { StatusDocument } from '../../core/status.ts';
 import { bottlesHere } from '../../host/host-pin.ts';
 import { describeBottle, mergeStatus, within } from '../bottle-status.ts';
@@ -11,7 +12,6 @@ import { stoppable } from '../interrupt.ts';
 import { listBottles } from '../list-bottles.ts';
 import { openLaunch, type ServedLaunch } from '../open-launch.ts';
 import type { Output } from '../output.ts';
-import { someAtATime } from '../pace.ts';
 import { onlyTroubles, type Progress, plainProgress, progressFor } from '../render/progress.ts';
 import { clean } from '../render/text.ts';
 import { Troubles } from '../render/troubles.ts';
