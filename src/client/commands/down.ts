@@ -130,7 +130,13 @@ async function recordStop(
   const { client, settings, target } = session;
   const { id, runId, host } = launch;
   const ours = host === settings.host ? target.kind === 'embedded' : bottlesHere(settings).includes(id);
-  await within(RECORD_MS, () => client.workflow.getHandle(id, undefined, { firstExecutionRunId: runId }).cancel());
+  try {
+    await within(RECORD_MS, () => client.workflow.getHandle(id, undefined, { firstExecutionRunId: runId }).cancel());
+  } catch (error) {
+    // It was taken after all, and is over already.
+    if (error instanceof Error && error.name === 'WorkflowNotFoundError') return { launch };
+    throw error;
+  }
   // One that is only too busy to answer comes to it.
   if (await livesHere(session, host)) return { launch };
   if (!ours) return { id, recorded: mergeStatus(undefined, await describeBottle(session, id, runId), session) };

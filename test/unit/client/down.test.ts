@@ -61,3 +61,8 @@ test('where no worker of this host lives, what is recorded is all that is told',
   expect(await down()).toBe(5);
   expect([cancel, followed].map((each) => each.mock.calls.length)).toEqual([1, 0]);
 });
+
+test('one that is over before its stop is recorded is gone', async () => {
+  cancel.mockRejectedValueOnce(Object.assign(new Error('already completed'), { name: 'WorkflowNotFoundError' }));
+  expect(await down()).toBe(0);
+});
