@@ -35,7 +35,8 @@ const host = (): ActivityHost => ({
 const patience = (): AbortSignal => AbortSignal.timeout(60_000);
 const hears = (more: Partial<WatchInput>) => {
   const daemons = { pipelock: 'ready' as const };
-  const input: WatchInput = { bottle, driver: 'docker', daemons, cursor: null, idleMs: null, ...more };
+  // No launch has made this bottle, so the host keeps no plan of it: as if that had been told already.
+  const input: WatchInput = { bottle, driver: 'docker', daemons, cursor: null, idleMs: null, stateGone: true, ...more };
   return activityEnvironment().run(
     (watched: WatchInput) => watch(host(), watched, patience()),
     input,
