@@ -1,8 +1,9 @@
 /**
- * `npm run test:microvm [-- --short --slowdown N --counts FILE -t CASES]`: microVMs of the real smolvm, where none boots otherwise. Brings
- * up a computer of Debian's packages by QEMU, which emulates a processor that can nest, and runs in it what machines must do;
- * by KVM where that can. `--short`: one machine from its making to its end; `--slowdown`: for a computer that is busy otherwise, how many seconds one of the emulated lasts. Needs root on Debian for x64, and no internet but
- * Debian's packages. Exit code 1 when anything failed.
+ * `npm run test:microvm [-- --short --slowdown N --counts FILE -t CASES FILE...]`: microVMs of the real smolvm, where none boots
+ * otherwise. Brings up a computer of Debian's packages by QEMU, which emulates a processor that can nest, and runs in it what
+ * machines must do; by KVM where that can. `--short`: one machine from its making to its end; files: those tests, and no
+ * others; `--slowdown`: for a computer that is busy otherwise, how many seconds one of the emulated lasts. Needs root on Debian
+ * for x64, and no internet but Debian's packages. Exit code 1 when anything failed.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -21,7 +22,8 @@ const WHOLE = [...SHORT, 'test/integration/smolvm.test.ts'];
 /** An emulated processor is some ten times slower, and one in it ten times more. */
 const PATIENCE = 6;
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     short: { type: 'boolean' },
     slowdown: { type: 'string' },
@@ -98,7 +100,7 @@ async function tests(
 
 /** What the computer runs, in this checkout. */
 function command(): string {
-  const files = values.short ? SHORT : WHOLE;
+  const files = positionals.length > 0 ? positionals : values.short ? SHORT : WHOLE;
   const only = values.cases === undefined ? [] : ['-t', values.cases];
   const vitest = ['vitest', 'run', '--project', 'microvm', '--project', 'integration', ...files, ...only];
   const reporters = ['--reporter=verbose', '--reporter=json', '--outputFile.json=/exchange/report.json'];
