@@ -10,6 +10,7 @@ import { imageSource } from '../../src/host/machine/smolvm/image.ts';
 import { obtainSmolvm } from '../../src/host/smolvm-package.ts';
 import { debianRoot } from '../engines/debian-root.ts';
 import { carryImages, startEngine } from '../engines/engine.ts';
+import { makeSmallMachine, SMALL_MACHINE } from './small-machine.ts';
 
 const SUITE = 'trixie';
 /** The computer's own, and QEMU, which runs from the same files outside. */
@@ -19,7 +20,7 @@ const PACKAGES = [
 ];
 const SIZE = '24G';
 /** What is written here besides the packages; another number, another disk. */
-const LAYOUT = 3;
+const LAYOUT = 4;
 
 /** What a machine of the tests is made from, and what stands for nothing. */
 export const IMAGES = ['base', 'machine'] as const satisfies readonly ImageKind[];
@@ -131,8 +132,8 @@ async function makeInitrd(all: string, file: string): Promise<void> {
 }
 
 /**
- * What the same Engine keeps when it has these images. Of the last one, which machines are made from, the archive that the
- * driver would make is put into the cache: an emulated computer takes minutes for it.
+ * What the same Engine keeps when it has these images, and a small one of the last, a machine's. The archive that the driver
+ * would make of that is put into the cache: an emulated computer takes minutes for it.
  */
 async function dataOfAnEngine(
   root: string,
@@ -150,7 +151,8 @@ async function dataOfAnEngine(
   const engine = await startEngine(kind, root, place);
   try {
     await carryImages(connectDocker(), engine, tags);
-    const archive = await imageSource({ docker: engine.docker, settings: { cache } }, tags.at(-1) as string);
+    await makeSmallMachine(engine.docker, tags.at(-1) as string);
+    const archive = await imageSource({ docker: engine.docker, settings: { cache } }, SMALL_MACHINE);
     await archive.use(async () => undefined);
   } finally {
     await engine.stop();

@@ -15,6 +15,7 @@ import { settings } from '../../src/host/settings.ts';
 import { TESTED_KINDS } from '../support/tested-kinds.ts';
 import { emulatedDisk, IMAGES, INSIDE } from './disk.ts';
 import { runEmulated } from './qemu.ts';
+import { SMALL_MACHINE } from './small-machine.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 const SHORT = ['test/microvm/short.test.ts'];
@@ -82,7 +83,7 @@ async function tests(
     log,
     onLine: (line) => {
       if (line.startsWith(':: ')) say(line.slice(3));
-      else if (isTesting && !/^\[ *\d+\.\d+\] /.test(line)) say(line);
+      else if (isTesting && !/^\[ *\d+\.\d+\] |^ ↓ /.test(line)) say(line);
       isTesting ||= line.startsWith(':: testing');
     },
   });
@@ -110,6 +111,7 @@ function command(): string {
     BOTTLE_CACHE: INSIDE.cache,
     SMOLVM_AGENT_ROOTFS: INSIDE.rootfs,
     BOTTLE_TEST_MICROVM: '1',
+    BOTTLE_TEST_MACHINE_IMAGE: SMALL_MACHINE,
     BOTTLE_TEST_PATIENCE: String(PATIENCE),
     [TESTED_KINDS]: IMAGES.join(','),
   };

@@ -56,7 +56,8 @@ export async function smolvmMachines(program: SmolvmProgram, cache?: string): Pr
       const bottle: BottleRef = { ...site.bottle('vm'), ...(id === undefined ? {} : { id }) };
       const network = await ensureNetwork(site, bottle, { pool: site.pool, hostOnBridge: true });
       // Without an agent's program: no case needs it, and each machine unpacks its image anew.
-      return { bottle, spec: { ...site.machineSpec(network), image: site.images.machine } };
+      const image = process.env['BOTTLE_TEST_MACHINE_IMAGE'] ?? site.images.machine;
+      return { bottle, spec: { ...site.machineSpec(network), image } };
     },
     crash: async (id) => {
       for (const { pid } of await bootProcesses(smolvm.state, machineName(id))) process.kill(pid, 'SIGKILL');
