@@ -1,4 +1,3 @@
-import { availableParallelism } from 'node:os';
 import { heartbeat } from '@temporalio/activity';
 import type { WaitsFor } from '../core/capacity.ts';
 import { BottleError } from '../core/errors.ts';
@@ -6,7 +5,6 @@ import { DEFAULT_IMAGE } from '../core/manifest/fields.ts';
 import { notProxied } from '../core/not-proxied.ts';
 import type { Plan } from '../core/plan.ts';
 import { smolmachineOf } from '../core/smolmachine.ts';
-import { someAtATime } from '../core/some-at-a-time.ts';
 import type { AdmitInput, BottleRef, PrepareInput, PrepareResult } from '../core/step-io.ts';
 import { admissionOf } from '../host/admission.ts';
 import { takeAnswers } from '../host/answers-aside.ts';
@@ -17,16 +15,12 @@ import { guestKind, imageTag } from '../host/image-tags.ts';
 import { assertGitleaks, assertImages } from '../host/images.ts';
 import { assertDriver } from '../host/machine/drivers.ts';
 import { makePlan } from '../host/planning.ts';
+import { inPlanningTurn } from '../host/planning-turns.ts';
 import { claimState, releaseState } from '../host/state-owner.ts';
 import { assertWorkspaceFolder } from '../host/workspace.ts';
 import type { ActivityHost } from './activity-host.ts';
 
 const ADMIT_HEARTBEAT_MS = 10_000;
-/**
- * Making a plan is work for the worker's own thread. Of a hundred launches that are asked for at once, those whose turn it is are
- * done sooner, and the decisions about ready bottles, which that thread takes too, are not behind all of them.
- */
-const planning = someAtATime(availableParallelism() + 2);
 
 /**
  * Reads the manifest as it is on disk now, and keeps plan and prompt in the bottle's state directory. Whether the host has
@@ -40,7 +34,7 @@ export async function prepare(
   // First of all: what is in the bottle's own directory goes with it, whatever becomes of the rest.
   await claimState(settings, bottle, host);
   if (launch.answers !== undefined) await takeAnswers(settings, bottle.id, launch.answers);
-  const { plan, prompt } = await planning(() => makePlan({ settings, launch }));
+  const { plan, prompt } = await inPlanningTurn(() => makePlan({ settings, launch }));
   await assertPossible(host, plan);
   await writeBottleState(settings, bottle.id, plan, prompt);
   const { cpus } = plan.resources;
