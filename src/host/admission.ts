@@ -3,6 +3,7 @@
  * what is there the Engine tells, who waits each launch's own waiting activity, who launches the steps that run.
  */
 import { type Capacity, defaultCapacity, shortage, turnOf, type WaitsFor } from '../core/capacity.ts';
+import { someAtATime } from '../core/some-at-a-time.ts';
 import { readPlan } from './bottle-state.ts';
 import { readConfig } from './config-file.ts';
 import type { DockerHost } from './docker.ts';
@@ -53,7 +54,8 @@ export class Admission {
   readonly #admitted = new Map<string, Admitted>();
   #config: Partial<Capacity> = {};
   #looked: { at: number; there: Promise<string[]> } | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
+  /** One at a time: two that ask at once must not be let into the same room. */
+  readonly #inTurn = someAtATime(1);
   #timer: NodeJS.Timeout | undefined;
 
   constructor(host: AdmissionHost) {
@@ -138,13 +140,6 @@ export class Admission {
     this.#line.delete(id);
     this.#looked = undefined;
     this.#soon(0);
-  }
-
-  /** One at a time: two that ask at once must not be let into the same room. */
-  #inTurn<T>(act: () => Promise<T>): Promise<T> {
-    const acting = this.#turn.then(act);
-    this.#turn = acting.catch(() => undefined);
-    return acting;
   }
 
   #admit(id: string): void {
