@@ -14,8 +14,12 @@ const END_OF_INPUT = '\u0004';
 const CANNOT_RUN = 126;
 const NOT_FOUND = 127;
 const RESIZE_AGAIN_MS = 50;
-/** Between two questions whether a command has begun, or what it ended with; each takes the Engine less than a millisecond. */
-const POLL_MS = 3;
+/**
+ * Between two questions whether a command has begun, or what it ended with: at first, since mostly it is a matter of
+ * milliseconds, and at last, since a command may close what it prints to and go on for hours.
+ */
+const POLL_MS = { first: 3, most: 100 };
+const longer = (ms: number): number => Math.min(ms * 1.5, POLL_MS.most);
 
 /** @throws the Engine's error: 409 when the container does not run; the signal's reason when aborted */
 export async function dockerExec(container: Dockerode.Container, request: ExecRequest): Promise<{ exitCode: number }> {
@@ -151,19 +155,19 @@ function feed(exec: Dockerode.Exec, stream: Duplex, { stdin, terminal }: ExecReq
  * for ever (Engines 26 and 28, about one in a thousand on a busy computer).
  */
 async function hasBegun(exec: Dockerode.Exec, stream: Duplex): Promise<void> {
-  while (!stream.destroyed) {
+  for (let pause = POLL_MS.first; !stream.destroyed; pause = longer(pause)) {
     const { Pid, Running, ExitCode } = await exec.inspect().catch(() => ({ Pid: 1, Running: true, ExitCode: null }));
     if (Pid > 0 || (!Running && ExitCode !== null)) return;
-    await sleep(POLL_MS);
+    await sleep(pause);
   }
 }
 
 /** The Engine reports the code a moment after the stream has ended. */
 async function exitCodeOf(exec: Dockerode.Exec): Promise<number> {
-  for (;;) {
+  for (let pause = POLL_MS.first; ; pause = longer(pause)) {
     const { Running, ExitCode } = await exec.inspect();
     if (!Running) return ExitCode ?? 0;
-    await sleep(POLL_MS);
+    await sleep(pause);
   }
 }
 
