@@ -98,8 +98,8 @@ const withoutBundler = {
 };
 
 /**
- * The SDK keeps a stack trace of every promise of a workflow, for the query that Temporal's UI calls "Call Stack". That is more
- * than half of what a launch's workflow costs, and tells a person less than the details and the steps do.
+ * The SDK keeps a stack trace of every promise of a workflow, for the query that Temporal's UI calls "Call Stack". That costs
+ * each of a launch's turns, and tells a person less than the details and the steps do.
  */
 const withoutPromiseStacks = {
   name: 'without a stack trace of each promise',
