@@ -63,10 +63,11 @@ export function stepFunctions(host: ActivityHost): StepFunctions {
     'provision.workspace': (input, signal) => provisionWorkspace(host, input, signal),
     check: (input, signal) => check(host, input, signal),
 
-    'machine.stop': ({ bottle, driver }) => done(machineDriver(driver, host).stop(bottle.id)),
-    'machine.delete': ({ bottle, driver }) => done(machineDriver(driver, host).delete(bottle.id)),
-    'bundle.remove': ({ bottle }) => done(removeBundle(host, bottle.id)),
-    'network.remove': ({ bottle }) => done(removeNetwork(host, bottle.id)),
+    // By run: the launch may have been terminated meanwhile, and another of the same id begun.
+    'machine.stop': ({ bottle: { id, runId }, driver }) => done(machineDriver(driver, host).stop(id, runId)),
+    'machine.delete': ({ bottle: { id, runId }, driver }) => done(machineDriver(driver, host).delete(id, runId)),
+    'bundle.remove': ({ bottle: { id, runId } }) => done(removeBundle(host, id, runId)),
+    'network.remove': ({ bottle: { id, runId } }) => done(removeNetwork(host, id, runId)),
     'state.remove': ({ bottle }) => done(removeState(host, bottle)),
   };
 }

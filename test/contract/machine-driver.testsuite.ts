@@ -117,6 +117,16 @@ export function testMachineDriver(
         expect(await subject.identity(bottle.id)).not.toBe(made);
       });
 
+      test('an undo that comes late, of an earlier launch of the same id, leaves the machine alone', async () => {
+        const { bottle } = await freshMachine();
+        const made = await subject.identity(bottle.id);
+        await driver.stop(bottle.id, 'an-earlier-run');
+        await driver.delete(bottle.id, 'an-earlier-run');
+        expect(await subject.identity(bottle.id)).toBe(made);
+        await driver.delete(bottle.id, bottle.runId);
+        expect(await driver.status(bottle.id)).toBe('absent');
+      });
+
       test('two creates at once, as of an attempt and its killed predecessor, end with one machine', async () => {
         const { bottle, spec } = await prepare();
         await Promise.all([driver.create(bottle, spec), driver.create(bottle, spec)]);

@@ -45,13 +45,13 @@ export function dockerDriver(host: DockerHost): MachineDriver {
       signal?.throwIfAborted();
       await startContainer(await machine(bottle.id), machineName(bottle.id));
     },
-    async stop(id) {
-      const filters = labelFilter(host, id, { step: 'machine.create' });
+    async stop(id, run) {
+      const filters = labelFilter(host, id, { step: 'machine.create', run });
       const found = await engine('list containers', () => host.docker.listContainers({ filters }));
       await Promise.all(found.map(({ Id }) => stopContainer(host.docker.getContainer(Id), STOP_SECONDS)));
     },
-    async delete(id) {
-      await removeContainers(host, labelFilter(host, id, { step: 'machine.create' }));
+    async delete(id, run) {
+      await removeContainers(host, labelFilter(host, id, { step: 'machine.create', run }));
     },
     async status(id) {
       const found = await inspectContainer(host, machineName(id));

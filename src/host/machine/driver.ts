@@ -66,10 +66,13 @@ export interface MachineDriver {
    * @throws BottleError `MACHINE_NOT_RUNNING` when there is no such machine, `MACHINE_START_FAILED`; the signal's reason
    */
   start(bottle: BottleRef, signal?: AbortSignal): Promise<void>;
-  /** Ensures it does not run; no machine at all is fine. */
-  stop(id: string): Promise<void>;
-  /** Ensures it is gone. */
-  delete(id: string): Promise<void>;
+  /**
+   * Ensures it does not run; no machine at all is fine.
+   * @param run that of this launch only; else that of whichever had the id
+   */
+  stop(id: string, run?: string): Promise<void>;
+  /** Ensures it is gone. @param run as for {@link stop} */
+  delete(id: string, run?: string): Promise<void>;
   status(id: string): Promise<MachineState>;
   /**
    * Waits until the machine does not run: at once when it does not now.

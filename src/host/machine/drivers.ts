@@ -39,7 +39,7 @@ export async function bottlesInSmolvm(host: MachineHost): Promise<{ id: string; 
  * @throws BottleError as {@link MachineDriver.delete}
  */
 export async function removeFromSmolvm(host: MachineHost, id: string, run: string): Promise<void> {
-  if ((await smolvmInUse(host.settings)) !== undefined) await smolvmOf(host).deleteOf(id, run);
+  if ((await smolvmInUse(host.settings)) !== undefined) await smolvmOf(host).delete(id, run);
 }
 
 function smolvmOf(host: MachineHost): SmolvmDriver {

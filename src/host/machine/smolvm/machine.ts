@@ -60,8 +60,6 @@ export interface SmolvmDriver extends MachineDriver {
   assertAvailable(): Promise<void>;
   /** Bottles of this owner that have a machine, whether or not anybody still wants it, and of which launch. */
   bottles(): Promise<{ id: string; run: string }[]>;
-  /** Ensures that no machine of that launch is there. */
-  deleteOf(id: string, run: string): Promise<void>;
 }
 
 const STEP = 'machine.create';
@@ -92,11 +90,14 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     return { program, state: machineStateDirectory(settings) };
   }
 
-  /** @returns undefined when there is none, or it is another installation's */
-  async function ownRecord(vm: Smolvm, id: string): Promise<MachineRecord | undefined> {
+  /** @returns undefined when there is none, or it is another installation's, or of another launch than `run` */
+  async function ownRecord(vm: Smolvm, id: string, run?: string): Promise<MachineRecord | undefined> {
     const record = await readRecord(vm, machineName(id));
-    return record?.labels[LABEL.owner] === host.owner ? record : undefined;
+    return record !== undefined && isOwn(record, run) ? record : undefined;
   }
+
+  const isOwn = ({ labels }: MachineRecord, run: string | undefined): boolean =>
+    labels[LABEL.owner] === host.owner && (run === undefined || labels[LABEL.run] === run);
 
   /** @throws BottleError `MACHINE_NOT_RUNNING` when there is none, `NAME_TAKEN` when it is another installation's */
   async function existing(vm: Smolvm, id: string): Promise<MachineRecord> {
@@ -185,11 +186,11 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
   }
 
   /** What smolvm does not know any more is nobody's, and goes too. */
-  async function removeOwn(id: string, isMeant: (labels: Record<string, string>) => boolean): Promise<void> {
+  async function removeOwn(id: string, run: string | undefined): Promise<void> {
     const vm = await smolvm();
     await alone(vm, id, async (name) => {
       const record = await readRecord(vm, name);
-      if (record !== undefined && (record.labels[LABEL.owner] !== host.owner || !isMeant(record.labels))) return;
+      if (record !== undefined && !isOwn(record, run)) return;
       await remove(vm, name, record !== undefined);
       await removeSeeds(vm, report);
     });
@@ -244,16 +245,15 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
         );
       await withOneOf(startSlots(settings, starts), inTurn, signal);
     },
-    async stop(id) {
+    async stop(id, run) {
       const vm = await smolvm();
       await alone(vm, id, async (name) => {
-        if ((await ownRecord(vm, id)) === undefined) return;
+        if ((await ownRecord(vm, id, run)) === undefined) return;
         await stopMachine(vm, name, STOP_SECONDS, report);
         await endRelay(settings, name);
       });
     },
-    delete: (id) => removeOwn(id, () => true),
-    deleteOf: (id, run) => removeOwn(id, (labels) => labels[LABEL.run] === run),
+    delete: removeOwn,
     async status(id) {
       const record = await ownRecord(await smolvm(), id);
       if (record === undefined) return 'absent';
