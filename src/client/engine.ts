@@ -33,7 +33,7 @@ export async function readyEngine(
     const session = await sessionFor(output, settings, target);
     try {
       await serve(session, output, host);
-      if (host === settings.host) await matchWorker(settings, output, variables);
+      if (host === settings.host) await matchWorker(session, output, variables);
       return session;
     } catch (error) {
       await session.close();

@@ -53,7 +53,7 @@ export async function serveInForeground({ output, settings }: Context, target: T
     {
       name: 'worker',
       start: async () => {
-        const worker = await startWorker(settings, { detached: false });
+        const worker = await startWorker(settings, target, { detached: false });
         const how = worker.alreadyRunning ? 'was running already and is left alone' : 'started';
         say('worker', `${how}: serves ${settings.host}, process ${worker.pid}`);
         if (!worker.alreadyRunning) started.add('worker');

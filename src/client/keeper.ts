@@ -151,7 +151,7 @@ export class Keeper {
       if (last !== undefined) assertSamePlace(settings, last);
       const lost = last === undefined ? [] : await lostVariables(settings, last);
       const { startWorker, stopWorker } = await import('./worker-process.ts');
-      const start = () => startWorker(settings, { detached: true, revives });
+      const start = () => startWorker(settings, this.#target, { detached: true, revives });
       const { pid, alreadyRunning } = revives
         ? await this.#unlessStopped(start, () => stopWorker(settings))
         : await start();

@@ -17,7 +17,7 @@ export async function matchLaunch(
 ): Promise<void> {
   // Another host's worker has what it has.
   if (launch.host !== settings.host) return;
-  await matchWorker(settings, output, await variablesOf(session, settings, launch));
+  await matchWorker(session, output, await variablesOf(session, settings, launch));
 }
 
 /** What its plan names, and what the files say now: the worker reads them again. */

@@ -8,12 +8,12 @@ import { planVariables } from '../core/plan-variables.ts';
 import { hasPlan, readPlan } from '../host/bottle-state.ts';
 import { withLock } from '../host/file-lock.ts';
 import { bottlesHere } from '../host/host-pin.ts';
-import { isRunning } from '../host/process-file.ts';
 import { type Settings, stateDirectory } from '../host/settings.ts';
 import { type Difference, differences } from '../host/worker-place.ts';
 import type { Output } from './output.ts';
 import { sayIfSlow } from './say-if-slow.ts';
-import { readLastWorker, readWorkerRecord, type WorkerRecord } from './worker-presence.ts';
+import type { Session } from './session.ts';
+import { readLastWorker, readWorkerRecord, type ServedTarget, type WorkerRecord } from './worker-presence.ts';
 
 const RESTART = 'bottle serve --restart';
 
@@ -22,7 +22,11 @@ const RESTART = 'bottle serve --restart';
  * @param variables names of those that matter to what is to be done
  * @throws BottleError `WORKER_DIFFERS` when a restart would take something from bottles that are there
  */
-export async function matchWorker(settings: Settings, output: Output, variables: readonly string[]): Promise<void> {
+export async function matchWorker(
+  { settings, target }: Pick<Session, 'settings' | 'target'>,
+  output: Output,
+  variables: readonly string[],
+): Promise<void> {
   const look = async () => {
     const record = await readWorkerRecord(settings);
     return { record, found: record === undefined ? [] : differences(record, settings, variables) };
@@ -35,7 +39,7 @@ export async function matchWorker(settings: Settings, output: Output, variables:
     const objection = await whyNotRestart(settings, record, found);
     if (objection !== undefined) throw objection;
     if (found.some(({ kind }) => kind === 'engine')) await assertEngineAnswers();
-    const pid = await sayIfSlow(output, restarting(settings), () => restartWorker(settings));
+    const pid = await sayIfSlow(output, restarting(settings), () => restartWorker(settings, target));
     output.note(`restarted the worker of ${settings.host} (process ${pid}): it had ${listed(found)}`);
     await assertTakenOver(settings, variables);
   });
@@ -62,18 +66,20 @@ export const inTurn = <T>(settings: Settings, act: () => Promise<T>): Promise<T>
  * @throws BottleError `WORKER_DIFFERS`, `DOCKER_CONTEXT_INVALID`
  */
 export async function assertMatchable(settings: Settings, variables: readonly string[]): Promise<void> {
+  const { workerIsAlive } = await import('../host/worker-lock.ts');
   const [running, last] = await Promise.all([readWorkerRecord(settings), readLastWorker(settings)]);
-  if (running !== undefined && isRunning(running.pid)) {
+  // The record of a killed one stays, and after a reboot its id is soon another program's.
+  if (running !== undefined && (await workerIsAlive(settings))) {
     const found = differences(running, settings, variables);
     const objection = found.length === 0 ? undefined : await whyNotRestart(settings, running, found);
     if (objection !== undefined) throw objection;
   } else if (last !== undefined) assertSamePlace(settings, last);
 }
 
-async function restartWorker(settings: Settings): Promise<number> {
+async function restartWorker(settings: Settings, target: ServedTarget): Promise<number> {
   const { startWorker, stopWorker } = await import('./worker-process.ts');
   await stopWorker(settings);
-  return (await startWorker(settings, { detached: true })).pid;
+  return (await startWorker(settings, target, { detached: true })).pid;
 }
 
 /** @throws BottleError `WORKER_DIFFERS` when it is somebody else who starts it, with what they have */

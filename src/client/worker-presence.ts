@@ -100,11 +100,20 @@ export async function assertWorker(
  * Whether this host's worker is alive, by its lock, and serves this target.
  * @throws BottleError `WORKER_UNREACHABLE` when it serves another one
  */
-export async function localWorkerServes(settings: Settings, target: TemporalTarget): Promise<boolean> {
+export async function localWorkerServes(settings: Settings, target: ServedTarget): Promise<boolean> {
   const { workerIsAlive } = await import('../host/worker-lock.ts');
   if (!(await workerIsAlive(settings))) return false;
   const record = await readWorkerRecord(settings);
-  if (record === undefined || (record.address === target.address && record.namespace === target.namespace)) return true;
+  if (record !== undefined) assertServes(record, target);
+  return true;
+}
+
+/** Which server a worker is to serve. */
+export type ServedTarget = Pick<TemporalTarget, 'address' | 'namespace'>;
+
+/** @throws BottleError `WORKER_UNREACHABLE` when a worker serves another server than is meant */
+export function assertServes(record: WorkerRecord, target: ServedTarget): void {
+  if (record.address === target.address && record.namespace === target.namespace) return;
   throw new BottleError(
     'WORKER_UNREACHABLE',
     `this host's worker serves ${record.address}, namespace ${record.namespace}, not ${target.address}, namespace ${target.namespace}`,

@@ -10,7 +10,13 @@ import { readLivePid, stopByPidFile } from '../host/process-file.ts';
 import { type Settings, stateDirectory } from '../host/settings.ts';
 import { clearStopped } from '../host/stopped-mark.ts';
 import { workerIsAlive } from '../host/worker-lock.ts';
-import { readWorkerRecord, type WorkerRecord } from './worker-presence.ts';
+import {
+  assertServes,
+  localWorkerServes,
+  readWorkerRecord,
+  type ServedTarget,
+  type WorkerRecord,
+} from './worker-presence.ts';
 
 const START_TIMEOUT_MS = 60_000;
 const POLL_MS = 20;
@@ -35,21 +41,28 @@ const isWorker = (commandLine: string): boolean => /worker\.(js|ts)( |$)/.test(c
 
 /**
  * Starts the worker unless one is alive, and returns when it polls.
+ * @param target what is meant to be served: one that serves another server is nobody's worker here, also when it only begins to
  * @param detached it outlives this process and does not keep it alive; `revives`: whoever only starts again what has died takes
  *   no person's word back that it is to stay stopped
- * @throws BottleError what the worker itself said on its way out, else `WORKER_FAILED`
+ * @throws BottleError `WORKER_UNREACHABLE` when one runs that serves another server; what the worker itself said on its way out,
+ *   else `WORKER_FAILED`
  */
 export async function startWorker(
   settings: Settings,
+  target: ServedTarget,
   { detached, revives = false }: { detached: boolean; revives?: boolean },
 ): Promise<StartedWorker> {
   const log = workerLog(settings);
+  const lives = await localWorkerServes(settings, target);
   if (!revives) clearStopped(settings);
-  if (await workerIsAlive(settings)) {
+  if (lives) {
     const record = await untilPolling(settings, async () => !(await workerIsAlive(settings)));
     // One that was killed a moment ago holds its lock for some milliseconds more.
     await sleep(DYING_MS);
-    if (record !== undefined && (await workerIsAlive(settings))) return { pid: record.pid, alreadyRunning: true, log };
+    if (record !== undefined && (await workerIsAlive(settings))) {
+      assertServes(record, target);
+      return { pid: record.pid, alreadyRunning: true, log };
+    }
   }
   stateDirectory(settings, 'run');
   const { descriptor, start } = openLog(settings);
@@ -62,6 +75,7 @@ export async function startWorker(
   // Beaten by another worker of this host, which will poll soon, or just failed.
   const record = await untilPolling(settings, async () => ended !== undefined && !(await workerIsAlive(settings)));
   if (record === undefined) throw failure(settings, start, ended ?? 'nothing');
+  if (record.pid !== child.pid) assertServes(record, target);
   if (detached) child.unref();
   return {
     pid: record.pid,

@@ -12,7 +12,6 @@ import { overDeaths } from '../engine.ts';
 import { strandedText } from '../keeper.ts';
 import { sayIfSlow } from '../say-if-slow.ts';
 import { assertTakenOver, differenceText, inTurn, RESTART_HINT, variablesOfBottles } from '../worker-match.ts';
-import { localWorkerServes } from '../worker-presence.ts';
 import { startWorker, stopWorker } from '../worker-process.ts';
 
 const ENDING = 'waiting for the worker to end; the steps that it runs may end first, for a minute at most';
@@ -62,10 +61,8 @@ async function detach({ output, settings }: Context, target: TemporalTarget): Pr
   if (stranded !== undefined) output.say(strandedText(settings, stranded));
   const { server, worker } = await overDeaths(target, async () => {
     const running = target.kind === 'embedded' ? await detachedServer(settings, target, output.say) : null;
-    // One that serves another server is nobody's worker here.
-    await localWorkerServes(settings, target);
     const serving: Part = await sayIfSlow(output, `starting the worker of ${settings.host}`, () =>
-      startWorker(settings, { detached: true }),
+      startWorker(settings, target, { detached: true }),
     );
     return { server: running, worker: serving };
   });
