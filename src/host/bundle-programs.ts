@@ -8,19 +8,17 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { constants, copyFile, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
-import os from 'node:os';
 import { delimiter, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import type Dockerode from 'dockerode';
 import { extract } from 'tar-stream';
-import { LABEL } from '../core/names.ts';
-import { removeContainer } from './container.ts';
 import { fileDigest } from './file-digest.ts';
+import { createHelper } from './helper-container.ts';
 import { obtainImage } from './image-progress.ts';
 import { type Arch, readPins } from './pins.ts';
 import { writePrivate } from './private-file.ts';
-import { type Settings, settings, stateDirectory } from './settings.ts';
+import { settings, stateDirectory } from './settings.ts';
 import { cacheDirectory, toolsDirectory } from './tools.ts';
 
 export const BUNDLE_PROGRAMS = ['pipelock', 'gitleaks'] as const;
@@ -142,34 +140,8 @@ async function choose(key: string, sha256: string, env: NodeJS.ProcessEnv): Prom
   await writePrivate(file, `${JSON.stringify({ ...(await choices(env)), [key]: sha256 })}\n`);
 }
 
-/** On the container that a program is copied out of: it never runs. */
-const COPY_STEP = 'image.copy';
-/** A copy takes seconds. */
-const COPIED_SECONDS = 3600;
-
-/** An image is built without any Temporal server, so what is made for it belongs to the state that it is built for. */
-const buildOwner = ({ state }: Pick<Settings, 'state'>): string =>
-  `build/${createHash('sha256')
-    .update(`${os.hostname()}:${resolve(state)}`)
-    .digest('hex')
-    .slice(0, 12)}`;
-
-/** Removes what this installation's killed builds have left of {@link copyOut}. */
-export async function removeStaleCopies(
-  docker: Dockerode,
-  installation: Pick<Settings, 'state'>,
-  now = Date.now(),
-): Promise<void> {
-  const label = [`${LABEL.step}=${COPY_STEP}`, `${LABEL.owner}=${buildOwner(installation)}`];
-  const filters = { label, status: ['created'] };
-  for (const { Id, Created } of await docker.listContainers({ all: true, filters })) {
-    if (now / 1000 - Created > COPIED_SECONDS) await removeContainer(docker.getContainer(Id));
-  }
-}
-
 async function copyOut(docker: Dockerode, image: string, member: string, file: string): Promise<void> {
-  const Labels = { [LABEL.step]: COPY_STEP, [LABEL.owner]: buildOwner(settings()) };
-  const container = await docker.createContainer({ Image: image, Cmd: ['none'], Labels });
+  const container = await createHelper(docker, 'image.copy', { Image: image, Cmd: ['none'] });
   try {
     const entries = extract();
     ((await container.getArchive({ path: member })) as Readable).pipe(entries);

@@ -12,9 +12,9 @@ import { isBottleId, LABEL, machineName } from '../core/names.ts';
 import type { LaunchMemo } from '../core/status.ts';
 import { staleAnswers } from './answers-aside.ts';
 import { removeBundle } from './bundle.ts';
-import { removeStaleCopies } from './bundle-programs.ts';
 import { removeContainers } from './container.ts';
 import { engine, labelFilter } from './docker.ts';
+import { removeStaleHelpers } from './helper-container.ts';
 import { bottlesInSmolvm, type MachineHost, removeFromSmolvm } from './machine/drivers.ts';
 import { removeNetwork } from './network.ts';
 import { claimState, releaseState, type StateOwner, stateOwners } from './state-owner.ts';
@@ -47,7 +47,7 @@ export async function findLeftovers(place: ReapPlace): Promise<Leftover[]> {
 
 /** Removes every leftover and returns what it removed. */
 export async function reap(place: ReapPlace): Promise<Leftover[]> {
-  await engine('remove what builds left', () => removeStaleCopies(place.host.docker, place.host.settings));
+  await engine('remove what builds left', () => removeStaleHelpers(place.host.docker, place.host.settings));
   const removed: Leftover[] = [];
   for (const leftover of await findLeftovers(place)) {
     // A launch can be taken up again (`temporal workflow reset`) while the others were removed.

@@ -7,6 +7,7 @@ import type { ProxyPlan } from '../core/network-proxy.ts';
 import type { Reached, ReachQuestion } from '../core/reach.ts';
 import { removeContainer } from './container.ts';
 import { engine } from './docker.ts';
+import { createHelper } from './helper-container.ts';
 import { withPassword } from './host-proxy-environment.ts';
 import { demultiplex } from './machine/demultiplex.ts';
 
@@ -35,7 +36,7 @@ export async function tryWayOut(docker: Dockerode, way: WayOut): Promise<Reached
     timeoutMs,
   };
   const container = await engine('try the way out', () =>
-    docker.createContainer({
+    createHelper(docker, 'way-out.try', {
       Image: image,
       Cmd: REACH,
       User: 'nobody',

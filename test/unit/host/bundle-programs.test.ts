@@ -1,9 +1,8 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import type Dockerode from 'dockerode';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { chooseProgram, findProgram, removeStaleCopies } from '../../../src/host/bundle-programs.ts';
+import { chooseProgram, findProgram } from '../../../src/host/bundle-programs.ts';
 import { readPins } from '../../../src/host/pins.ts';
 
 let directory: string;
@@ -119,18 +118,4 @@ test('the digest changes with the program, and with nothing else', async () => {
   expect(first).toMatch(/^[0-9a-f]{12}$/);
   write('path/pipelock', { content: 'one!' });
   expect((await find())?.digest).not.toBe(first);
-});
-
-test('what a killed build left is removed by the installation that it was for, and by no other', async () => {
-  const asked: string[] = [];
-  const docker = {
-    listContainers: async ({ filters }: { filters: { label: string[] } }) => {
-      asked.push(filters.label.find((label) => label.startsWith('bottleworks.owner=')) ?? 'anybody');
-      return [];
-    },
-  } as unknown as Dockerode;
-  for (const state of ['/mine', '/mine/', '/theirs']) await removeStaleCopies(docker, { state });
-  const [mine, again, theirs] = asked;
-  expect(mine).toMatch(/^bottleworks\.owner=build\/[0-9a-f]{12}$/);
-  expect([again === mine, theirs === mine]).toEqual([true, false]);
 });
