@@ -21,12 +21,16 @@ export interface RefChange {
  */
 const NOT_IN_A_NAME = /[\p{C}\p{Z}\ufffd~^:?*[\\]|\.\.|@\{|\/\/|\/\.|\.lock(?:\/|$)|[/.]$/u;
 
+/** No server keeps longer ones, as a file or a line of theirs. */
+const LONGEST_NAME = 1000;
+
 const BRANCH = 'refs/heads/';
 const TAG = 'refs/tags/';
 
 /** Why `change` may not be pushed, as the end of a sentence that begins with its name; undefined when it may. */
 export function refusalOf(rules: BranchRules, { ref, kind }: RefChange): string | undefined {
   if (!ref.startsWith(BRANCH) && !ref.startsWith(TAG)) return 'is neither a branch nor a tag';
+  if (ref.length > LONGEST_NAME) return `is longer than the ${LONGEST_NAME} characters that a name may have`;
   if (NOT_IN_A_NAME.test(ref)) return 'is not a name that git takes';
   if (ref.startsWith(BRANCH) && !isAllowedBranch(rules.branches, ref.slice(BRANCH.length))) {
     return `is not among the branches that may be pushed: ${rules.branches.join(', ')}`;
@@ -41,13 +45,33 @@ export function refusalOf(rules: BranchRules, { ref, kind }: RefChange): string 
 }
 
 function isAllowedBranch(globs: readonly string[], branch: string): boolean {
-  return globs.length === 0 || globs.some((glob) => globPattern(glob).test(branch));
+  return globs.length === 0 || globs.some((glob) => globFits(glob, branch));
 }
 
-function globPattern(glob: string): RegExp {
-  const source = glob.replace(/\*{2,}|\*|[^*]+/g, (part) => {
-    if (part === '*') return '[^/]*';
-    return part.startsWith('*') ? '.*' : part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&');
-  });
-  return new RegExp(`^${source}$`, 'u');
+/**
+ * Reads the name once, with all places of the glob that it may be at. (A regular expression would try every way to share it out among
+ * several stars: the agent chooses the name, and a push would never end.)
+ */
+function globFits(glob: string, name: string): boolean {
+  const parts = glob.match(/\*+|[^*]/gu) ?? [];
+  const isStar = (index: number): boolean => parts[index]?.startsWith('*') === true;
+  /** A star may stand for nothing, so what follows it is reached as well. */
+  const reached = (places: readonly number[]): number[] => {
+    const all = new Set<number>();
+    for (let place of places) {
+      all.add(place);
+      while (isStar(place)) all.add(++place);
+    }
+    return [...all];
+  };
+  let places = reached([0]);
+  for (const letter of name) {
+    const next = places.flatMap((place) => {
+      const part = parts[place];
+      if (isStar(place)) return part === '*' && letter === '/' ? [] : [place];
+      return part === letter ? [place + 1] : [];
+    });
+    places = reached(next);
+  }
+  return places.includes(parts.length);
 }

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type BranchRules, type RefChange, refusalOf } from '../../../src/core/branch-rules.ts';
 
@@ -23,6 +24,11 @@ describe('the rules of a repository', () => {
   ])('refuse %s unless it is allowed', (_what, change, reason) => {
     expect(refusalOf(strict, change)).toMatch(reason);
     expect(refusalOf({ ...strict, allowForce: true, allowDelete: true }, change)).toBeUndefined();
+  });
+
+  it('refuse a name that is longer than any server keeps', () => {
+    expect(refusalOf(strict, branch('a'.repeat(989)))).toBeUndefined();
+    expect(refusalOf(strict, branch('a'.repeat(990)))).toBe('is longer than the 1000 characters that a name may have');
   });
 
   it('do not take leave to rewrite for leave to delete, nor the other way round', () => {
@@ -72,6 +78,33 @@ describe('the branches that may be pushed', () => {
     const refusal = refusalOf({ ...strict, branches: ['no-such', glob] }, branch(name));
     if (allowed) expect(refusal).toBeUndefined();
     else expect(refusal).toBe(`is not among the branches that may be pushed: no-such, ${glob}`);
+  });
+
+  it.each(['*-*-*-*-*-*-*x', '**-**-**-**-**-**x', '**/**/**/**x'])(
+    '%j is over in time on the longest name that an agent may push',
+    (glob) => {
+      // A regular expression made of it would need longer than the universe is old.
+      const name = '-/'.repeat(490);
+      expect(refusalOf({ ...strict, branches: [glob] }, branch(`${name}-`))).toMatch(/not among/);
+      expect(refusalOf({ ...strict, branches: [glob] }, branch('-'.repeat(985)))).toMatch(/not among/);
+    },
+  );
+
+  it('fit as a regular expression would, whatever the name', () => {
+    const glob = fc.string({ unit: fc.constantFrom('a', 'b', '/', '*', '.', '-'), minLength: 1, maxLength: 8 });
+    const name = fc.string({ unit: fc.constantFrom('a', 'b', '/', '-', '.'), minLength: 1, maxLength: 10 });
+    const expressionOf = (text: string): RegExp => {
+      const source = text.replace(/\*{2,}|\*|\./g, (part) => (part === '*' ? '[^/]*' : part === '.' ? '\\.' : '.*'));
+      return new RegExp(`^${source}$`);
+    };
+    fc.assert(
+      fc.property(glob, name, (rule, each) => {
+        const refusal = refusalOf({ ...strict, branches: [rule] }, branch(each));
+        fc.pre(refusal === undefined || /not among/.test(refusal));
+        expect(refusal === undefined).toBe(expressionOf(rule).test(each));
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   it('say nothing of tags', () => {
