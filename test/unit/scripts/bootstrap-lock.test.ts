@@ -22,7 +22,7 @@ const taken = async (): Promise<boolean[]> =>
 test("of many who find a dead owner's lock at once, one takes it over, and leaves nothing else behind", async () => {
   await symlink(DEAD, link);
   expect(await taken()).toEqual([true]);
-  expect(await readlink(link)).toBe(String(process.pid));
+  expect(await readlink(link)).toMatch(new RegExp(`^${process.pid}-\\w+$`));
   expect(await readdir(directory)).toEqual(['lock']);
 });
 
@@ -35,5 +35,11 @@ test('one who died while taking it over is taken over too', async () => {
 
 test('that of a live owner is left alone', async () => {
   await symlink(String(process.ppid), link);
+  expect(await taken()).toEqual([]);
+});
+
+test('that of a dead owner whose number another program has by now is taken over', async () => {
+  await symlink(`${process.ppid}-1`, link);
+  expect(await taken()).toEqual([true]);
   expect(await taken()).toEqual([]);
 });
