@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { GraphRunner } from '../../../src/core/graph-runner.ts';
-import { LAUNCH_STEPS, type LaunchStep, launchSteps } from '../../../src/core/steps.ts';
+import { GRAPH_VERSION, LAUNCH_STEPS, type LaunchStep, launchSteps } from '../../../src/core/steps.ts';
 
 const idsOf = (steps: readonly LaunchStep[]): string[] => steps.map(({ id }) => id);
 const needsOf = (steps: readonly LaunchStep[], id: string) => steps.find((step) => step.id === id)?.needs;
@@ -45,6 +45,31 @@ describe('the steps of a launch', () => {
       'network.remove',
       'state.remove',
     ]);
+  });
+
+  test('are of a graph with a version: one that is open goes on with the graph it began with', () => {
+    // What is here is in the histories of open launches. A step that comes, goes or needs something else makes another
+    // version, which joins these; none is changed (ARCHITECTURE, "A step that is added later").
+    const machine = ['bundle', 'machine.start'];
+    const provisioners = ['ca', 'prompt', 'skills', 'git', 'supervise', 'agent'].map((name) => `provision.${name}`);
+    const graphs: Record<number, Record<string, string[]>> = {
+      1: {
+        prepare: [],
+        network: ['prepare'],
+        bundle: ['network'],
+        'machine.create': ['network'],
+        'machine.start': ['machine.create'],
+        ...Object.fromEntries(provisioners.map((id) => [id, machine])),
+        'provision.workspace': machine,
+        check: [...provisioners, 'provision.workspace'],
+      },
+    };
+    expect(Math.max(...Object.keys(graphs).map(Number))).toBe(GRAPH_VERSION);
+    for (const [version, graph] of Object.entries(graphs)) {
+      const steps = launchSteps({ copyCwd: 'all' }, Number(version));
+      expect(Object.fromEntries(steps.map(({ id, needs }) => [id, needs]))).toEqual(graph);
+    }
+    expect(() => launchSteps({}, GRAPH_VERSION + 1)).toThrow('of a newer version of bottle');
   });
 
   test('never share a name between a step and a compensation, so that a decision names one thing', () => {
