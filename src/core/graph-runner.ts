@@ -74,7 +74,10 @@ interface StepRecord {
   durationMs?: number;
   error?: ErrorView;
   value?: unknown;
-  /** What it stands on was lost while it ran: `fails` when that matters just if it fails, `always` when its work is lost too. */
+  /**
+   * While it runs, something has changed that its work does not know of: `fails` when that matters just if it fails, `always`
+   * when it has to run once more in any case.
+   */
   shaken?: 'fails' | 'always';
 }
 
@@ -233,6 +236,19 @@ export class GraphRunner {
    */
   renew(steps: readonly string[]): void {
     this.rebuild(steps, () => false);
+  }
+
+  /**
+   * Has steps work from what is true now: those that are done run again, one that is under way runs once more as soon as it
+   * ends, before anything that stands on it. One that has not begun will know it anyway. Nothing happens while everything is
+   * being undone.
+   */
+  refresh(steps: readonly string[]): void {
+    if (this.#ending !== undefined) return;
+    for (const record of steps.map((id) => this.#record(id))) {
+      if (record.state === 'running') record.shaken = 'always';
+    }
+    this.renew(steps);
   }
 
   /**

@@ -1,5 +1,5 @@
 /** A manifest that changes under a launch, inside a BottleLaunch: what `retry` and `apply` take over of it, and `reload`. */
-import { ActivityFailure, ApplicationFailure, condition, setHandler } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, condition, patched, setHandler } from '@temporalio/workflow';
 import type { GraphRunner } from '../core/graph-runner.ts';
 import type { LaunchInput } from '../core/launch-input.ts';
 import type { RereadInput } from '../core/plan-change.ts';
@@ -40,17 +40,24 @@ export function manifestChanges(
   };
 }
 
+/**
+ * A step that is under way works from what was before. Older histories waited for its end, by when it might have begun anew with
+ * what is new, and then ran once too often.
+ */
+const reachesWhatRuns = (): boolean => patched('reaches-what-runs');
+
 /** The updates `apply` and `reload`. */
 export function handleChanges(runner: GraphRunner, changes: ManifestChanges): void {
   setHandler(
     applyUpdate,
     async () => {
       const again = await changes.takeOver('apply');
-      // One that is under way works from what was before.
-      await condition(() => !again.some((step) => runner.isRunning(step)));
+      const refreshes = reachesWhatRuns();
+      if (!refreshes) await condition(() => !again.some((step) => runner.isRunning(step)));
       const held = runner.held();
       if (held.length > 0 && !runner.isEnding) runner.decide('retry');
-      runner.renew(again);
+      if (refreshes) runner.refresh(again);
+      else runner.renew(again);
       const steps = [...new Set([...held, ...again])];
       return steps.length === 0 ? 'apply: nothing has changed' : `apply: ${steps.join(', ')}`;
     },
@@ -62,8 +69,11 @@ export function handleChanges(runner: GraphRunner, changes: ManifestChanges): vo
   setHandler(
     reloadUpdate,
     async () => {
-      await condition(() => !runner.isRunning('bundle'));
-      runner.renew(['bundle']);
+      if (reachesWhatRuns()) runner.refresh(['bundle']);
+      else {
+        await condition(() => !runner.isRunning('bundle'));
+        runner.renew(['bundle']);
+      }
       return 'reload: bundle';
     },
     {

@@ -447,6 +447,52 @@ describe('what died while the bottle was ready', () => {
   });
 });
 
+describe('what a person wants done anew', () => {
+  const READY = ['prepare', 'network', 'bundle', 'machine.create', 'machine.start', ...PROVISION, 'check'];
+
+  it('runs again where it is done', async () => {
+    launch();
+    await settle(DONE, ...READY);
+    runner.refresh(['bundle', 'check']);
+    expect(await settle(DONE, 'bundle')).toEqual(['check']);
+    await settle(DONE, 'check');
+    expect(runner.phase).toBe('ready');
+  });
+
+  it('runs once more where it is under way, before what stands on it, and only once', async () => {
+    launch();
+    await settle(DONE, ...READY);
+    runner.renew(['bundle', 'check']);
+    runner.refresh(['bundle', 'check']);
+    expect(await settle(DONE, 'bundle')).toEqual(['bundle']);
+    expect(await settle(DONE, 'bundle')).toEqual(['check']);
+    await settle(DONE, 'check');
+    expect([runner.phase, step('bundle')?.attempts, step('check')?.attempts]).toEqual(['ready', 3, 2]);
+  });
+
+  it.each([LOST, FAILED])('has its one more run where the run under way fails: $error.code', async (failed) => {
+    launch();
+    await settle(DONE, 'prepare', 'network');
+    runner.refresh(['bundle']);
+    await settle(failed, 'bundle');
+    expect(flying()).toContain('bundle');
+    await settle(DONE, 'bundle');
+    expect([stateOf('bundle'), flying().includes('bundle')]).toEqual(['done', false]);
+  });
+
+  it('is left alone where it has not begun, and while everything is being undone', async () => {
+    launch();
+    runner.refresh(['bundle', 'check']);
+    expect(flying()).toEqual(['prepare']);
+    await settle(DONE, ...READY);
+    expect([runner.phase, step('bundle')?.attempts]).toEqual(['ready', 1]);
+    runner.stop('stopped');
+    const before = flying();
+    runner.refresh(['bundle', 'check']);
+    expect(flying()).toEqual(before);
+  });
+});
+
 describe('what dies while the launch is not ready', () => {
   const BUNDLE_DIED = ['bundle', 'check'];
   const MACHINE_GONE = ['machine.create', 'machine.start', ...PROVISION, 'check'];
