@@ -17,9 +17,10 @@ import { admissionOf } from '../host/admission.ts';
 import { ensureBundle, removeBundle } from '../host/bundle.ts';
 import { takeRequests } from '../host/kept-requests.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
-import { ensureNetwork, removeNetwork } from '../host/network.ts';
+import { ensureNetwork, removeNetwork, subnetOfMachine } from '../host/network.ts';
 import { lossOf } from '../host/standing.ts';
 import type { ActivityHost } from './activity-host.ts';
+import { adoptedAway, inNameOfMaker } from './adopt.ts';
 import { asActivity, type Step } from './as-activity.ts';
 import { check } from './check.ts';
 import { admit, prepare, removeState } from './prepare.ts';
@@ -47,8 +48,12 @@ export type StepFunctions = {
 export function stepFunctions(host: ActivityHost): StepFunctions {
   return {
     prepare: (input) => prepare(host, input),
-    network: ({ bottle, pool, driver, link, subnet }) =>
-      ensureNetwork(host, bottle, { pool, hostOnBridge: driver !== 'docker' && link !== 'sockets' }, subnet),
+    network: async ({ bottle, pool, driver, link, subnet }) => {
+      const spec = { pool, hostOnBridge: driver !== 'docker' && link !== 'sockets' };
+      // Its machine knows no other place, and nobody remembers a result of the step.
+      const had = subnet ?? (bottle.madeBy === undefined ? undefined : await subnetOfMachine(host, bottle.id));
+      return ensureNetwork(host, bottle, spec, had);
+    },
     bundle: async (input, signal) =>
       ensureBundle(host, { ...input, requests: await takeRequests(host.settings, input) }, signal),
     'machine.create': ({ bottle, driver, ...spec }, signal) =>
@@ -79,19 +84,61 @@ export type Activities = Record<
 
 /** What a worker takes from its host's task queue. */
 export function createActivities(host: ActivityHost): Activities {
-  const wrapped = Object.entries(stepFunctions(host)).map(([name, step]) => [
-    name,
-    asActivity(seenByAdmission(host, name, step as Step<{ bottle: BottleRef }, unknown>)),
-  ]);
-  const rereading = asActivity<RereadInput, RereadResult>((input) => reread(host, input));
+  const inName = inNameOfMaker(host);
+  const steered = steeredSteps(host, inName);
+  const wrapped = Object.entries(steered).map(([name, step]) => [name, asActivity(seenByAdmission(host, name, step))]);
+  const rereading = asActivity<RereadInput, RereadResult>(async (input) => {
+    await assertNotAdopted(host, input.bottle);
+    return reread(host, input);
+  });
   // One that stands on the task queue, where a launch of an earlier version has put it, ends at once: its launch watches on
   // from the same place by the waiting queue.
   const moving = asActivity<WatchInput, WatchNews>(async ({ cursor }) => noNews(cursor));
-  const surveying = asActivity<MachineInput, Loss>((input) => lossOf(host, input));
+  const surveying = asActivity<MachineInput, Loss>(async (input) => {
+    await assertNotAdopted(host, input.bottle);
+    return lossOf(...inName(input));
+  });
   return { ...Object.fromEntries(wrapped), watch: moving, survey: surveying, reread: rereading } as Activities;
 }
 
 const STEPS: ReadonlySet<string> = new Set(launchSteps({ copyCwd: 'all' }).map(({ id }) => id));
+
+/** What is kept of a bottle is its launch's own; the others work with what Docker and the driver have of it. */
+const OF_THE_STATE: ReadonlySet<string> = new Set(['prepare', 'state.remove']);
+
+/**
+ * A step or compensation, as the launch that steers the bottle has it done: in the name of the one that made the bottle, and not at
+ * all once another launch has adopted it.
+ */
+function steeredSteps(host: ActivityHost, inName: ReturnType<typeof inNameOfMaker>): AnySteps {
+  const own = stepFunctions(host) as unknown as AnySteps;
+  const others = new WeakMap<ActivityHost, AnySteps>();
+  const stepsOf = (maker: ActivityHost): AnySteps => {
+    if (maker === host) return own;
+    const steps = others.get(maker) ?? (stepFunctions(maker) as unknown as AnySteps);
+    others.set(maker, steps);
+    return steps;
+  };
+  const steered = (name: string): AnyStep => {
+    return async (input, signal) => {
+      const away = await adoptedAway(host, input.bottle);
+      if (away !== undefined && STEPS.has(name)) throw away;
+      if (away !== undefined) return null;
+      const [maker, named] = OF_THE_STATE.has(name) ? [host, input] : inName(input);
+      return (stepsOf(maker)[name] as AnyStep)(named, signal);
+    };
+  };
+  return Object.fromEntries(Object.keys(own).map((name) => [name, steered(name)]));
+}
+
+type AnyStep = Step<{ bottle: BottleRef }, unknown>;
+type AnySteps = Record<string, AnyStep>;
+
+/** @throws BottleError `ADOPTED` */
+async function assertNotAdopted(host: ActivityHost, bottle: BottleRef): Promise<void> {
+  const away = await adoptedAway(host, bottle);
+  if (away !== undefined) throw away;
+}
 
 /** Which launches are under way shows by their steps alone, so that a new worker knows it as soon as it works. */
 function seenByAdmission<Result>(
@@ -120,9 +167,12 @@ export type WaitingActivities = Record<'watch' | 'admit', (input: never) => Prom
 /** What only waits, for as long as a bottle lives: taken from the waiting queue, where it keeps no step from running. */
 export function createWaitingActivities(host: ActivityHost): WaitingActivities {
   // It lasts for days and nothing waits for its cancellation, so a beat now and then is enough.
-  const watching = asActivity<WatchInput, WatchNews>((input, signal) => {
+  const inName = inNameOfMaker(host);
+  const watching = asActivity<WatchInput, WatchNews>(async (input, signal) => {
+    await assertNotAdopted(host, input.bottle);
     admissionOf(host).ready(input.bottle.id);
-    return watch(host, input, signal);
+    const [maker, named] = inName(input);
+    return watch(maker, named, signal);
   }, WATCH_HEARTBEAT_MS);
   const waiting = asActivity<AdmitInput, null>((input, signal) => admit(host, input, signal), null);
   return { watch: watching, admit: waiting };

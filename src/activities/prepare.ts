@@ -19,6 +19,7 @@ import { inPlanningTurn } from '../host/planning-turns.ts';
 import { claimState, releaseState } from '../host/state-owner.ts';
 import { assertWorkspaceFolder } from '../host/workspace.ts';
 import type { ActivityHost } from './activity-host.ts';
+import { adopt, removeAdopted } from './adopt.ts';
 
 const ADMIT_HEARTBEAT_MS = 10_000;
 
@@ -28,15 +29,16 @@ const ADMIT_HEARTBEAT_MS = 10_000;
  */
 export async function prepare(
   host: ActivityHost,
-  { bottle, askedAt = new Date().toISOString(), ...launch }: PrepareInput,
+  { bottle, askedAt = new Date().toISOString(), adopts, ...launch }: PrepareInput,
 ): Promise<PrepareResult> {
+  if (adopts !== undefined) return adopt(host, { bottle, adopts, ...launch });
   const { settings } = host;
   // First of all: what is in the bottle's own directory goes with it, whatever becomes of the rest.
   await claimState(settings, bottle, host);
   if (launch.answers !== undefined) await takeAnswers(settings, bottle.id, launch.answers);
   const { plan, prompt } = await inPlanningTurn(() => makePlan({ settings, launch }));
   await assertPossible(host, plan);
-  await writeBottleState(settings, bottle.id, plan, prompt);
+  await writeBottleState(settings, bottle.id, { plan, prompt, launch });
   const { cpus } = plan.resources;
   const waitsFor = await admissionOf(host).ask({ id: bottle.id, askedAt, cpus });
   const uiUrl = host.uiUrl(bottle.id, bottle.runId);
@@ -100,6 +102,7 @@ const interceptsNothing = (): BottleError =>
     hint: 'bottle doctor says where it is looked for; or write intercept: false',
   });
 
-export async function removeState({ settings, owner }: ActivityHost, { id, runId }: BottleRef): Promise<void> {
-  await releaseState(settings, id, { owner, run: runId });
+export async function removeState(host: ActivityHost, bottle: BottleRef): Promise<void> {
+  await removeAdopted(host, bottle);
+  await releaseState(host.settings, bottle.id, { owner: host.owner, run: bottle.runId });
 }

@@ -17,6 +17,7 @@ import { readAnswers, readPrompt } from '../host/bottle-state.ts';
 import { deliver, incomingName } from '../host/machine/deliver.ts';
 import type { GuestFile } from '../host/machine/driver.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
+import { isEmptyIn, missingIn } from '../host/machine/look.ts';
 import { privateValues, shellExports } from '../host/private-env.ts';
 import { findSkills, readSkill, skillFolders } from '../host/skills.ts';
 import { copyWorkspace } from '../host/workspace.ts';
@@ -40,9 +41,12 @@ export async function provisionPrompt(
 
 /** Each skill whole: an agent never reads half a skill, and nothing of an older version stays behind. */
 export async function provisionSkills(host: ActivityHost, input: SkillsInput, signal: AbortSignal): Promise<null> {
-  const { bottle, driver, skills, directory: target } = input;
-  if (skills.length === 0) return null;
+  const { bottle, driver, directory: target } = input;
   const machine = machineDriver(driver, host);
+  const paths = new Map(input.skills.map((skill) => [`${target}/${skill}`, skill]));
+  const wanted = input.keeps === true ? await missingIn(machine, bottle.id, [...paths.keys()]) : [...paths.keys()];
+  const skills = wanted.map((at) => paths.get(at) as string);
+  if (skills.length === 0) return null;
   const pack = async () => {
     const directories = await findSkills(skillFolders(host.settings), skills);
     const incoming = incomingName();
@@ -79,7 +83,9 @@ export async function provisionWorkspace(
   signal: AbortSignal,
 ): Promise<null> {
   const { bottle, driver, folder, gitignore } = input;
-  await copyWorkspace(machineDriver(driver, host), bottle.id, folder, { gitignore }, signal);
+  const machine = machineDriver(driver, host);
+  if (input.keeps === true && !(await isEmptyIn(machine, bottle.id, GUEST.workspace))) return null;
+  await copyWorkspace(machine, bottle.id, folder, { gitignore }, signal);
   return null;
 }
 
@@ -98,8 +104,13 @@ export async function provisionSupervise(
 /** What lets the agent start unattended, and the variables that only its own processes may know. */
 export async function provisionAgent(host: ActivityHost, input: AgentInput, signal: AbortSignal): Promise<null> {
   const { bottle, driver, template, context, privateEnv, message } = input;
+  const machine = machineDriver(driver, host);
   const pack = async () => {
-    const own = PROVIDERS[template].files(context).map(({ path: at, mode, text }) => file(at, mode, text));
+    const all = PROVIDERS[template].files(context).map(({ path: at, mode, text }) => file(at, mode, text));
+    const paths = all.map(({ path: at }) => at);
+    // The agent's program keeps more in them than what it begins with.
+    const wanted = input.keeps === true ? await missingIn(machine, bottle.id, paths) : paths;
+    const own = all.filter(({ path: at }) => wanted.includes(at));
     const answers = await readAnswers(host.settings, bottle.id);
     const values = privateValues(privateEnv, process.env, answers, bottle.id);
     const files = [
@@ -111,7 +122,7 @@ export async function provisionAgent(host: ActivityHost, input: AgentInput, sign
     ];
     return { files: [...directoriesOf(files), ...files] };
   };
-  await deliver(machineDriver(driver, host), bottle.id, pack, signal);
+  await deliver(machine, bottle.id, pack, signal);
   return null;
 }
 

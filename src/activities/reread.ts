@@ -20,7 +20,7 @@ export async function reread(host: ActivityHost, input: RereadInput): Promise<Re
   const same = JSON.stringify(change.plan) === JSON.stringify(input.plan);
   const isKept = hasPlan(host.settings, bottle.id);
   if (!isKept) await claimState(host.settings, bottle, host);
-  if (!same || !isKept) await writeBottleState(host.settings, bottle.id, change.plan, prompt);
+  if (!same || !isKept) await writeBottleState(host.settings, bottle.id, { plan: change.plan, prompt, launch });
   return { plan: same ? null : change.plan, again: change.again };
 }
 

@@ -40,7 +40,7 @@ export async function withCompletions(program: Command): Promise<Completions> {
 const SCRIPTS = 'completion-scripts';
 const BOTTLE_COMMANDS = [
   ...['status', 'retry', 'skip', 'abort', 'apply', 'reload', 'down', 'exec', 'claude', 'logs', 'requests'],
-  ...['approve', 'deny', 'ui'],
+  ...['approve', 'deny', 'ui', 'adopt'],
 ];
 
 /** Read from files alone: a key press waits for no server. */

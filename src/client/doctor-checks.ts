@@ -26,6 +26,7 @@ import { temporalTarget } from '../host/temporal-target.ts';
 import { findTool, TOOLS } from '../host/tools.ts';
 import { tryWayOut } from '../host/way-out.ts';
 import { smolvm, smolvmBoot } from './doctor-smolvm.ts';
+import { LOST_HINT } from './render/lost-text.ts';
 import { unusedProxy } from './render/proxy-variables.ts';
 import { NO_PIPELOCK } from './render/scanner.ts';
 import { viewOf } from './report-error.ts';
@@ -269,7 +270,7 @@ async function bottlesHere(settings: Settings, engineAnswers: Promise<void>): Pr
     return {
       state: 'warn',
       found: `${belong} to a Temporal server that is not the one used now: ${names}`,
-      hint: 'bottle gc --dry-run says how each is reached again; bottle gc --lost removes those whose database is gone',
+      hint: `bottle gc --dry-run says how each is reached again; ${LOST_HINT}`,
     };
   } finally {
     await session.close();

@@ -39,12 +39,13 @@ async function tryStart(session: Session, request: LaunchRequest, id: string): P
   assertBottleId(id);
   const { host, name: _name, ...input } = request;
   const { agent, driver } = input;
-  const { answers } = input;
+  const { answers, adopts } = input;
   const memo: LaunchMemo = {
     agent,
     driver: driver ?? null,
     heldSteps: [],
     ...(answers === undefined ? {} : { answers }),
+    ...(adopts === undefined ? {} : { adopts: adopts.run }),
   };
   try {
     const handle = await session.client.workflow.start(BOTTLE_LAUNCH, {

@@ -7,6 +7,7 @@ import { connectDocker, type DockerHost } from '../host/docker.ts';
 import { dockerAt } from '../host/docker-connection.ts';
 import type { MachineDriver } from '../host/machine/driver.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
+import { makerOf, readStateOwner } from '../host/state-owner.ts';
 import { temporalTarget } from '../host/temporal-target.ts';
 import { describeBottle } from './bottle-status.ts';
 import type { Context } from './context.ts';
@@ -24,7 +25,7 @@ export interface LocalMachine {
  */
 export async function localMachine(context: Context, id: string): Promise<LocalMachine> {
   const plan = await localPlan(context, id);
-  const host = { ...(await dockerHost(context)), settings: context.settings };
+  const host = { ...(await bottleHost(context, id)), settings: context.settings };
   return { plan, driver: machineDriver(plan.driver, host), host };
 }
 
@@ -48,6 +49,12 @@ export async function dockerHost(context: Context): Promise<DockerHost> {
   const { clusterOwner } = await import('../host/temporal-connection.ts');
   const owner = await withSession(context, ({ client }) => clusterOwner(client));
   return { docker, owner };
+}
+
+/** The same for one bottle: of an adopted one, the objects bear the name of the launch that made it. */
+export async function bottleHost(context: Context, id: string): Promise<DockerHost> {
+  const [host, state] = await Promise.all([dockerHost(context), readStateOwner(context.settings, id)]);
+  return state?.owner === host.owner ? { ...host, owner: makerOf(state).owner } : host;
 }
 
 async function whyNotHere(context: Context, id: string): Promise<never> {

@@ -96,6 +96,14 @@ export function buildProgram(runner: Runner): Program {
     async (context, ids: string[], options: { all?: boolean }) =>
       (await import('./commands/down.ts')).run(context, ids, options),
   );
+  acts(
+    add('adopt', 'take over a bottle whose Temporal database or server is gone, as it is, with the work in it')
+      .argument('[id...]', 'which ones (default: those whose database is gone)')
+      .option('--force', 'also where its launch is open on a server that answers')
+      .option('--no-wait', 'return as soon as the launch has begun'),
+    async (context, ids: string[], options: import('./commands/adopt.ts').AdoptOptions) =>
+      (await import('./commands/adopt.ts')).run(context, ids, options),
+  );
   const exec = acts(
     add('exec', "run a command in the machine; its exit code is the command's")
       .usage('<id> [options] -- <command...>')

@@ -52,6 +52,8 @@ export const ERROR_CODES = {
     meaning: 'the host had no room for a launch, which was aborted while it waited',
   },
   STATE_MISSING: { retryable: false, exit: 1, meaning: "the bottle's state directory is gone" },
+  NOT_ADOPTABLE: { retryable: false, exit: 1, meaning: 'a lost bottle cannot be taken over as it is' },
+  ADOPTED: { retryable: false, exit: 1, meaning: 'a launch of another Temporal server has taken the bottle over' },
 
   // Asking and deciding.
   NO_SUCH_BOTTLE: { retryable: false, exit: 4, meaning: 'no bottle of that id' },

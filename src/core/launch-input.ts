@@ -1,6 +1,7 @@
 /** Validates what starts a BottleLaunch; hand-written since it runs inside the workflow, where a schema library costs memory. */
 import { isBottleId } from './names.ts';
 import type { Driver } from './status.ts';
+import type { Maker } from './step-io.ts';
 
 /** The one argument of a BottleLaunch. Everything but `agent` has a default. */
 export interface LaunchInput {
@@ -18,6 +19,14 @@ export interface LaunchInput {
   prompt?: string;
   /** Where on the host the client has put its answers to the manifest's questions. */
   answers?: string;
+  /** The launch whose bottle this one takes over as it is, instead of making one; as the state of that bottle names it. */
+  adopts?: Maker;
+}
+
+/** What a host keeps of it, so that another launch can go on: the answers are kept by themselves, and are secrets. */
+export function keptInput({ agent, driver, bottles, cwd, copyCwd, prompt }: LaunchInput): LaunchInput {
+  const kept = { agent, driver, bottles, cwd, copyCwd, prompt };
+  return Object.fromEntries(Object.entries(kept).filter(([, value]) => value !== undefined)) as unknown as LaunchInput;
 }
 
 const UNREADABLE = Symbol('unreadable');
@@ -30,7 +39,7 @@ function unreadableEncoding(value: object): string | undefined {
 }
 
 const AGENT_NAME = /^[a-z][a-z0-9-]*$/;
-const FIELDS = ['agent', 'driver', 'bottles', 'cwd', 'copyCwd', 'prompt', 'answers'] as const;
+const FIELDS = ['agent', 'driver', 'bottles', 'cwd', 'copyCwd', 'prompt', 'answers', 'adopts'] as const;
 const MOST_BOTTLES = 20;
 const LONGEST_PATH = 4096;
 /** A history has it several times, and a workflow's input may hold 2 MB. */
@@ -94,6 +103,14 @@ const CHECKS: Record<(typeof FIELDS)[number], (value: unknown) => string | undef
     `expected text of at most ${LONGEST_PROMPT} characters`,
   ),
   answers: optional((value) => typeof value === 'string' && /^[a-z0-9-]{8,64}$/.test(value), 'expected an id'),
+  adopts: optional(isMaker, 'expected {"owner": "<cluster id>/<namespace>", "run": "<run id>"}'),
 };
+
+function isMaker(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  const { owner, run, ...others } = value as Record<string, unknown>;
+  const fits = (text: unknown, form: RegExp): boolean => typeof text === 'string' && form.test(text);
+  return fits(owner, /^[^/\s]{1,200}\/\S{1,1000}$/) && fits(run, /^[\w-]{1,64}$/) && Object.keys(others).length === 0;
+}
 
 const shorten = (text: string): string => (text.length > 60 ? `${text.slice(0, 59)}…` : text);

@@ -53,6 +53,7 @@ export function statusDocument(
     startedAt: launch.startedAt.toISOString(),
     readyAt: runner.readyAt === undefined ? null : new Date(runner.readyAt).toISOString(),
     stoppedBy: observed.stoppedBy,
+    ...(prepared?.madeBy === undefined ? {} : { madeBy: prepared.madeBy }),
     ...(waitsFor === undefined ? {} : { waitsFor }),
     ...limitsStatus(runner, prepared?.plan.limits),
     network: networkStatus(runner),

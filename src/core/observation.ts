@@ -6,7 +6,7 @@ import { addKills, type MemoryKill } from './memory-kills.ts';
 import type { ProcessLimitMet } from './process-limit.ts';
 import { type BookSnapshot, RequestBook } from './request-book.ts';
 import type { CredentialRefusal, StatusDocument, StopReason } from './status.ts';
-import type { BundleResult, WatchInput, WatchNews } from './step-io.ts';
+import type { AskedBefore, BundleResult, WatchInput, WatchNews } from './step-io.ts';
 
 const MOST_REFUSALS = 10;
 
@@ -83,6 +83,12 @@ export class Observation {
   /** What the host keeps of the bottle is gone, and could not be made again; undefined: it is there. */
   keepsState(trouble: ErrorView | undefined): void {
     this.#stateTrouble = trouble;
+  }
+
+  /** The bottle is an adopted one: what its agent had asked is known, and its bundle's log is read from there on. */
+  adopt({ requests, since }: AskedBefore): void {
+    this.book.takeOver(requests);
+    this.#cursor = since;
   }
 
   /** Processes killed for memory since the bottle was launched. */

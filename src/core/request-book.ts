@@ -149,6 +149,19 @@ export class RequestBook {
     return true;
   }
 
+  /**
+   * Takes over what the agent had asked of an earlier launch, of which nobody knows the end. What waits for an answer waits on, what was
+   * denied or answered stays so; a grant is over, since nobody knows for how long it was to last.
+   */
+  takeOver(requests: readonly RequestView[]): void {
+    const ended = (request: RequestView): RequestView =>
+      isGrant(request) ? { ...request, state: 'expired', private: false } : request;
+    this.#version += 1;
+    this.#requests = requests.map(ended);
+    for (const { id } of requests) this.#changed.set(id, this.#version);
+    this.#giveWay();
+  }
+
   /** Why this verdict cannot be taken now, in one line; undefined when it can. Changes nothing. */
   refusal({ request, approve, forMs }: Verdict): string | undefined {
     const found = this.#find(request);

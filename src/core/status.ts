@@ -7,6 +7,7 @@ import type { MemoryKill } from './memory-kills.ts';
 import type { ProcessLimitMet } from './process-limit.ts';
 import type { Unsearched, WayOutProblem } from './reach.ts';
 import type { RequestView } from './requests.ts';
+import type { Maker } from './step-io.ts';
 
 export type Phase = 'queued' | 'launching' | 'held' | 'ready' | 'healing' | 'stopping' | 'stopped' | 'failed';
 
@@ -82,6 +83,8 @@ export interface StatusDocument {
   readyAt: string | null;
   /** Why it ends by itself; null while it does not. */
   stoppedBy: StopReason | null;
+  /** The launch that made the bottle, as labels name it, where this one has adopted it; absent where it made it itself. */
+  madeBy?: Maker;
   /** What a queued launch waits for, since when (ISO 8601); absent in every other phase. */
   waitsFor?: WaitsFor & { since: string };
   /** When it is stopped by itself; absent where it never is, or is not known yet. */
@@ -146,6 +149,8 @@ export interface LaunchMemo {
   stoppedBy?: StopReason;
   /** The id under which the operator's answers were laid aside for it; absent for none. */
   answers?: string;
+  /** First run id of the launch whose bottle it takes over; absent where it makes one. */
+  adopts?: string;
   /** What it waits for, as it was when it was queued; it may stay when the launch has gone on. */
   waitsFor?: WaitsFor;
   /** Why nobody can look at what it stands on; absent while somebody can. */

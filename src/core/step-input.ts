@@ -20,12 +20,13 @@ export interface LaunchContext {
 
 /** The slice of plan and earlier results that a step works from; undefined when an earlier result is missing. */
 export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId]['input'] | undefined {
-  const { bottle, input, askedAt, result } = context;
-  if (step === 'prepare') return { bottle, ...input, ...(askedAt === undefined ? {} : { askedAt }) };
+  const { input, askedAt, result } = context;
+  if (step === 'prepare') return { bottle: context.bottle, ...input, ...(askedAt === undefined ? {} : { askedAt }) };
   const prepared = result('prepare') as PrepareResult | undefined;
   if (prepared === undefined) return undefined;
   const { plan } = prepared;
   const { driver, link } = plan;
+  const bottle = bottleRef(context.bottle, prepared);
   const network = result('network') as NetworkFacts | undefined;
   if (step === 'network') {
     const had = network === undefined ? {} : { subnet: network.subnet };
@@ -33,6 +34,9 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
   }
   if (network === undefined) return undefined;
   const machine: MachineInput = { bottle, driver };
+  // Once: what is provisioned later has changed in the manifest, or the machine is another one.
+  const keeping =
+    prepared.madeBy !== undefined && result(step) === undefined ? { ...machine, keeps: true as const } : machine;
   const inside = seenFromMachine(network, link);
   switch (step) {
     case 'bundle': {
@@ -49,7 +53,7 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
       return { ...machine, digest: plan.prompt.digest };
     case 'provision.skills': {
       const { skills, skillsDigest: digest, guest } = plan;
-      return { ...machine, skills, digest, directory: guest.skillsDirectory };
+      return { ...keeping, skills, digest, directory: guest.skillsDirectory };
     }
     case 'provision.git': {
       const repos = (plan.bundle.gitGate?.repos ?? []).map(({ name, upstream }) => ({ name, upstream }));
@@ -59,10 +63,10 @@ export function stepInput(step: StepId, context: LaunchContext): StepIo[StepId][
       return { ...machine, url: superviseUrl(inside, plan) };
     case 'provision.agent': {
       const { provider, privateEnv, message } = plan;
-      return { ...machine, template: provider.template, context: providerContext(inside, plan), privateEnv, message };
+      return { ...keeping, template: provider.template, context: providerContext(inside, plan), privateEnv, message };
     }
     case 'provision.workspace':
-      return plan.workspace === null ? undefined : { ...machine, ...plan.workspace };
+      return plan.workspace === null ? undefined : { ...keeping, ...plan.workspace };
     case 'check': {
       const { front, daemons, scanner, bundle, provider } = plan;
       const { allow } = bundle.pipelock;
@@ -90,5 +94,9 @@ function networkCa({ ca, caDigest }: BundlePlans): Pick<CaInput, 'ca'> {
 /** An undo finds things by label, so it needs no result of the step it undoes: that may have been lost. */
 export function undoInput({ bottle, input, result }: LaunchContext): MachineInput {
   const prepared = result('prepare') as PrepareResult | undefined;
-  return { bottle, driver: prepared?.plan.driver ?? input.driver ?? 'docker' };
+  return { bottle: bottleRef(bottle, prepared), driver: prepared?.plan.driver ?? input.driver ?? 'docker' };
 }
+
+/** A bottle as its steps know it: where the launch has adopted it, with who made it. */
+export const bottleRef = (bottle: BottleRef, prepared: Pick<PrepareResult, 'madeBy'> | undefined): BottleRef =>
+  prepared?.madeBy === undefined ? bottle : { ...bottle, madeBy: prepared.madeBy };

@@ -18,10 +18,18 @@ import type { AskedRequest, RequestView } from './requests.ts';
 import type { SecretRef } from './secret-ref.ts';
 import type { Driver } from './status.ts';
 
+/** A launch, by its owner (`<Temporal cluster id>/<namespace>`) and its first run id: as labels name who made an object. */
+export interface Maker {
+  owner: string;
+  run: string;
+}
+
 /** Whose step it is: the workflow's id and run id. */
 export interface BottleRef {
   id: string;
   runId: string;
+  /** The launch that made the bottle, where this one has adopted it: labels cannot be changed, so they go on naming that one. */
+  madeBy?: Maker;
 }
 
 export interface NetworkFacts {
@@ -50,6 +58,17 @@ export interface PrepareResult {
   waitsFor?: WaitsFor;
   /** Its state is removed beside its bridge; histories from before remove it after that, and have none. */
   endsSideBySide?: true;
+  /** As in {@link BottleRef}. */
+  madeBy?: Maker;
+  /** Of an adopted bottle, what its agent had asked; taken out of the result by the launch. */
+  asked?: AskedBefore;
+}
+
+/** What the agent of a bottle had asked of the launch that made it. */
+export interface AskedBefore {
+  requests: RequestView[];
+  /** From when on the bundle's log may have more, ISO 8601; null: from its start. */
+  since: string | null;
 }
 
 export interface AdmitInput {
@@ -121,13 +140,18 @@ export interface PromptInput extends MachineInput {
   digest: string;
 }
 
-export interface WorkspaceInput extends MachineInput {
+/** Of an adopted bottle, whose agent may have changed what was provisioned: what is there stays, and what is not is brought. */
+export interface KeepingInput extends MachineInput {
+  keeps?: true;
+}
+
+export interface WorkspaceInput extends KeepingInput {
   /** Absolute path on the host. */
   folder: string;
   gitignore: boolean;
 }
 
-export interface SkillsInput extends MachineInput {
+export interface SkillsInput extends KeepingInput {
   skills: string[];
   /** Changes with what is in their folders. */
   digest: string;
@@ -147,7 +171,7 @@ export interface SuperviseInput extends MachineInput {
   url: string | null;
 }
 
-export interface AgentInput extends MachineInput {
+export interface AgentInput extends KeepingInput {
   template: Template;
   context: ProviderContext;
   privateEnv: Record<string, PrivateVariable>;

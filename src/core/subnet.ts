@@ -43,6 +43,12 @@ export function* subnetCandidates(pool: string, id: string): Generator<string> {
   for (let i = 0; i < count; i++) yield `${format(block.first + ((start + i) % count) * SIZE)}/${PREFIX}`;
 }
 
+/** The /28 that an IPv4 address lies in; undefined for what is none. */
+export function subnetOf(address: string): string | undefined {
+  const block = blockAround(`${address}/${PREFIX}`);
+  return block === undefined ? undefined : `${format(block.first)}/${PREFIX}`;
+}
+
 /** Whether two CIDR blocks share an address; false when either cannot be read. */
 export function overlaps(one: string, other: string): boolean {
   const a = blockAround(one);

@@ -1,9 +1,10 @@
-/** What the host keeps of one bottle: its plan, prompt and the operator's answers, 0600, in a directory of its own, until `state.remove`. */
+/** What the host keeps of one bottle: its plan, prompt, what its launch was asked for by, and the operator's answers, 0600, in a directory of its own, until `state.remove`. */
 import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BottleError } from '../core/errors.ts';
+import { keptInput, type LaunchInput } from '../core/launch-input.ts';
 import { assertBottleId } from '../core/names.ts';
 import type { Plan } from '../core/plan.ts';
 import { writePrivate } from './private-file.ts';
@@ -11,16 +12,33 @@ import { type Settings, stateDirectory } from './settings.ts';
 
 const PLAN = 'plan.json';
 const PROMPT = 'prompt.md';
+const LAUNCH = 'launch.json';
 const ANSWERS = 'answers.json';
 const CAS_ADDED = 'ca-added';
 
 /** Variable name to what the operator answered. */
 export type Answers = Record<string, string>;
 
-export async function writeBottleState(settings: Settings, id: string, plan: Plan, prompt: string): Promise<void> {
+/** @param launch what it was asked for by, so that another launch can adopt it; none of it is a secret */
+export async function writeBottleState(
+  settings: Settings,
+  id: string,
+  { plan, prompt, launch }: { plan: Plan; prompt: string; launch: LaunchInput },
+): Promise<void> {
   const directory = bottleDirectory(settings, id);
-  await writePrivate(path.join(directory, PROMPT), prompt);
+  await Promise.all([
+    writePrivate(path.join(directory, PROMPT), prompt),
+    writePrivate(path.join(directory, LAUNCH), `${JSON.stringify(keptInput(launch))}\n`),
+  ]);
+  // Last: whoever finds it finds the others.
   await writePrivate(path.join(directory, PLAN), `${JSON.stringify(plan, undefined, 2)}\n`);
+}
+
+/** What a bottle's launch was asked for by; undefined when an earlier version of bottle has kept nothing of it. */
+export async function readLaunch(settings: Pick<Settings, 'state'>, id: string): Promise<LaunchInput | undefined> {
+  assertBottleId(id);
+  const text = await readFile(path.join(bottlePath(settings, id), LAUNCH), 'utf8').catch(() => undefined);
+  return text === undefined ? undefined : (JSON.parse(text) as LaunchInput);
 }
 
 /** The plan of a bottle of this host; undefined when it has none here. */

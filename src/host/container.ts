@@ -4,7 +4,16 @@ import type Dockerode from 'dockerode';
 import { BottleError } from '../core/errors.ts';
 import type { BottleRef } from '../core/step-io.ts';
 import { asEngineTakes } from './container-request.ts';
-import { assertOurs, type DockerHost, engine, ensureGone, isWanted, objectLabels, statusOf } from './docker.ts';
+import {
+  assertOurs,
+  type DockerHost,
+  engine,
+  ensureGone,
+  isWanted,
+  isWantedOf,
+  objectLabels,
+  statusOf,
+} from './docker.ts';
 import { engineFacts, forgetEngine } from './engine-facts.ts';
 
 const APPEAR_SECONDS = 3;
@@ -27,7 +36,8 @@ export async function ensureContainer(
   const existing = await inspectContainer(host, name);
   if (existing !== undefined) {
     assertOurs(host, 'container', name, existing.Config.Labels);
-    const wanted = !isGoing(existing) && isWanted(existing.Config.Labels, labels);
+    const same = keeps ? isWantedOf(bottle, existing.Config.Labels, labels) : isWanted(existing.Config.Labels, labels);
+    const wanted = !isGoing(existing) && same;
     const attached = wanted && (await isAttached(host, existing, spec));
     if (wanted && !attached && keeps) await attach(host, existing, spec);
     if (wanted && (attached || keeps)) return host.docker.getContainer(existing.Id);

@@ -51,10 +51,23 @@ export function labelFilter(
 
 /**
  * Whether an existing object is the very thing wanted: same owner, same run, same spec. Another run's leftover is
- * not adopted even when it looks the same: nobody knows what was done in it.
+ * not taken over even when it looks the same: nobody knows what was done in it.
  */
 export function isWanted(existing: Record<string, string> | undefined, wanted: Record<string, string>): boolean {
   return [LABEL.owner, LABEL.run, LABEL.spec].every((label) => existing?.[label] === wanted[label]);
+}
+
+/**
+ * The same for what holds somebody's work, or carries what does. An adopted bottle may be of an earlier version of bottle, which made the
+ * same thing from another specification: it is taken as it is.
+ */
+export function isWantedOf(
+  { madeBy }: BottleRef,
+  existing: Record<string, string> | undefined,
+  wanted: Record<string, string>,
+): boolean {
+  const spec = madeBy === undefined ? wanted : { ...wanted, [LABEL.spec]: existing?.[LABEL.spec] ?? '' };
+  return isWanted(existing, spec as Record<string, string>);
 }
 
 /** @throws BottleError `NAME_TAKEN` when the object is not this owner's */

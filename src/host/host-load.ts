@@ -4,8 +4,11 @@ import os from 'node:os';
 import type Dockerode from 'dockerode';
 import { LABEL } from '../core/names.ts';
 import { roomAt } from './disk.ts';
-import { type DockerHost, engine, labelFilter } from './docker.ts';
+import { type DockerHost, engine } from './docker.ts';
 import { type EngineSize, engineFacts } from './engine-facts.ts';
+import { bottlesHere } from './host-pin.ts';
+import type { Settings } from './settings.ts';
+import { readStateOwner } from './state-owner.ts';
 
 const MIB = 1024 ** 2;
 
@@ -32,8 +35,21 @@ export function freeAt(folder: string): number | null {
  * Ids of this owner's bottles of which the Engine has a container, whether or not it runs.
  * @throws BottleError `DOCKER_UNREACHABLE`, `DOCKER_ERROR`
  */
-export async function bottlesThere(host: DockerHost): Promise<string[]> {
-  const filters = labelFilter(host);
+export async function bottlesThere(host: DockerHost & { settings: Pick<Settings, 'state'> }): Promise<string[]> {
+  const filters = { label: [LABEL.bottle] };
   const found = await engine('list containers', () => host.docker.listContainers({ all: true, filters }));
-  return [...new Set(found.flatMap(({ Labels }) => Labels[LABEL.bottle] ?? []))];
+  const ids = (isOurs: boolean): string[] => [
+    ...new Set(
+      found
+        .filter(({ Labels }) => (Labels[LABEL.owner] === host.owner) === isOurs)
+        .flatMap(({ Labels }) => Labels[LABEL.bottle] ?? []),
+    ),
+  ];
+  const here = bottlesHere(host.settings);
+  const owners = await Promise.all(
+    ids(false)
+      .filter((id) => here.includes(id))
+      .map(async (id) => ((await readStateOwner(host.settings, id))?.owner === host.owner ? [id] : [])),
+  );
+  return [...new Set([...ids(true), ...owners.flat()])];
 }

@@ -2,16 +2,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { BottleError } from '../core/errors.ts';
-import { LABEL, networkName } from '../core/names.ts';
+import { LABEL, machineName, networkName } from '../core/names.ts';
 import type { BottleRef, NetworkFacts } from '../core/step-io.ts';
-import { networkFacts, overlaps, subnetCandidates } from '../core/subnet.ts';
-import { removeContainers } from './container.ts';
+import { networkFacts, overlaps, subnetCandidates, subnetOf } from '../core/subnet.ts';
+import { inspectContainer, removeContainers } from './container.ts';
 import {
   assertOurs,
   type DockerHost,
   engine,
   ensureGone,
   isWanted,
+  isWantedOf,
   labelFilter,
   objectLabels,
   statusOf,
@@ -44,13 +45,20 @@ export async function ensureNetwork(
   const networks = await engine('list networks', () => host.docker.listNetworks());
   assertNotTaken(host, name, networks);
   const ours = ownNetworks(host, bottle.id, networks);
-  const wanted = ours.find((network) => isWanted(network.Labels, labels));
+  const wanted = ours.find((network) => isWantedOf(bottle, network.Labels, labels));
   if (wanted !== undefined) return factsOf(name, wanted);
   if (ours.length > 0) {
     await removeContainers(host, labelFilter(host, bottle.id));
     await removeNetwork(host, bottle.id);
   }
   return createOnFreeSubnet(host, bottle, spec, labels, networks, had);
+}
+
+/** The /28 that a bottle's machine was made for, as the container tells that knows its bundle's address; undefined for no such. */
+export async function subnetOfMachine(host: DockerHost, id: string): Promise<string | undefined> {
+  const found = await inspectContainer(host, machineName(id));
+  const [bundleIp = ''] = found?.Config.Labels[LABEL.owner] === host.owner ? (found.HostConfig.Dns ?? []) : [];
+  return subnetOf(bundleIp);
 }
 
 /** Removes every network of the bottle, or of one launch of it, whatever is still attached to it. */

@@ -10,6 +10,7 @@ import path from 'node:path';
 import { type Client, WorkflowNotFoundError } from '@temporalio/client';
 import { isBottleId, LABEL, machineName } from '../core/names.ts';
 import type { LaunchMemo } from '../core/status.ts';
+import type { Maker } from '../core/step-io.ts';
 import { staleAnswers } from './answers-aside.ts';
 import { removeBundle } from './bundle.ts';
 import { removeContainers } from './container.ts';
@@ -17,7 +18,15 @@ import { engine, labelFilter } from './docker.ts';
 import { removeStaleHelpers } from './helper-container.ts';
 import { bottlesInSmolvm, type MachineHost, removeFromSmolvm } from './machine/drivers.ts';
 import { removeNetwork } from './network.ts';
-import { claimState, releaseState, type StateOwner, stateOwners } from './state-owner.ts';
+import {
+  claimState,
+  isSuperseded,
+  makerOf,
+  readStateOwner,
+  releaseState,
+  type StateOwner,
+  stateOwners,
+} from './state-owner.ts';
 
 /** What is left of one launch that nobody owns any more. */
 export interface Leftover {
@@ -60,12 +69,21 @@ export async function reap(place: ReapPlace): Promise<Leftover[]> {
 
 /** Removes all that one launch of this owner has made on this host, and nothing of another launch of the same id. */
 export async function removeLaunch(host: MachineHost, { id, run }: Pick<Leftover, 'id' | 'run'>): Promise<void> {
-  await removeFromSmolvm(host, id, run);
+  const launch = { owner: host.owner, run };
+  const state = await readStateOwner(host.settings, id);
+  if (isSuperseded(state, launch)) return;
+  await removeMadeBy(host, id, state?.owner === host.owner && state.run === run ? makerOf(state) : launch);
+  await releaseState(host.settings, id, launch);
+}
+
+/** Removes all of a bottle that bears the name of that launch, and nothing else. */
+export async function removeMadeBy(host: MachineHost, id: string, { owner, run }: Maker): Promise<void> {
+  const maker = { ...host, owner };
+  await removeFromSmolvm(maker, id, run);
   // First of its containers: what it said is kept.
-  await removeBundle(host, id, run);
-  await removeContainers(host, labelFilter(host, id, { run }));
-  await removeNetwork(host, id, run);
-  await releaseState(host.settings, id, { owner: host.owner, run });
+  await removeBundle(maker, id, run);
+  await removeContainers(maker, labelFilter(maker, id, { run }));
+  await removeNetwork(maker, id, run);
 }
 
 /**
@@ -97,27 +115,46 @@ export async function objectsByLaunch(
   host: MachineHost,
   states?: ReadonlyMap<string, StateOwner | undefined>,
 ): Promise<Leftover[]> {
+  const owned = new Map([...(states ?? (await stateOwners(host.settings)))]);
+  const adopted = [...owned].filter(([, state]) => state?.owner === host.owner && state.adopted !== undefined);
+  const makers = new Map(adopted.map(([id, state]) => [id, makerOf(state as StateOwner)]));
+  const found = new Map<string, Leftover>();
+  const note = (id: string, run: string, name: string): void => {
+    const launch = found.get(`${id} ${run}`) ?? { id, run, objects: [] };
+    launch.objects = [...new Set([...launch.objects, name])].sort();
+    found.set(`${id} ${run}`, launch);
+  };
+  for (const { id, run, name } of await labelledObjects(host)) {
+    if (!isSuperseded(owned.get(id), { owner: host.owner, run })) note(id, run, name);
+  }
+  for (const owner of new Set([...makers.values()].map((maker) => maker.owner))) {
+    for (const { id, run, name } of await labelledObjects({ ...host, owner })) {
+      const maker = makers.get(id);
+      if (maker?.owner === owner && maker.run === run) note(id, owned.get(id)?.run ?? run, name);
+    }
+  }
+  for (const [id, state] of owned) {
+    if (state?.owner === host.owner) note(id, state.run, path.join(host.settings.state, 'bottles', id));
+  }
+  return [...found.values()];
+}
+
+/** What bears the name of that owner, by the launch that made it. */
+async function labelledObjects(host: MachineHost): Promise<{ id: string; run: string; name: string }[]> {
   const filters = labelFilter(host);
   const [containers, networks, inSmolvm] = await Promise.all([
     engine('list containers', () => host.docker.listContainers({ all: true, filters })),
     engine('list networks', () => host.docker.listNetworks({ filters })),
     bottlesInSmolvm(host),
   ]);
-  const found = new Map<string, Leftover>();
-  const note = (id: string | undefined, run: string | undefined, name: string): void => {
-    if (id === undefined || run === undefined || !isBottleId(id)) return;
-    const launch = found.get(`${id} ${run}`) ?? { id, run, objects: [] };
-    launch.objects = [...new Set([...launch.objects, name])].sort();
-    found.set(`${id} ${run}`, launch);
-  };
-  for (const { Labels, Names } of containers)
-    note(Labels[LABEL.bottle], Labels[LABEL.run], (Names[0] ?? '').replace(/^\//, ''));
-  for (const { Labels, Name } of networks) note(Labels?.[LABEL.bottle], Labels?.[LABEL.run], Name);
-  for (const { id, run } of inSmolvm) note(id, run, machineName(id));
-  for (const [id, state] of states ?? (await stateOwners(host.settings))) {
-    if (state?.owner === host.owner) note(id, state.run, path.join(host.settings.state, 'bottles', id));
-  }
-  return [...found.values()];
+  const labelled = [
+    ...containers.map(({ Labels, Names }) => ({ labels: Labels, name: (Names[0] ?? '').replace(/^\//, '') })),
+    ...networks.map(({ Labels = {}, Name }) => ({ labels: Labels, name: Name })),
+  ].flatMap(({ labels: { [LABEL.bottle]: id, [LABEL.run]: run }, name }) =>
+    id === undefined || run === undefined ? [] : [{ id, run, name }],
+  );
+  const machines = inSmolvm.map(({ id, run }) => ({ id, run, name: machineName(id) }));
+  return [...labelled, ...machines].filter(({ id }) => isBottleId(id));
 }
 
 /** As {@link objectsByLaunch}, once what an earlier version of bottle has kept without an owner has found its own. */

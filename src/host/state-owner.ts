@@ -6,7 +6,7 @@ import { readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { BottleError } from '../core/errors.ts';
 import { assertBottleId } from '../core/names.ts';
-import type { BottleRef } from '../core/step-io.ts';
+import type { BottleRef, Maker } from '../core/step-io.ts';
 import { bottleDirectory, bottlePath } from './bottle-state.ts';
 import { withLock } from './file-lock.ts';
 import { bottlesHere } from './host-pin.ts';
@@ -26,6 +26,8 @@ export interface StateOwner {
   /** The launch's first run id, which it keeps for as long as it is open. */
   run: string;
   server?: OwnerServer;
+  /** Whose it was before this launch adopted it, oldest first; absent where this launch made it. */
+  adopted?: Maker[];
 }
 
 const FILE = 'owner.json';
@@ -59,7 +61,7 @@ export async function stateOwners(settings: State): Promise<Map<string, StateOwn
  */
 export async function claimState(
   settings: State,
-  { id, runId }: BottleRef,
+  { id, runId, madeBy }: BottleRef,
   { owner, server }: Omit<StateOwner, 'run'>,
 ): Promise<void> {
   assertBottleId(id);
@@ -69,10 +71,46 @@ export async function claimState(
     if (known !== undefined && known.owner !== owner) throw taken(settings, id, known);
     const directory = bottlePath(settings, id);
     if (known !== undefined) await rm(directory, { recursive: true, force: true });
-    const mine: StateOwner = { owner, run: runId, ...(server === undefined ? {} : { server }) };
-    await writePrivate(path.join(bottleDirectory(settings, id), FILE), `${JSON.stringify(mine)}\n`);
+    const adopted = madeBy === undefined ? {} : { adopted: [madeBy] };
+    await write(settings, id, { owner, run: runId, ...(server === undefined ? {} : { server }), ...adopted });
   });
 }
+
+/**
+ * Makes the state of a lost bottle this launch's, with all that is kept in it. This is what an adoption is: whoever asks from
+ * then on whose the bottle is hears of this launch, and whoever adopts it at the same time is refused. Done again, it is done.
+ * @param from whose it is until then
+ * @throws BottleError `STATE_MISSING` when nothing is kept of it, `ADOPTED` when it is yet another launch's by now
+ */
+export async function adoptState(
+  settings: State,
+  { id, runId }: BottleRef,
+  { owner, server }: Omit<StateOwner, 'run' | 'adopted'>,
+  from: Maker,
+): Promise<StateOwner> {
+  return alone(settings, async () => {
+    const known = await readStateOwner(settings, id);
+    if (known === undefined) throw nothingKept(settings, id);
+    if (isLaunch(known, { owner, run: runId })) return known;
+    if (!isLaunch(known, from)) throw adoptedBy(known, id);
+    const adopted = [...(known.adopted ?? []), { owner: known.owner, run: known.run }];
+    const mine: StateOwner = { owner, run: runId, ...(server === undefined ? {} : { server }), adopted };
+    await write(settings, id, mine);
+    return mine;
+  });
+}
+
+/** Who made a bottle, and so what the labels of its objects say, also of those that are made anew: a bottle keeps one name. */
+export const makerOf = ({ owner, run, adopted }: StateOwner): Maker => adopted?.[0] ?? { owner, run };
+
+/** Whether a launch has had a bottle that another has adopted since: nothing of it is that launch's any more. */
+export const isSuperseded = (state: StateOwner | undefined, launch: Maker): boolean =>
+  state?.adopted?.some((each) => isLaunch(each, launch)) === true && !isLaunch(state, launch);
+
+const isLaunch = (one: Maker, other: Maker): boolean => one.owner === other.owner && one.run === other.run;
+
+const write = (settings: State, id: string, owner: StateOwner): Promise<void> =>
+  writePrivate(path.join(bottleDirectory(settings, id), FILE), `${JSON.stringify(owner)}\n`);
 
 /** Ensures that nothing of this launch is kept. What is another owner's or another run's stays. */
 export async function releaseState(
@@ -89,22 +127,33 @@ export async function releaseState(
 }
 
 /** The server of an owner in a few words. */
-export const serverText = ({ owner, server }: StateOwner): string => {
+export const serverText = ({ owner, server }: Pick<StateOwner, 'owner' | 'server'>): string => {
   const namespace = owner.slice(owner.indexOf('/') + 1);
   return `the Temporal server ${server === undefined ? 'of another owner' : `at ${server.address}`}, namespace ${namespace}`;
 };
 
 function taken({ state }: State, id: string, known: StateOwner): BottleError {
   return new BottleError('NAME_TAKEN', `${state} keeps a bottle ${id} of ${serverText(known)}`, {
-    hint: `launch this one under another id with --name; or, if that one is lost: bottle gc --lost ${id}`,
+    hint: `launch this one under another id with --name; or, if that one is lost: bottle adopt ${id}, or bottle gc --lost ${id}`,
   });
 }
 
+/** For whoever comes too late, and for the launch that has had it. */
+export const adoptedBy = (state: StateOwner, id: string): BottleError =>
+  new BottleError('ADOPTED', `${id} was adopted by a launch on ${serverText(state)}`, {
+    hint: `bottle down ${id} ends this launch and touches nothing of the bottle`,
+  });
+
+const nothingKept = ({ state }: State, id: string): BottleError =>
+  new BottleError('STATE_MISSING', `${state} keeps nothing of a bottle ${id}, so there is nothing to adopt`, {
+    hint: `docker ps --filter label=bottleworks.bottle=${id} shows what is left of it`,
+  });
+
 function parsed(text: string): StateOwner | undefined {
   try {
-    const { owner, run, server } = JSON.parse(text) as Partial<StateOwner>;
+    const { owner, run, server, adopted } = JSON.parse(text) as Partial<StateOwner>;
     if (typeof owner !== 'string' || typeof run !== 'string') return undefined;
-    return { owner, run, ...(server === undefined ? {} : { server }) };
+    return { owner, run, ...(server === undefined ? {} : { server }), ...(adopted === undefined ? {} : { adopted }) };
   } catch {
     return undefined;
   }

@@ -15,12 +15,12 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 import { type CarriedLaunch, readCarried } from '../core/carried-launch.ts';
-import { type Decision, type Ending, GraphRunner } from '../core/graph-runner.ts';
+import { type Decision, type Ending, GraphRunner, type StepOutcome } from '../core/graph-runner.ts';
 import { validateLaunch } from '../core/launch-input.ts';
 import { detailsMarkdown, type LaunchIdentity, statusDocument } from '../core/launch-view.ts';
 import { Observation } from '../core/observation.ts';
 import type { StatusDocument, StopReason } from '../core/status.ts';
-import type { BundleResult, PrepareResult } from '../core/step-io.ts';
+import type { AskedBefore, BundleResult, PrepareResult } from '../core/step-io.ts';
 import { GRAPH_VERSION, launchSteps, type StepId } from '../core/steps.ts';
 import { AnswerDelivery, endGrants, handleVerdict } from './agent-requests.ts';
 import { inBackground } from './background.ts';
@@ -73,7 +73,13 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
         const had = runner.value(step);
         let outcome = await steps.run(step);
         if (step === 'prepare')
-          return admitted(outcome, { bottle, startTime: launch.startedAt, steps, observed, publish });
+          return admitted(takenOver(outcome, observed), {
+            bottle,
+            startTime: launch.startedAt,
+            steps,
+            observed,
+            publish,
+          });
         if (step === 'bundle' && answers.mustTellAll(outcome)) outcome = await steps.run(step);
         await lookBeneath(launched, step, outcome);
         if (step === 'network' && outcome.ok === true) followNetwork(launched, had, outcome.value);
@@ -186,6 +192,14 @@ function handleDecision(
       },
     },
   );
+}
+
+/** What `prepare` tells of an adopted bottle's requests is the book's from now on, and carried with it alone. */
+function takenOver(outcome: StepOutcome, observed: Observation): StepOutcome {
+  if (outcome.ok !== true || (outcome.value as PrepareResult).asked === undefined) return outcome;
+  const { asked, ...value } = outcome.value as PrepareResult & { asked: AskedBefore };
+  observed.adopt(asked);
+  return { ...outcome, value };
 }
 
 function endBySelf(runner: GraphRunner, observed: Observation, reason: StopReason): void {

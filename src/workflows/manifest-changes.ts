@@ -3,6 +3,7 @@ import { ActivityFailure, ApplicationFailure, condition, patched, setHandler } f
 import type { GraphRunner } from '../core/graph-runner.ts';
 import type { LaunchInput } from '../core/launch-input.ts';
 import type { RereadInput } from '../core/plan-change.ts';
+import { bottleRef } from '../core/step-input.ts';
 import type { BottleRef, NetworkFacts, PrepareResult } from '../core/step-io.ts';
 import { failureView } from './failure-view.ts';
 import { applyUpdate, FAILURE, reloadUpdate } from './messages.ts';
@@ -32,7 +33,7 @@ export function manifestChanges(
       const built = runner.built();
       const { plan } = prepared;
       const found = await steps
-        .reread({ bottle, launch: input, plan, network, mode, built })
+        .reread({ bottle: bottleRef(bottle, prepared), launch: input, plan, network, mode, built })
         .catch((error: unknown) => Promise.reject(asRefusal(error)));
       if (found.plan !== null) runner.amend('prepare', { ...prepared, plan: found.plan });
       return found.again;

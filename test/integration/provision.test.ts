@@ -29,7 +29,7 @@ const inside = (script: string, options: Parameters<typeof sh>[3] = {}) => sh(si
 async function keepPrompt(prompt: string): Promise<void> {
   site.write('agents/demo.md', prompt);
   const { plan } = await makePlan({ settings: site.settings, launch: { agent: 'demo' }, env: {} });
-  await writeBottleState(site.settings, bottle.id, plan, prompt);
+  await writeBottleState(site.settings, bottle.id, { plan, prompt, launch: { agent: 'demo' } });
 }
 
 describe('provision.prompt', () => {

@@ -70,6 +70,7 @@ export const statusSchema = z.strictObject({
   startedAt: timestamp,
   readyAt: timestamp.nullable(),
   stoppedBy: z.enum(['lifetime', 'idle']).nullable(),
+  madeBy: z.strictObject({ owner: z.string(), run: z.uuid() }).optional(),
   limits: z
     .strictObject({ lifetimeMs: z.number().nullable(), idleMs: z.number().nullable(), endsAt: timestamp.nullable() })
     .optional(),

@@ -12,7 +12,7 @@ import { stoppable } from '../interrupt.ts';
 import { listBottles } from '../list-bottles.ts';
 import { openLaunch, type ServedLaunch } from '../open-launch.ts';
 import type { Output } from '../output.ts';
-import { onlyTroubles, type Progress, plainProgress, progressFor } from '../render/progress.ts';
+import { type Progress, progressFor, severalProgress } from '../render/progress.ts';
 import { clean } from '../render/text.ts';
 import { Troubles } from '../render/troubles.ts';
 import { isUnreachable, reportError, viewOf } from '../report-error.ts';
@@ -54,7 +54,7 @@ export async function run(context: Context, ids: string[], options: { all?: bool
       const troubles = new Troubles();
       const site: Site = { session, output, troubles, signal, limited: someAtATime(AT_A_TIME) };
       const outcomes = await Promise.all(
-        wanted.map((id) => takeDown(site, id, single ?? severalOf(output, id, troubles))),
+        wanted.map((id) => takeDown(site, id, single ?? severalProgress(output, id, troubles))),
       );
       return tell(context, outcomes);
     });
@@ -72,11 +72,6 @@ async function openIdsHere(session: Session, { output, settings }: Context): Pro
   }
   return open.flatMap(({ id, host }) => (host === settings.host || here.has(id) ? [id] : []));
 }
-
-const severalOf = (output: Output, id: string, troubles: Troubles): Progress =>
-  output.flags.json || output.flags.quiet
-    ? onlyTroubles(output, troubles)
-    : plainProgress(output, { prefix: `${id}  `, joining: true, troubles });
 
 interface Site {
   session: Session;

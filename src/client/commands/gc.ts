@@ -1,14 +1,14 @@
 /**
  * `bottle gc`: what launches left behind that were terminated rather than stopped, and archives of images that nobody needs
  * any more. The worker does the one by itself, whoever makes a new archive the other. With `--lost`, bottles whose Temporal
- * server is not the one that is used now: only a person knows whether it comes back.
+ * server is not the one that is used now: only a person knows whether it comes back. (`bottle adopt` keeps them.)
  */
 import { BottleError } from '../../core/errors.ts';
-import type { LostBottle } from '../../host/lost.ts';
 import type { MachineHost } from '../../host/machine/drivers.ts';
 import type { Pruned } from '../../host/machine/smolvm/prune.ts';
 import type { Context } from '../context.ts';
 import { dockerHost } from '../local-machine.ts';
+import { LOST_HINT, lostText } from '../render/lost-text.ts';
 import { clean } from '../render/text.ts';
 import { withSession } from '../session.ts';
 
@@ -48,8 +48,7 @@ export async function run(context: Context, options: GcOptions): Promise<number>
     ];
     return [...(lines.length === 0 ? ['nothing is left behind'] : lines), ...lost.map(lostText)].join('\n');
   });
-  if (lost.length > 0)
-    output.note('hint: bottle gc --lost removes those whose database is gone, bottle gc --lost ID any');
+  if (lost.length > 0) output.note(`hint: ${LOST_HINT}`);
   return 0;
 }
 
@@ -81,9 +80,6 @@ async function removeLostBottles(
   });
   return 0;
 }
-
-const lostText = ({ id, server, hint }: LostBottle): string =>
-  clean(`kept ${id}: it belongs to ${server}${hint === undefined ? '' : ` (${hint})`}`);
 
 async function prune(host: MachineHost, remove: boolean): Promise<Pruned> {
   const { pruneArchives, staleArchives } = await import('../../host/machine/smolvm/prune.ts');

@@ -10,7 +10,7 @@ import { keptLog } from '../../host/kept-log.ts';
 import { writeWhenTaken } from '../../host/machine/write-when-taken.ts';
 import type { Context } from '../context.ts';
 import { limitsMetSoFar } from '../limits-note.ts';
-import { dockerHost, localPlan } from '../local-machine.ts';
+import { bottleHost, localPlan } from '../local-machine.ts';
 import { sinceOf, tailOf } from '../log-range.ts';
 import { clean } from '../render/text.ts';
 import { viewOf } from '../report-error.ts';
@@ -63,7 +63,7 @@ export async function run(
 async function noteLimits(context: Context, id: string): Promise<void> {
   const plan = await readPlan(context.settings, id);
   if (plan === undefined) return;
-  for (const line of await limitsMetSoFar(await dockerHost(context), id, plan)) context.output.note(line);
+  for (const line of await limitsMetSoFar(await bottleHost(context, id), id, plan)) context.output.note(line);
 }
 
 /** Reads one part of a log. */
@@ -74,7 +74,7 @@ async function liveLog(context: Context, id: string): Promise<Read | undefined> 
   assertBottleId(id);
   // Without a plan of it here there is no bundle; whether there was one, the kept log says without asking anybody.
   if ((await readPlan(context.settings, id)) === undefined) return undefined;
-  const host = await dockerHost(context);
+  const host = await bottleHost(context, id);
   const name = bundleName(id);
   const found = await inspectContainer(host, name);
   if (found === undefined) return undefined;

@@ -55,6 +55,12 @@ export function plainProgress(
   };
 }
 
+/** Of one among several that are waited for: plain lines with its id before each. */
+export const severalProgress = (output: Output, id: string, troubles: Troubles): Progress =>
+  output.flags.json || output.flags.quiet
+    ? onlyTroubles(output, troubles)
+    : plainProgress(output, { prefix: `${id}  `, joining: true, troubles });
+
 async function liveTree(output: Output): Promise<Progress> {
   const [{ createLogUpdate }, { default: spinners }] = await Promise.all([
     import('log-update'),

@@ -16,6 +16,7 @@ describe('what starts a launch', () => {
     [{ agent: 'a', prompt: 'Fix\nthe tests.' }],
     [{ agent: 'a', prompt: 'x'.repeat(LONGEST_PROMPT) }],
     [{ agent: 'a', answers: '0f8fad5b-d9cb-469f-a165-70867728950e' }],
+    [{ agent: 'a', adopts: { owner: 'cluster/default', run: '0f8fad5b-d9cb-469f-a165-70867728950e' } }],
   ])('may be %j', (input) => {
     expect(validate(input)).toEqual(input);
   });
@@ -56,6 +57,10 @@ describe('what starts a launch', () => {
     ['answers', { agent: 'demo', answers: '../../etc/passwd' }],
     ['answers', { agent: 'demo', answers: 'short' }],
     ['answers', { agent: 'demo', answers: {} }],
+    ['adopts', { agent: 'demo', adopts: 'run-1' }],
+    ['adopts', { agent: 'demo', adopts: null }],
+    ['adopts', { agent: 'demo', adopts: { owner: 'cluster', run: 'run-1' } }],
+    ['adopts', { agent: 'demo', adopts: { owner: 'c/n', run: 'run-1', force: true } }],
     ['Agent', { Agent: 'demo' }],
     ['input', undefined],
     ['input', null],

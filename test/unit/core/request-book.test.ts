@@ -280,3 +280,23 @@ test('whatever happens, ids stay unique, grants are approved, and every change o
     }),
   );
 });
+
+test('of an adopted bottle waits on what waited, and no grant is in force', () => {
+  book.add([route('granted'), route('denied'), question('answered'), route('waits')]);
+  book.decide(verdict('granted', { private: true }), NOW);
+  book.decide(verdict('denied', { approve: false }), NOW);
+  book.decide(verdict('answered', { note: 'this' }), NOW);
+  const next = new RequestBook();
+  next.takeOver(book.view());
+  expect(next.view().map(({ id, state }) => `${id} ${state}`)).toEqual([
+    'granted expired',
+    'denied denied',
+    'answered approved',
+    'waits pending',
+  ]);
+  expect(grantsOf(next.view())).toEqual([]);
+  expect(next.changes(0).changed, 'the host is told all of it').toEqual(next.view());
+  expect(next.add([route('waits'), route('granted')]), 'the log tells nothing new').toBe(false);
+  next.decide(verdict('waits'), NOW);
+  expect(grantsOf(next.view())).toMatchObject([{ host: 'waits.test' }]);
+});

@@ -192,3 +192,23 @@ test('an undo knows the driver from the plan, else from what was asked for, else
   expect(undoInput(asked('smolvm'))).toEqual({ bottle, driver: 'smolvm' });
   expect(undoInput(asked())).toEqual({ bottle, driver: 'docker' });
 });
+
+describe('of an adopted bottle', () => {
+  const madeBy = { owner: 'gone/default', run: 'run-0' };
+  const adopted = (results: Partial<Record<StepId, unknown>> = {}): LaunchContext =>
+    context(plan(FULL), { prepare: { plan: plan(FULL), uiUrl: null, madeBy }, ...results });
+
+  test('every step and undo is told who made it', () => {
+    for (const { id } of LAUNCH_STEPS.filter((step) => step.id !== 'prepare'))
+      expect(stepInput(id, adopted())?.bottle ?? { madeBy }, id).toMatchObject({ madeBy });
+    expect(undoInput(adopted()).bottle).toEqual({ ...bottle, madeBy });
+  });
+
+  test('what the agent may have changed stays the first time, and is written when it is provisioned again', () => {
+    for (const step of ['provision.skills', 'provision.agent'] as const) {
+      expect(stepInput(step, adopted()), step).toMatchObject({ keeps: true });
+      expect(stepInput(step, adopted({ [step]: null })), step).not.toHaveProperty('keeps');
+      expect(stepInput(step, context(plan(FULL))), step).not.toHaveProperty('keeps');
+    }
+  });
+});

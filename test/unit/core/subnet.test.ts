@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { networkFacts, overlaps, parseCidr, subnetCandidates } from '../../../src/core/subnet.ts';
+import { networkFacts, overlaps, parseCidr, subnetCandidates, subnetOf } from '../../../src/core/subnet.ts';
 
 /** A pool on its own boundary with room for at least one /28, small enough to be listed. */
 const pool = fc.tuple(fc.nat(2 ** 32 - 1), fc.integer({ min: 18, max: 28 })).map(([address, prefix]) => {
@@ -24,6 +24,16 @@ describe('a CIDR block', () => {
       expect(parseCidr(text)).toBeUndefined();
     },
   );
+});
+
+test("an address of a bottle's says which /28 it is in", () => {
+  const { bundleIp } = networkFacts('bottle-demo', '10.214.3.16/28');
+  expect([bundleIp, '10.214.3.31', '10.214.3.32'].map(subnetOf)).toEqual([
+    '10.214.3.16/28',
+    '10.214.3.16/28',
+    '10.214.3.32/28',
+  ]);
+  expect(['', 'fd00::1', '10.214.3'].map(subnetOf)).toEqual([undefined, undefined, undefined]);
 });
 
 describe('the subnets of a pool', () => {

@@ -19,6 +19,7 @@ import {
   addAnswers,
   hasPlan,
   readAnswers,
+  readLaunch,
   readPlan,
   readPrompt,
   removeBottleState,
@@ -28,6 +29,7 @@ import { settings as readSettings, type Settings } from '../../../src/host/setti
 
 let settings: Settings;
 const plan = { agent: 'demo', env: { A: '1' } } as unknown as Plan;
+const launch = { agent: 'demo', prompt: 'Begin', answers: 'aaaaaaaa-1', adopts: { owner: 'c/n', run: 'r' } };
 beforeEach(() => {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'bottle-state-'));
   settings = readSettings({ BOTTLE_STATE: path.join(folder, 'state'), BOTTLE_HOST: 'h' });
@@ -40,37 +42,44 @@ const mode = (file: string): string => (statSync(file).mode & 0o777).toString(8)
 test('asking whether a bottle has a plan makes nothing of it', async () => {
   expect(hasPlan(settings, 'demo')).toBe(false);
   expect(existsSync(directory())).toBe(false);
-  await writeBottleState(settings, 'demo', plan, '');
+  await writeBottleState(settings, 'demo', { plan, prompt: '', launch });
   expect(hasPlan(settings, 'demo')).toBe(true);
 });
 
 test('what was written is read again, prompt byte for byte', async () => {
-  await writeBottleState(settings, 'demo', plan, ' ünï\r\n🍾\n');
+  await writeBottleState(settings, 'demo', { plan, prompt: ' ünï\r\n🍾\n', launch });
   expect(await readPlan(settings, 'demo')).toEqual(plan);
   expect(await readPrompt(settings, 'demo')).toBe(' ünï\r\n🍾\n');
+});
+
+test('what the launch was asked for by is kept, without what only it could use', async () => {
+  expect(await readLaunch(settings, 'demo')).toBeUndefined();
+  await writeBottleState(settings, 'demo', { plan, prompt: '', launch });
+  expect(await readLaunch(settings, 'demo')).toEqual({ agent: 'demo', prompt: 'Begin' });
 });
 
 test('it is for the owner alone, also where it was looser before', async () => {
   mkdirSync(directory(), { recursive: true, mode: 0o755 });
   chmodSync(settings.state, 0o755);
-  await writeBottleState(settings, 'demo', plan, 'x');
+  await writeBottleState(settings, 'demo', { plan, prompt: 'x', launch });
   expect([settings.state, path.dirname(directory()), directory()].map(mode)).toEqual(['700', '700', '700']);
   expect(readdirSync(directory()).map((file) => `${file} ${mode(path.join(directory(), file))}`)).toEqual([
+    'launch.json 600',
     'plan.json 600',
     'prompt.md 600',
   ]);
 });
 
 test('the plan on disk has no word of the prompt', async () => {
-  await writeBottleState(settings, 'demo', plan, 'xyzzy');
+  await writeBottleState(settings, 'demo', { plan, prompt: 'xyzzy', launch });
   expect(readFileSync(path.join(directory(), 'plan.json'), 'utf8')).not.toContain('xyzzy');
 });
 
 test('writing again replaces both, also many times at once, and leaves nothing beside them', async () => {
   const prompts = Array.from({ length: 20 }, (_, n) => `prompt ${n}`.repeat(1000));
-  await Promise.all(prompts.map((prompt) => writeBottleState(settings, 'demo', plan, prompt)));
+  await Promise.all(prompts.map((prompt) => writeBottleState(settings, 'demo', { plan, prompt, launch })));
   expect(prompts).toContain(await readPrompt(settings, 'demo'));
-  expect(readdirSync(directory())).toEqual(['plan.json', 'prompt.md']);
+  expect(readdirSync(directory())).toEqual(['launch.json', 'plan.json', 'prompt.md']);
 });
 
 test('a bottle without a plan here has none; without a prompt that is an error for a person', async () => {
@@ -83,7 +92,7 @@ test('a bottle without a plan here has none; without a prompt that is an error f
 });
 
 test("removing takes one bottle's away, as often as one likes", async () => {
-  await Promise.all(['demo', 'demo-2'].map((id) => writeBottleState(settings, id, plan, 'x')));
+  await Promise.all(['demo', 'demo-2'].map((id) => writeBottleState(settings, id, { plan, prompt: 'x', launch })));
   await removeBottleState(settings, 'demo');
   await removeBottleState(settings, 'demo');
   expect([existsSync(directory()), existsSync(directory('demo-2'))]).toEqual([false, true]);
@@ -92,7 +101,7 @@ test("removing takes one bottle's away, as often as one likes", async () => {
 test.each(['..', '../..', '.', '', 'a/b', '/etc'])('no id leads out of the state directory: %j', async (id) => {
   mkdirSync(settings.state, { recursive: true });
   const invalid = { code: 'INVALID_ID' };
-  await expect(writeBottleState(settings, id, plan, 'x')).rejects.toMatchObject(invalid);
+  await expect(writeBottleState(settings, id, { plan, prompt: 'x', launch })).rejects.toMatchObject(invalid);
   await expect(readPlan(settings, id)).rejects.toMatchObject(invalid);
   await expect(readPrompt(settings, id)).rejects.toMatchObject(invalid);
   await expect(removeBottleState(settings, id)).rejects.toMatchObject(invalid);
@@ -139,7 +148,7 @@ describe("the operator's answers", () => {
     await dropAnswers(settings, one);
     await dropAnswers(settings, one);
     expect(aside()).toEqual([`${two}.json`]);
-    await writeBottleState(settings, 'demo', plan, 'x');
+    await writeBottleState(settings, 'demo', { plan, prompt: 'x', launch });
     await dropAnswers(settings, '../bottles/demo/plan');
     expect(await readPlan(settings, 'demo')).toEqual(plan);
     await takeAnswers(settings, 'demo', one);

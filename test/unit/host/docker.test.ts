@@ -8,6 +8,7 @@ import {
   engine,
   ensureGone,
   isWanted,
+  isWantedOf,
   labelFilter,
   objectLabels,
   specHash,
@@ -54,6 +55,15 @@ describe('labels', () => {
     expect(isWanted(labels, labels)).toBe(true);
     expect(isWanted({ ...labels, [label]: 'other' }, labels)).toBe(false);
     expect(isWanted(undefined, labels)).toBe(false);
+  });
+
+  test('of an adopted bottle make an object wanted whatever it was made from, but of its own maker alone', () => {
+    const adopted = { ...bottle, madeBy: { owner: host.owner, run: bottle.runId } };
+    const older = { ...labels, [LABEL.spec]: 'of an earlier version' };
+    expect([isWantedOf(adopted, older, labels), isWantedOf(bottle, older, labels)]).toEqual([true, false]);
+    for (const label of [LABEL.owner, LABEL.run])
+      expect(isWantedOf(adopted, { ...labels, [label]: 'other' }, labels), label).toBe(false);
+    expect(isWantedOf(adopted, undefined, labels)).toBe(false);
   });
 
   test('filter by owner always, by bottle and step where asked', () => {

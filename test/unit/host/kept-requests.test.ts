@@ -3,7 +3,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { RequestView } from '../../../src/core/requests.ts';
-import { takeRequests } from '../../../src/host/kept-requests.ts';
+import { readRequests, takeRequests } from '../../../src/host/kept-requests.ts';
 import type { Settings } from '../../../src/host/settings.ts';
 
 let settings: Settings;
@@ -54,4 +54,14 @@ test.each([
 
 test('a step that an earlier version scheduled brings them all', async () => {
   expect(await takeRequests(settings, { bottle, requests: [request('a')] })).toEqual([request('a')]);
+});
+
+test('whoever adopts the bottle is told what was asked, and from when on the log may have more', async () => {
+  expect(await readRequests(settings, 'demo')).toEqual({ requests: [], since: null });
+  const before = Date.now();
+  await take(0, 2, [request('a', 'yes'), request('b')]);
+  const { requests, since } = await readRequests(settings, 'demo');
+  expect(requests.map(({ id, state }) => `${id} ${state}`)).toEqual(['a approved', 'b pending']);
+  expect(Date.parse(since ?? '')).toBeLessThan(before);
+  expect(Date.parse(since ?? '')).toBeGreaterThan(before - 120_000);
 });

@@ -1,9 +1,18 @@
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { settings as readSettings, type Settings } from '../../../src/host/settings.ts';
-import { claimState, readStateOwner, releaseState, stateOwners } from '../../../src/host/state-owner.ts';
+import {
+  adoptState,
+  claimState,
+  isSuperseded,
+  makerOf,
+  readStateOwner,
+  releaseState,
+  type StateOwner,
+  stateOwners,
+} from '../../../src/host/state-owner.ts';
 
 let settings: Settings;
 beforeEach(() => {
@@ -89,4 +98,63 @@ test('a claim and a removal at once: the new launch keeps what it has claimed', 
 test.each(['..', 'a/b', ''])('no id leads out of the state directory: %j', async (id) => {
   await expect(claimState(settings, { id, runId: 'r' }, ours)).rejects.toMatchObject({ code: 'INVALID_ID' });
   await expect(releaseState(settings, id, { owner: OURS, run: 'r' })).rejects.toMatchObject({ code: 'INVALID_ID' });
+});
+
+describe('adopting', () => {
+  const OTHER = 'other/default';
+  const other = { owner: OTHER, server: { kind: 'external', address: 'far:7233' } } as const;
+  const third = { owner: 'third/default', server } as const;
+  const made = { owner: OURS, run: 'run-1' };
+  const adopter = { id: 'demo', runId: 'run-9' };
+
+  test('a lost bottle keeps all that is kept of it, and the name of who made it', async () => {
+    await claimState(settings, first, ours);
+    keep();
+    const state = await adoptState(settings, adopter, other, made);
+    expect(state).toEqual({ ...other, run: 'run-9', adopted: [made] });
+    expect(await readStateOwner(settings, 'demo')).toEqual(state);
+    expect(makerOf(state)).toEqual(made);
+    expect(existsSync(file('plan.json'))).toBe(true);
+    expect(await adoptState(settings, adopter, other, made), 'done again, it is done').toEqual(state);
+    await claimState(settings, adopter, other);
+    expect(existsSync(file('plan.json'))).toBe(true);
+  });
+
+  test('once more keeps the name of who made it first, and nobody else can release it', async () => {
+    await claimState(settings, first, ours);
+    await adoptState(settings, adopter, other, made);
+    const state = await adoptState(settings, { id: 'demo', runId: 'run-10' }, third, { owner: OTHER, run: 'run-9' });
+    expect(makerOf(state)).toEqual(made);
+    expect([made, { owner: OTHER, run: 'run-9' }].map((launch) => isSuperseded(state, launch))).toEqual([true, true]);
+    expect(isSuperseded(state, { owner: 'third/default', run: 'run-10' })).toBe(false);
+    expect(isSuperseded(state, { owner: OURS, run: 'run-2' }), 'that one never had it').toBe(false);
+    await releaseState(settings, 'demo', made);
+    await releaseState(settings, 'demo', { owner: OTHER, run: 'run-9' });
+    expect(existsSync(file('owner.json'))).toBe(true);
+    await releaseState(settings, 'demo', { owner: 'third/default', run: 'run-10' });
+    expect(existsSync(path.dirname(file('x')))).toBe(false);
+  });
+
+  test('of two at once, one has it and the other is refused', async () => {
+    await claimState(settings, first, ours);
+    const both = await Promise.allSettled([
+      adoptState(settings, adopter, other, made),
+      adoptState(settings, adopter, third, made),
+    ]);
+    expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const [refused] = both.filter((each) => each.status === 'rejected');
+    expect(refused?.reason).toMatchObject({ code: 'ADOPTED', retryable: false });
+    const [done] = both.filter((each) => each.status === 'fulfilled');
+    expect(await readStateOwner(settings, 'demo')).toEqual(done?.value);
+  });
+
+  test('what nothing is kept of is refused', async () => {
+    const refused = adoptState(settings, adopter, other, made);
+    await expect(refused).rejects.toMatchObject({ code: 'STATE_MISSING', hint: expect.stringContaining('demo') });
+  });
+
+  test('what is written anew of an adopted bottle names who made it', async () => {
+    await claimState(settings, { ...adopter, madeBy: made }, other);
+    expect(makerOf((await readStateOwner(settings, 'demo')) as StateOwner)).toEqual(made);
+  });
 });

@@ -8,7 +8,7 @@ import { BottleError } from '../../../core/errors.ts';
 import { seenFromMachine } from '../../../core/machine-link.ts';
 import { isBottleId, LABEL, machineName } from '../../../core/names.ts';
 import type { BottleRef } from '../../../core/step-io.ts';
-import { assertOurs, type DockerHost, isWanted, objectLabels } from '../../docker.ts';
+import { assertOurs, type DockerHost, isWantedOf, objectLabels } from '../../docker.ts';
 import { withLock } from '../../file-lock.ts';
 import type { Settings } from '../../settings.ts';
 import { archiveOf } from '../archive.ts';
@@ -162,7 +162,12 @@ export function smolvmDriver(host: SmolvmHost, options: SmolvmOptions): SmolvmDr
     const ensure = async (name: string): Promise<void> => {
       const found = await readRecord(vm, name);
       if (found !== undefined) assertOurs(host, 'machine', name, found.labels);
-      if (found !== undefined && isWanted(found.labels, labels) && isStartable(found) && hasItsArchive(vm, found))
+      if (
+        found !== undefined &&
+        isWantedOf(bottle, found.labels, labels) &&
+        isStartable(found) &&
+        hasItsArchive(vm, found)
+      )
         return;
       await remove(vm, name, found !== undefined);
       if (spec.link === 'sockets') makeLink(settings, name, spec.network.bundleIp);
