@@ -66,6 +66,10 @@ export function embeddedTarget(
   return target('embedded', { address }, namespace, `http://127.0.0.1:${settings.uiPort}`, settings.state);
 }
 
+/** A server of which no more than its address is known: without whatever key or certificate is meant for another. */
+export const plainTarget = (address: string, namespace: string): TemporalTarget =>
+  target('external', { address }, namespace, null);
+
 /** Whether an address is this very computer, so that neither proxies nor compression make sense. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);

@@ -46,7 +46,7 @@ describe('prepare', () => {
       prompt: { empty: false },
     });
     const directory = stateOf(bottle);
-    expect(readdirSync(directory).sort()).toEqual(['owner.json', 'plan.json', 'prompt.md']);
+    expect(readdirSync(directory).sort()).toEqual(['launch.json', 'owner.json', 'plan.json', 'prompt.md']);
     expect(JSON.parse(readFileSync(path.join(directory, 'plan.json'), 'utf8'))).toEqual(plan);
     expect(readFileSync(path.join(directory, 'prompt.md'), 'utf8')).toBe('You are careful.');
     expect([site.settings.state, path.dirname(directory), directory].map(mode)).toEqual(['700', '700', '700']);

@@ -142,7 +142,7 @@ async function openOne(session: Session, id: string) {
 /** @throws BottleError `NOT_ADOPTABLE`: whoever uses that server steers it */
 async function assertNotOpen({ settings }: Context, { id, hint }: LostBottle): Promise<void> {
   const state = await readStateOwner(settings, id);
-  const where = state === undefined ? undefined : await whereOpen(settings, id, state);
+  const where = state === undefined ? undefined : await whereOpen(id, state);
   if (where === undefined) return;
   const back = hint === undefined ? '' : `${hint}; or, `;
   throw new BottleError('NOT_ADOPTABLE', `the launch of ${id} is open on ${where}`, {
