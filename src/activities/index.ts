@@ -19,6 +19,7 @@ import { takeRequests } from '../host/kept-requests.ts';
 import { machineDriver } from '../host/machine/drivers.ts';
 import { ensureNetwork, removeNetwork, subnetOfMachine } from '../host/network.ts';
 import { lossOf } from '../host/standing.ts';
+import { giveBackState } from '../host/state-owner.ts';
 import type { ActivityHost } from './activity-host.ts';
 import { adoptedAway, inNameOfMaker } from './adopt.ts';
 import { asActivity, type Step } from './as-activity.ts';
@@ -73,7 +74,8 @@ export function stepFunctions(host: ActivityHost): StepFunctions {
     'machine.delete': ({ bottle: { id, runId }, driver }) => done(machineDriver(driver, host).delete(id, runId)),
     'bundle.remove': ({ bottle: { id, runId } }) => done(removeBundle(host, id, runId)),
     'network.remove': ({ bottle: { id, runId } }) => done(removeNetwork(host, id, runId)),
-    'state.remove': ({ bottle }) => done(removeState(host, bottle)),
+    'state.remove': ({ bottle, givesBack }) =>
+      done(givesBack === true ? giveBackState(host.settings, bottle, host.owner) : removeState(host, bottle)),
   };
 }
 

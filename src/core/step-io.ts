@@ -220,7 +220,8 @@ export interface UndoIo {
   'machine.delete': MachineInput;
   'bundle.remove': { bottle: BottleRef };
   'network.remove': { bottle: BottleRef };
-  'state.remove': { bottle: BottleRef };
+  /** `givesBack`: the bottle was adopted, and is that of the launch before again, with all that is kept of it. */
+  'state.remove': { bottle: BottleRef; givesBack?: true };
 }
 
 export interface WatchInput extends MachineInput {

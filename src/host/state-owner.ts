@@ -27,7 +27,12 @@ export interface StateOwner {
   run: string;
   server?: OwnerServer;
   /** Whose it was before this launch adopted it, oldest first; absent where this launch made it. */
-  adopted?: Maker[];
+  adopted?: Former[];
+}
+
+/** A launch that has had a bottle, and where it is known. */
+export interface Former extends Maker {
+  server?: OwnerServer;
 }
 
 const FILE = 'owner.json';
@@ -93,15 +98,33 @@ export async function adoptState(
     if (known === undefined) throw nothingKept(settings, id);
     if (isLaunch(known, { owner, run: runId })) return known;
     if (!isLaunch(known, from)) throw adoptedBy(known, id);
-    const adopted = [...(known.adopted ?? []), { owner: known.owner, run: known.run }];
+    const { adopted: before = [], ...former } = known;
+    const adopted = [...before, former];
     const mine: StateOwner = { owner, run: runId, ...(server === undefined ? {} : { server }), adopted };
     await write(settings, id, mine);
     return mine;
   });
 }
 
+/**
+ * Undoes {@link adoptState}: the bottle is that of the launch which had it before, with all that is kept of it. What is not this launch's
+ * by an adoption stays as it is.
+ */
+export async function giveBackState(settings: State, { id, runId }: BottleRef, owner: string): Promise<void> {
+  await alone(settings, async () => {
+    const known = await readStateOwner(settings, id);
+    const former = known?.adopted?.at(-1);
+    if (known === undefined || former === undefined || !isLaunch(known, { owner, run: runId })) return;
+    const earlier = known.adopted?.slice(0, -1) ?? [];
+    await write(settings, id, { ...former, ...(earlier.length === 0 ? {} : { adopted: earlier }) });
+  });
+}
+
 /** Who made a bottle, and so what the labels of its objects say, also of those that are made anew: a bottle keeps one name. */
-export const makerOf = ({ owner, run, adopted }: StateOwner): Maker => adopted?.[0] ?? { owner, run };
+export function makerOf(state: StateOwner): Maker {
+  const { owner, run } = state.adopted?.[0] ?? state;
+  return { owner, run };
+}
 
 /** Whether a launch has had a bottle that another has adopted since: nothing of it is that launch's any more. */
 export const isSuperseded = (state: StateOwner | undefined, launch: Maker): boolean =>

@@ -16,7 +16,7 @@ import {
 } from '@temporalio/workflow';
 import { type CarriedLaunch, readCarried } from '../core/carried-launch.ts';
 import { type Decision, type Ending, GraphRunner, type StepOutcome } from '../core/graph-runner.ts';
-import { validateLaunch } from '../core/launch-input.ts';
+import { type LaunchInput, validateLaunch } from '../core/launch-input.ts';
 import { detailsMarkdown, type LaunchIdentity, statusDocument } from '../core/launch-view.ts';
 import { Observation } from '../core/observation.ts';
 import type { StatusDocument, StopReason } from '../core/status.ts';
@@ -90,7 +90,7 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
         }
         return outcome;
       },
-      undo: steps.undo,
+      undo: (step) => (givesBack(runner, input) ? steps.giveBack(step) : steps.undo(step)),
       // What is kept of the bottle is of no use to the bridge, which begins to go only when all that stood on it is gone.
       undoesBeside: (step) =>
         step === 'prepare' && (runner.value(step) as PrepareResult | undefined)?.endsSideBySide === true,
@@ -193,6 +193,10 @@ function handleDecision(
     },
   );
 }
+
+/** Whether an adoption is given up: a person's work in the bottle is no part of what the launch has made. */
+const givesBack = ({ ending, readyAt }: GraphRunner, { adopts }: LaunchInput): boolean =>
+  adopts !== undefined && ending?.kind === 'aborted' && readyAt === undefined;
 
 /** What `prepare` tells of an adopted bottle's requests is the book's from now on, and carried with it alone. */
 function takenOver(outcome: StepOutcome, observed: Observation): StepOutcome {

@@ -68,6 +68,8 @@ type ActivityTable = Record<string, (input: unknown) => Promise<StepReturn<unkno
 export interface StepActivities {
   run(step: string): Promise<StepOutcome>;
   undo(step: string): Promise<StepOutcome>;
+  /** The undo of an adoption: nothing of the bottle is touched, and it is that of the launch before again. */
+  giveBack(step: string): Promise<StepOutcome>;
   cancelRunning(): void;
   /** What is gone of what a step stands on that has failed; nothing where nobody can look. */
   survey(step: string): Promise<Loss>;
@@ -113,6 +115,11 @@ export function stepActivities(context: LaunchContext, steps: readonly LaunchSte
         const { undo } = specs.get(step) as LaunchStep;
         return call(undo as string, `Undo ${step}`, () => undoInput(context));
       }),
+    giveBack: async (step) => {
+      if (step !== 'prepare') return { ok: true, attempts: 1 };
+      const input = { bottle: context.bottle, givesBack: true };
+      return CancellationScope.nonCancellable(() => call('state.remove', 'Give the adopted bottle back', () => input));
+    },
     cancelRunning: () => forward.cancel(),
     survey: (step) =>
       forward.run(async () => {

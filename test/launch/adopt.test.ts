@@ -53,7 +53,10 @@ test('a bottle whose database is gone is adopted with its work, and is a bottle 
     const project = path.join(path.dirname(it.settings.state), 'project');
     mkdirSync(project);
     writeFileSync(path.join(project, 'notes'), 'of the host\n');
-    it.writeBottle('asking', 'supervise: true');
+    const secret = path.join(it.settings.home, 'token');
+    writeFileSync(secret, 'a-secret-of-the-test', { mode: 0o600 });
+    const auth = `auth: {scheme: Bearer, token_ref: "file:${secret}"}`;
+    it.writeBottle('asking', `supervise: true\negress:\n  routes:\n    - {host: api.test, ${auth}}`);
     it.writeAgent('demo', 'bottle: asking', 'Be quick.');
     const worker = await it.startWorker();
     await it.launch(id, { agent: 'demo', cwd: project, copyCwd: 'all' });
@@ -77,8 +80,19 @@ test('a bottle whose database is gone is adopted with its work, and is a bottle 
     // Asked while nobody hears of it.
     const unheard = String((await callTool(id, 'ask_operator', { question: 'Anybody there?' }))['requestId']);
 
-    // A worker that dies just when it has taken the bottle over: the next one goes on.
+    // Given up half-way, it is as lost as before, and untouched.
     await it.startServer();
+    rmSync(secret);
+    const first = await it.startWorker();
+    const [held] = await bottle<StatusDocument[]>(['adopt', id], it.env);
+    expect(held?.steps.find(({ state }) => state === 'held')).toMatchObject({ error: { code: 'SECRET_MISSING' } });
+    expect(await bottle(['abort', id], it.env)).toMatchObject({ phase: 'failed' });
+    expect(await machineOf(id)).toEqual({ ...before.machine, running: true });
+    expect(await bottle(['gc'], it.env)).toMatchObject({ leftovers: [], lost: [{ id, database: 'gone' }] });
+    await first.stop();
+    writeFileSync(secret, 'a-secret-of-the-test', { mode: 0o600 });
+
+    // A worker that dies just when it has taken the bottle over: the next one goes on.
     const dying = await it.startWorker({ at: 'prepare', when: 'after' });
     const [begun] = await bottle<StatusDocument[]>(['adopt', id, '--no-wait'], it.env);
     expect(begun).toMatchObject({ id });

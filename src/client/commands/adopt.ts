@@ -92,7 +92,7 @@ async function adoptOne({ context, session, lost, force }: Site, id: string): Pr
   const joined = await adoptingNow(session, id, found);
   if (joined !== undefined) return joined;
   if (!force) await assertNotOpen(context, found);
-  await matchWorker(settings, output, planVariables(known.plan));
+  await matchWorker(session, output, planVariables(known.plan));
   return overAnOutage(session, output, () => start(session, found, known));
 }
 

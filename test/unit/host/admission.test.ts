@@ -21,7 +21,7 @@ beforeEach(async () => {
   there = [];
   const size = { NCPU: 2, MemTotal: 24e9, KernelVersion: 'of another computer', DockerRootDir: '/' };
   engine = await playedEngine(({ url = '' }, response) => {
-    const containers = there.map((id) => ({ Labels: { [LABEL.bottle]: id } }));
+    const containers = there.map((id) => ({ Labels: { [LABEL.bottle]: id, [LABEL.owner]: 'me' } }));
     response.setHeader('Content-Type', 'application/json');
     response.end(JSON.stringify(url.includes('/info') ? size : containers));
   });

@@ -6,6 +6,7 @@ import { settings as readSettings, type Settings } from '../../../src/host/setti
 import {
   adoptState,
   claimState,
+  giveBackState,
   isSuperseded,
   makerOf,
   readStateOwner,
@@ -111,7 +112,7 @@ describe('adopting', () => {
     await claimState(settings, first, ours);
     keep();
     const state = await adoptState(settings, adopter, other, made);
-    expect(state).toEqual({ ...other, run: 'run-9', adopted: [made] });
+    expect(state).toEqual({ ...other, run: 'run-9', adopted: [{ ...made, server }] });
     expect(await readStateOwner(settings, 'demo')).toEqual(state);
     expect(makerOf(state)).toEqual(made);
     expect(existsSync(file('plan.json'))).toBe(true);
@@ -146,6 +147,27 @@ describe('adopting', () => {
     expect(refused?.reason).toMatchObject({ code: 'ADOPTED', retryable: false });
     const [done] = both.filter((each) => each.status === 'fulfilled');
     expect(await readStateOwner(settings, 'demo')).toEqual(done?.value);
+  });
+
+  test('an adoption that is given up leaves the bottle as it was, and only its own launch can give it back', async () => {
+    await claimState(settings, first, ours);
+    keep();
+    const before = await readStateOwner(settings, 'demo');
+    await giveBackState(settings, first, OURS);
+    expect(await readStateOwner(settings, 'demo')).toEqual(before);
+    const state = await adoptState(settings, adopter, other, made);
+    await giveBackState(settings, { ...adopter, runId: 'run-8' }, OTHER);
+    expect(await readStateOwner(settings, 'demo')).toEqual(state);
+    for (let n = 0; n < 2; n += 1) {
+      await giveBackState(settings, adopter, OTHER);
+      expect(await readStateOwner(settings, 'demo')).toEqual(before);
+    }
+    expect(existsSync(file('plan.json'))).toBe(true);
+    await adoptState(settings, adopter, other, made);
+    const twice = { id: 'demo', runId: 'run-10' };
+    await adoptState(settings, twice, third, { owner: OTHER, run: 'run-9' });
+    await giveBackState(settings, twice, third.owner);
+    expect(await readStateOwner(settings, 'demo')).toEqual(state);
   });
 
   test('what nothing is kept of is refused', async () => {
