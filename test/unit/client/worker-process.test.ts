@@ -53,7 +53,7 @@ test('another program that has the id of a dead worker is not stopped as one', a
 });
 
 test('another program that has the id of a dead worker keeps nobody from starting one', async () => {
-  await writeBottleState(settings, 'demo', plan(NONE), '');
+  await writeBottleState(settings, 'demo', { plan: plan(NONE), prompt: '', launch: { agent: 'demo' } });
   writeRecord(workerPlace(settings, { ...process.env, HOST_TOKEN: 'x', BOTTLE_TOOLS: '/tools' }));
   await expect(assertMatchable(settings, ['HOST_TOKEN'])).resolves.toBeUndefined();
   lock = await takeWorkerLock(settings);
