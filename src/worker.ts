@@ -67,6 +67,7 @@ export async function runWorker({
   const files = runFiles(settings);
   writePidFile(files.pid, process.pid);
   rmSync(files.record, { force: true });
+  const connections: { close(): Promise<void> }[] = [];
   try {
     pinHost(settings);
     const place = workerPlace(settings);
@@ -75,6 +76,7 @@ export async function runWorker({
     installRuntime(log);
     const target = await temporalTarget(settings);
     const [client, connection] = await Promise.all([connectClient(target), connectWorker(target)]);
+    connections.push(connection, client.connection);
     await ensureSearchAttributes(client);
     const owner = await clusterOwner(client);
     const identity = `bottle@${settings.host}/${process.pid}/${randomUUID()}`;
@@ -132,17 +134,19 @@ export async function runWorker({
       }),
     ]);
     await queued;
-    const running = runTogether(workers);
     const readyAt = new Date().toISOString();
     const record = { pid: process.pid, identity, address, namespace, owner, readyAt, ...place };
-    await writePrivate(files.record, `${JSON.stringify(record)}\n`);
-    await writePrivate(files.last, `${JSON.stringify(record)}\n`);
-    log.info({ address, namespace, identity }, 'polling');
-    const reaping = reapNowAndThen({ host, client }, log);
-    await running.finally(() => clearInterval(reaping));
+    await runTogether(workers, async () => {
+      await writePrivate(files.record, `${JSON.stringify(record)}\n`);
+      await writePrivate(files.last, `${JSON.stringify(record)}\n`);
+      log.info({ address, namespace, identity }, 'polling');
+      const reaping = reapNowAndThen({ host, client }, log);
+      return () => clearInterval(reaping);
+    });
     log.info('stopped; every bottle stays as it is');
-    await Promise.all([connection.close(), client.connection.close()]);
   } finally {
+    // One that is open keeps the process alive, whatever has become of its work.
+    await Promise.allSettled(connections.map((each) => each.close()));
     rmSync(files.record, { force: true });
     rmSync(files.pid, { force: true });
     lock.release();
@@ -162,12 +166,20 @@ async function expectQueued(host: ActivityHost, client: Client, log: Logger): Pr
   }
 }
 
-/** Until all have stopped; when one does, for whatever reason, the others follow: half a worker is none. */
-async function runTogether(workers: readonly Worker[]): Promise<void> {
+/**
+ * Until all have stopped, and never before: whoever holds the lock of a host is the only one who works there. When one stops, for
+ * whatever reason, the others follow: half a worker is none, and neither is one that nobody can know of.
+ * @param polling told once they run; what it gives is called at the end. They stop when it fails
+ */
+async function runTogether(workers: readonly Worker[], polling: () => Promise<() => void>): Promise<void> {
   const stopAll = (): void => {
     for (const worker of workers) if (worker.getState() === 'RUNNING') worker.shutdown();
   };
-  const ended = await Promise.allSettled(workers.map((worker) => worker.run().finally(stopAll)));
+  const runs = workers.map((worker) => worker.run().finally(stopAll));
+  const told = polling();
+  told.catch(stopAll);
+  const ended = await Promise.allSettled([told, ...runs]);
+  await told.then((over) => over());
   for (const each of ended) if (each.status === 'rejected') throw each.reason;
 }
 

@@ -1,9 +1,10 @@
 /** The disk of the state gets full: every command says so by name and at once, nothing is lost, and all goes on when there is room. */
 import { execFile } from 'node:child_process';
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { commandOf, processesOf } from '../chaos/sweep.ts';
 import { type Installation, installation, isReady, root, uniqueId } from '../support/installation.ts';
 import { canMount, type SmallDisk, smallDisk } from '../support/small-disk.ts';
 
@@ -106,4 +107,16 @@ describe.skipIf(!canMount)('the state on a disk of 96 MiB', () => {
     expect(await it.down(id)).toEqual([]);
     await worker.stop();
   });
+});
+
+test('a worker that cannot write down that it polls ends as a whole: nobody works beside the one that comes after it', async () => {
+  const it = await installation();
+  try {
+    // As on a disk that gets full in that very moment.
+    mkdirSync(path.join(it.settings.state, 'run', 'last-worker.json', 'in-the-way'), { recursive: true });
+    await expect(it.startWorker()).rejects.toThrow(/never came to .*\n.*error\[/s);
+    expect(processesOf(it.settings.state).filter((pid) => commandOf(pid).includes('worker.js'))).toEqual([]);
+  } finally {
+    await it.dispose();
+  }
 });
