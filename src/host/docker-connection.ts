@@ -4,6 +4,7 @@ import https from 'node:https';
 import path from 'node:path';
 import Dockerode from 'dockerode';
 import { BottleError } from '../core/errors.ts';
+import { answerLimit, dialWithin, type EngineCall } from './answer-limit.ts';
 import { contextNames } from './docker-context.ts';
 import { type DockerEndpoint, defaultSockets, endpointText } from './docker-endpoint.ts';
 import { SshAgent } from './docker-ssh.ts';
@@ -11,17 +12,23 @@ import { settleCalls } from './engine-calls.ts';
 
 /**
  * Connects lazily, anew for each call.
+ * @param limitMs how long a call may wait for its answer, where that is no matter of what it does
  * @throws BottleError `DOCKER_CONTEXT_INVALID` when the endpoint's certificates cannot be read
  */
-export function dockerAt(endpoint: DockerEndpoint): Dockerode {
+export function dockerAt(endpoint: DockerEndpoint, limitMs?: number): Dockerode {
   const docker = new Dockerode(optionsFor(endpoint));
   places.set(docker, endpoint);
   const modem = docker.modem as unknown as Modem;
   const dial = modem.dial.bind(modem);
   // Here, and not where it is called: no call can forget it, whoever adds one.
   modem.dial = (options, callback) =>
-    dial(options, (error, answer) =>
-      callback(unreachable(error, endpoint) ?? noEngine(options, error, answer, endpoint) ?? error, answer),
+    dialWithin(
+      answerLimit(options, limitMs),
+      dial,
+      options,
+      (error, answer) =>
+        callback(unreachable(error, endpoint) ?? noEngine(options, error, answer, endpoint) ?? error, answer),
+      () => noWord(options, endpoint),
     );
   return settleCalls(docker);
 }
@@ -36,13 +43,21 @@ export function noAnswer(docker: Dockerode): BottleError {
   return silence(endpoint, 'ETIMEDOUT', 'ETIMEDOUT');
 }
 
-interface Call {
-  path?: string;
+/** What is said of an Engine that answers others, and says nothing to one call. */
+function noWord({ method = 'GET', path = '' }: EngineCall, endpoint: DockerEndpoint): BottleError {
+  const [address] = path.split('?');
+  return new BottleError(
+    'DOCKER_UNREACHABLE',
+    `the Docker Engine at ${endpointText(endpoint)} has not answered in time: ${method} ${address}`,
+    {
+      hint: 'see whether docker ps shows a container as paused (docker unpause); where that hangs too, restart Docker; then retry',
+    },
+  );
 }
 
 /** What every call of dockerode goes through (docker-modem). */
 interface Modem {
-  dial(options: Call, callback: (error: unknown, answer: unknown) => void): void;
+  dial(options: EngineCall, callback: (error: unknown, answer: unknown) => void): void;
 }
 
 /** All that docker-modem would otherwise take from the environment is said, if only to be undefined. */
@@ -117,7 +132,12 @@ function silence(endpoint: DockerEndpoint, code: string, why: string, cause?: un
 const UNKNOWN_CALL = [301, 302, 307, 308, 400, 404, 405, 501];
 
 /** Something answers, in HTTP, but not as an Engine does: it always speaks JSON, of its version and of what was wrong. */
-function noEngine(call: Call, error: unknown, answer: unknown, endpoint: DockerEndpoint): BottleError | undefined {
+function noEngine(
+  call: EngineCall,
+  error: unknown,
+  answer: unknown,
+  endpoint: DockerEndpoint,
+): BottleError | undefined {
   const { statusCode, json } = (error ?? {}) as { statusCode?: number; json?: unknown };
   const strange = statusCode !== undefined && UNKNOWN_CALL.includes(statusCode) && isOtherText(json);
   const nameless = !error && call.path === '/version' && !isEngineVersion(answer);
