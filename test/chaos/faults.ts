@@ -9,6 +9,7 @@ import type { Journal } from './journal.ts';
 import { FAULTS, type Fault, type FaultKind } from './plan.ts';
 import { containersOf, networksOf, type Site } from './site.ts';
 import { commandOf, processesOf, serversOf } from './sweep.ts';
+import { thaw } from './thaw.ts';
 
 /** What was broken and how to tell of it; undefined when there was nothing to break. */
 type Broken = { text: string; bottle?: string | undefined } | undefined;
@@ -93,10 +94,7 @@ export class Faults {
         return this.#container(fault, (container) => container.remove({ force: true, v: true }));
       case 'bundle-freeze':
       case 'machine-freeze':
-        return this.#container(fault, async (container) => {
-          await container.pause();
-          this.#mendAfter(fault.lastsMs, () => container.unpause());
-        });
+        return this.#container(fault, (container) => this.#pause(container, fault));
       case 'network-remove':
         return this.#removeNetwork(fault);
       case 'bundle-disconnect':
@@ -191,6 +189,15 @@ export class Faults {
     const bottle = victim.Labels[LABEL.bottle] as string;
     await harm(this.#site.docker.getContainer(victim.Id), bottle, victim.Id);
     return { text: `${victim.Names[0]} ${victim.Id.slice(0, 12)}`, bottle };
+  }
+
+  async #pause(container: Dockerode.Container, { kind, lastsMs }: Fault): Promise<void> {
+    const { State } = await container.inspect();
+    this.#mendAfter(lastsMs, async () => {
+      if (!(await thaw(container, State.Pid))) return;
+      this.#journal.note({ kind: 'note', fault: kind, text: 'the Engine did not unpause it; the kernel was told' });
+    });
+    await container.pause();
   }
 
   async #removeNetwork({ pick }: Fault): Promise<Broken> {
