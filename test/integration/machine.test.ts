@@ -1,3 +1,5 @@
+import { PassThrough } from 'node:stream';
+import { expect, test } from 'vitest';
 import { machineName } from '../../src/core/names.ts';
 import { inspectContainer } from '../../src/host/container.ts';
 import { dockerDriver } from '../../src/host/machine/docker.ts';
@@ -21,4 +23,27 @@ testMachineDriver('docker', async () => {
     identity: async (id) => (await inspectContainer(site, machineName(id)))?.Id,
     dispose: site.dispose,
   };
+});
+
+test('a machine that somebody has paused is called so, with the way on', async () => {
+  const site = await dockerSite();
+  try {
+    const bottle = site.bottle('paused');
+    await site.driver.create(bottle, site.machineSpec(await site.network(bottle)));
+    await site.driver.start(bottle);
+    const name = machineName(bottle.id);
+    const container = site.docker.getContainer(name);
+    await container.pause();
+    const nowhere = new PassThrough();
+    const run = () => site.driver.exec(bottle.id, { argv: ['true'], stdout: nowhere, stderr: nowhere });
+    await expect(run()).rejects.toMatchObject({
+      code: 'MACHINE_NOT_RUNNING',
+      message: `the machine ${name} is paused`,
+      hint: `docker unpause ${name}, then retry`,
+    });
+    await container.unpause();
+    expect(await run()).toEqual({ exitCode: 0 });
+  } finally {
+    await site.dispose();
+  }
 });

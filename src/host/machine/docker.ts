@@ -32,6 +32,13 @@ export function dockerDriver(host: DockerHost): MachineDriver {
     assertOurs(host, 'container', name, found.Config.Labels);
     return found;
   }
+  /** Asked once the Engine has refused: one that somebody has paused is there, and nothing but its unpausing helps. */
+  async function whyNotRunning(id: string): Promise<BottleError> {
+    const name = machineName(id);
+    const found = await inspectContainer(host, name);
+    if (found?.State.Paused !== true) return notRunning(name, 'is not running');
+    return notRunning(name, 'is paused', `docker unpause ${name}, then retry`);
+  }
   const machine = async (id: string): Promise<Dockerode.Container> =>
     host.docker.getContainer((await inspected(id)).Id);
 
@@ -75,7 +82,7 @@ export function dockerDriver(host: DockerHost): MachineDriver {
           return await dockerAdminister(host.docker, found, placed);
         return await dockerExec(host.docker.getContainer(found.Id), placed);
       } catch (error) {
-        if (statusOf(error) === 409) throw notRunning(machineName(id), 'is not running');
+        if (statusOf(error) === 409) throw await whyNotRunning(id);
         return engine('run a command in the machine', () => Promise.reject(error));
       }
     },
@@ -94,8 +101,8 @@ export function containerState(found: Dockerode.ContainerInspectInfo | undefined
   return found.State.Status === 'created' ? 'created' : 'stopped';
 }
 
-function notRunning(name: string, what: string): BottleError {
-  return new BottleError('MACHINE_NOT_RUNNING', `the machine ${name} ${what}`, { hint: 'bottle status shows why' });
+function notRunning(name: string, what: string, hint = 'bottle status shows why'): BottleError {
+  return new BottleError('MACHINE_NOT_RUNNING', `the machine ${name} ${what}`, { hint });
 }
 
 function containerSpec(id: string, { network, image, env, resources }: MachineSpec): Dockerode.ContainerCreateOptions {
