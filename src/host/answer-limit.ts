@@ -15,6 +15,8 @@ const AS_LONG_AS_IT_TAKES = [
 
 /** On a computer with a load of 165 none of the others took a quarter of it. */
 export const ANSWER_MS = 120_000;
+/** Where files are copied or removed: a storage driver without layers (vfs) does so with a whole image, on whatever disk. */
+const WITH_FILES = 5;
 
 export interface EngineCall {
   path?: string;
@@ -27,9 +29,13 @@ export interface EngineCall {
  * @param limitMs for a call that does nothing which takes its time by itself
  * @returns how long this call may wait for its answer, in milliseconds; undefined: for as long as it takes
  */
-export function answerLimit({ path = '', options }: EngineCall, limitMs: number = ANSWER_MS): number | undefined {
+export function answerLimit(
+  { method, path = '', options }: EngineCall,
+  limitMs: number = ANSWER_MS,
+): number | undefined {
   const of = path.replace(/^\/v[\d.]+(?=\/)/, '');
   if (AS_LONG_AS_IT_TAKES.some((pattern) => pattern.test(of))) return undefined;
+  if (method === 'DELETE' || /^\/containers\/create\b/.test(of)) return limitMs * WITH_FILES;
   // It waits for what it stops, before it kills that.
   const grace = /^\/containers\/[^/]+\/(stop|restart)\b/.test(of)
     ? Number((options as { t?: number } | undefined)?.t ?? 10)

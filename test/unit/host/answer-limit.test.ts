@@ -78,9 +78,15 @@ describe('the time a call has', () => {
     ['/containers/json?', {}, ANSWER_MS],
     ['/v1.41/containers/build/json?', {}, ANSWER_MS],
     ['/exec/a/start', {}, ANSWER_MS],
+    ['/containers/create?', { name: 'a' }, 5 * ANSWER_MS],
     ['/containers/a/stop?', { t: 30 }, ANSWER_MS + 30_000],
     ['/containers/a/stop?', undefined, ANSWER_MS + 10_000],
   ])('is two minutes, and more where it waits by itself: %s', (path, options, limit) => {
     expect(answerLimit({ path, options })).toBe(limit);
+  });
+
+  test('is ten minutes where files are removed', () => {
+    expect(answerLimit({ method: 'DELETE', path: '/containers/a?' })).toBe(5 * ANSWER_MS);
+    expect(answerLimit({ method: 'GET', path: '/containers/a/json?' })).toBe(ANSWER_MS);
   });
 });
