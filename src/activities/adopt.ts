@@ -6,7 +6,7 @@ import { assertSupported } from '../host/engine-support.ts';
 import { readRequests } from '../host/kept-requests.ts';
 import { assertDriver } from '../host/machine/drivers.ts';
 import { removeMadeBy } from '../host/reap.ts';
-import { adoptedBy, adoptState, isSuperseded, makerOf, readStateOwner } from '../host/state-owner.ts';
+import { adoptedBy, adoptState, isLaunch, isSuperseded, makerOf, readStateOwner } from '../host/state-owner.ts';
 import type { ActivityHost } from './activity-host.ts';
 
 /**
@@ -37,8 +37,8 @@ export async function adopt(
 /** Ensures that nothing of an adopted bottle is left, also where the launch ends before all its steps had to do with what was there. */
 export async function removeAdopted(host: ActivityHost, { id, runId, madeBy }: BottleRef): Promise<void> {
   const state = await readStateOwner(host.settings, id);
-  const isOurs = state?.owner === host.owner && state.run === runId;
-  const maker = isOurs && state.adopted !== undefined ? makerOf(state) : madeBy;
+  const isOurs = isLaunch(state, { owner: host.owner, run: runId });
+  const maker = isOurs && state?.adopted !== undefined ? makerOf(state) : madeBy;
   if (maker !== undefined) await removeMadeBy(host, id, maker);
 }
 

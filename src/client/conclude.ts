@@ -1,11 +1,12 @@
 /** The end of a wait: what is told of how the launch came to rest, and the exit code for it. */
+import { exitCodeFor } from '../core/errors.ts';
 import { unsearchedText } from '../core/reach.ts';
 import type { StatusDocument } from '../core/status.ts';
 import type { Output } from './output.ts';
 import { heldLines } from './render/held.ts';
 import { wayOutLine } from './render/status-text.ts';
 import { clean, duration } from './render/text.ts';
-import { errorLines } from './report-error.ts';
+import { errorLines, reportError, viewOf } from './report-error.ts';
 import type { Goal, Settled } from './settle.ts';
 
 const HELD = 3;
@@ -53,6 +54,42 @@ export function conclude(settled: Settled, goal: Goal, output: Output, since?: n
     output.say(`note: ${unsearchedText(status.unsearched)}`);
   output.result(settled.status, resultLine(settled, goal, since));
   return exitCodeOf(settled, goal);
+}
+
+/** What became of one of several bottles: it settled, or it is told of as it is, or why it could not be. */
+export interface Told {
+  id: string;
+  settled?: Settled;
+  as?: { document: unknown; line: string };
+  error?: unknown;
+}
+
+/** Every bottle is told of; the worst exit code is the command's: unreachable, unknown, held, failed. */
+export function concludeAll(outcomes: readonly Told[], goal: Goal, output: Output): number {
+  const documents: unknown[] = [];
+  let worst = 0;
+  const tell = (document: unknown, line: string): void => {
+    documents.push(document);
+    if (!output.flags.json) output.result(undefined, line);
+  };
+  for (const { id, settled, as, error } of outcomes) {
+    if (as !== undefined) tell(as.document, as.line);
+    else if (settled !== undefined) {
+      tellTrouble(settled, goal, output);
+      tell(settled.status, resultLine(settled, goal));
+      worst = Math.max(worst, exitCodeOf(settled, goal));
+    } else {
+      const view = viewOf(error);
+      documents.push({ id, error: view });
+      worst = Math.max(worst, exitCodeFor(view.code));
+      if (!output.flags.json || outcomes.length === 1) reportError(error, output);
+    }
+  }
+  const [only] = outcomes;
+  // One bottle that failed is an error document like any other command's.
+  const told = outcomes.length === 1 && only?.error !== undefined;
+  if (output.flags.json && !told) output.result(documents, '');
+  return worst;
 }
 
 function tookText({ readyAt, startedAt }: StatusDocument, since: number): string {

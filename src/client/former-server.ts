@@ -1,5 +1,5 @@
 /** Asks the server that a lost bottle belongs to, where it answers, whether the bottle's launch is open there. */
-import { type StateOwner, serverText } from '../host/state-owner.ts';
+import { namespaceOf, type StateOwner, serverText } from '../host/state-owner.ts';
 import { clusterOwner, connectClient } from '../host/temporal-connection.ts';
 import { plainTarget } from '../host/temporal-target.ts';
 import { within } from './bottle-status.ts';
@@ -11,10 +11,9 @@ const PATIENCE_MS = 3000;
 export async function whereOpen(id: string, state: StateOwner): Promise<string | undefined> {
   const { owner, run, server } = state;
   if (server === undefined) return undefined;
-  const namespace = owner.slice(owner.indexOf('/') + 1);
   try {
     return await within(PATIENCE_MS, async () => {
-      const client = await connectClient(plainTarget(server.address, namespace));
+      const client = await connectClient(plainTarget(server.address, namespaceOf(owner)));
       try {
         // Another one may be at that address by now.
         if ((await clusterOwner(client)) !== owner) return undefined;

@@ -1,4 +1,5 @@
 /** Which of the changes that an agent pushes may go on to the upstream. Pure. */
+import { linearPattern } from './route-pattern.ts';
 
 export interface BranchRules {
   /** Globs of branch names: `*` within a segment, `**` across. Empty: every branch. Tags are not branches. */
@@ -48,30 +49,11 @@ function isAllowedBranch(globs: readonly string[], branch: string): boolean {
   return globs.length === 0 || globs.some((glob) => globFits(glob, branch));
 }
 
-/**
- * Reads the name once, with all places of the glob that it may be at. (A regular expression would try every way to share it out among
- * several stars: the agent chooses the name, and a push would never end.)
- */
+/** By RE2: with several stars, JavaScript's own engine tries every way to share out a name, and the agent chooses that. */
 function globFits(glob: string, name: string): boolean {
-  const parts = glob.match(/\*+|[^*]/gu) ?? [];
-  const isStar = (index: number): boolean => parts[index]?.startsWith('*') === true;
-  /** A star may stand for nothing, so what follows it is reached as well. */
-  const reached = (places: readonly number[]): number[] => {
-    const all = new Set<number>();
-    for (let place of places) {
-      all.add(place);
-      while (isStar(place)) all.add(++place);
-    }
-    return [...all];
-  };
-  let places = reached([0]);
-  for (const letter of name) {
-    const next = places.flatMap((place) => {
-      const part = parts[place];
-      if (isStar(place)) return part === '*' && letter === '/' ? [] : [place];
-      return part === letter ? [place + 1] : [];
-    });
-    places = reached(next);
-  }
-  return places.includes(parts.length);
+  const source = glob.replace(/\*{2,}|\*|[^*]+/g, (part) => {
+    if (part === '*') return '[^/]*';
+    return part.startsWith('*') ? '.*' : part.replace(/[\\^$.|?+()[\]{}]/g, '\\$&');
+  });
+  return linearPattern(source).fits(name);
 }

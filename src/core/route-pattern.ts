@@ -26,6 +26,12 @@ export function wholePattern(value: string): WholePattern {
   return { fits: (text) => pattern.matches(text) };
 }
 
+/** A pattern of our own making, of whatever size, for whole texts: what is tried on it takes time in proportion to its length. */
+export function linearPattern(source: string): WholePattern {
+  const pattern = RE2JS.compile(source);
+  return { fits: (text) => pattern.matches(text) };
+}
+
 /** Why a text is no pattern, in the words of `bottle check`; undefined when it is one. */
 export function patternProblem(value: string): string | undefined {
   try {

@@ -9,7 +9,7 @@ import { bottlePath, removeBottleState } from './bottle-state.ts';
 import type { MachineHost } from './machine/drivers.ts';
 import { objectsByLaunch, removeLaunch } from './reap.ts';
 import type { Settings } from './settings.ts';
-import { type StateOwner, serverText, stateOwners } from './state-owner.ts';
+import { namespaceOf, type StateOwner, serverText, stateOwners } from './state-owner.ts';
 
 export interface LostBottle {
   id: string;
@@ -68,10 +68,9 @@ function whereabouts(
     };
   }
   const version = versions.get(clusterOf(state.owner));
-  const namespace = state.owner.slice(state.owner.indexOf('/') + 1);
   if (version === undefined) return { server: `an embedded server whose database is gone`, database: 'gone' };
   return {
-    server: `the embedded server ${version}, namespace ${namespace}`,
+    server: `the embedded server ${version}, namespace ${namespaceOf(state.owner)}`,
     database: 'there',
     hint: `bottle serve --stop, then bottle serve --detach without TEMPORAL_ADDRESS and with the Temporal CLI of server ${version}`,
   };

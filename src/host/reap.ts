@@ -20,6 +20,7 @@ import { bottlesInSmolvm, type MachineHost, removeFromSmolvm } from './machine/d
 import { removeNetwork } from './network.ts';
 import {
   claimState,
+  isLaunch,
   isSuperseded,
   makerOf,
   readStateOwner,
@@ -72,7 +73,7 @@ export async function removeLaunch(host: MachineHost, { id, run }: Pick<Leftover
   const launch = { owner: host.owner, run };
   const state = await readStateOwner(host.settings, id);
   if (isSuperseded(state, launch)) return;
-  await removeMadeBy(host, id, state?.owner === host.owner && state.run === run ? makerOf(state) : launch);
+  await removeMadeBy(host, id, state !== undefined && isLaunch(state, launch) ? makerOf(state) : launch);
   await releaseState(host.settings, id, launch);
 }
 

@@ -72,7 +72,7 @@ export async function claimState(
   assertBottleId(id);
   await alone(settings, async () => {
     const known = await readStateOwner(settings, id);
-    if (known?.owner === owner && known.run === runId) return;
+    if (isLaunch(known, { owner, run: runId })) return;
     if (known !== undefined && known.owner !== owner) throw taken(settings, id, known);
     const directory = bottlePath(settings, id);
     if (known !== undefined) await rm(directory, { recursive: true, force: true });
@@ -130,7 +130,11 @@ export function makerOf(state: StateOwner): Maker {
 export const isSuperseded = (state: StateOwner | undefined, launch: Maker): boolean =>
   state?.adopted?.some((each) => isLaunch(each, launch)) === true && !isLaunch(state, launch);
 
-const isLaunch = (one: Maker, other: Maker): boolean => one.owner === other.owner && one.run === other.run;
+export const isLaunch = (one: Maker | undefined, other: Maker): boolean =>
+  one?.owner === other.owner && one.run === other.run;
+
+/** The namespace that an owner's launches are in. */
+export const namespaceOf = (owner: string): string => owner.slice(owner.indexOf('/') + 1);
 
 const write = (settings: State, id: string, owner: StateOwner): Promise<void> =>
   writePrivate(path.join(bottleDirectory(settings, id), FILE), `${JSON.stringify(owner)}\n`);
@@ -144,15 +148,15 @@ export async function releaseState(
   assertBottleId(id);
   await alone(settings, async () => {
     const known = await readStateOwner(settings, id);
-    if (known !== undefined && (known.owner !== owner || known.run !== run)) return;
+    if (known !== undefined && !isLaunch(known, { owner, run })) return;
     await rm(bottlePath(settings, id), { recursive: true, force: true });
   });
 }
 
 /** The server of an owner in a few words. */
 export const serverText = ({ owner, server }: Pick<StateOwner, 'owner' | 'server'>): string => {
-  const namespace = owner.slice(owner.indexOf('/') + 1);
-  return `the Temporal server ${server === undefined ? 'of another owner' : `at ${server.address}`}, namespace ${namespace}`;
+  const where = server === undefined ? 'of another owner' : `at ${server.address}`;
+  return `the Temporal server ${where}, namespace ${namespaceOf(owner)}`;
 };
 
 function taken({ state }: State, id: string, known: StateOwner): BottleError {

@@ -8,6 +8,7 @@ import { bundleName, LABEL, machineName } from '../../src/core/names.ts';
 import type { StatusDocument } from '../../src/core/status.ts';
 import { clusterOwner } from '../../src/host/temporal-connection.ts';
 import { callTool } from '../support/call-tool.ts';
+import { clientDocument, PROGRAM } from '../support/client-document.ts';
 import {
   docker,
   type Installation,
@@ -15,19 +16,9 @@ import {
   isHeld,
   isReady,
   removeObjects,
-  root,
   uniqueId,
 } from '../support/installation.ts';
 import { runIn } from '../support/run-in-container.ts';
-
-const PROGRAM = path.join(root, 'dist/client/main.js');
-
-const bottle = async <T>(args: string[], env: NodeJS.ProcessEnv): Promise<T> => {
-  const { stdout } = await promisify(execFile)(process.execPath, [PROGRAM, ...args, '--json'], { env }).catch(
-    (error: unknown) => error as { stdout: string },
-  );
-  return JSON.parse(stdout) as T;
-};
 
 /** What must be the very same container, running since the very same moment. */
 const machineOf = async (id: string) => {
@@ -84,21 +75,21 @@ test('a bottle whose database is gone is adopted with its work, and is a bottle 
     await it.startServer();
     rmSync(secret);
     const first = await it.startWorker();
-    const [held] = await bottle<StatusDocument[]>(['adopt', id], it.env);
+    const [held] = await clientDocument<StatusDocument[]>(['adopt', id], it.env);
     expect(held?.steps.find(({ state }) => state === 'held')).toMatchObject({ error: { code: 'SECRET_MISSING' } });
-    expect(await bottle(['abort', id], it.env)).toMatchObject({ phase: 'failed' });
+    expect(await clientDocument(['abort', id], it.env)).toMatchObject({ phase: 'failed' });
     expect(await machineOf(id)).toEqual({ ...before.machine, running: true });
-    expect(await bottle(['gc'], it.env)).toMatchObject({ leftovers: [], lost: [{ id, database: 'gone' }] });
+    expect(await clientDocument(['gc'], it.env)).toMatchObject({ leftovers: [], lost: [{ id, database: 'gone' }] });
     await first.stop();
     writeFileSync(secret, 'a-secret-of-the-test', { mode: 0o600 });
 
     // A worker that dies just when it has taken the bottle over: the next one goes on.
     const dying = await it.startWorker({ at: 'prepare', when: 'after' });
-    const [begun] = await bottle<StatusDocument[]>(['adopt', id, '--no-wait'], it.env);
+    const [begun] = await clientDocument<StatusDocument[]>(['adopt', id, '--no-wait'], it.env);
     expect(begun).toMatchObject({ id });
     await dying.paused();
     await dying.kill();
-    const [adopted] = await bottle<StatusDocument[]>(['adopt', id], it.env);
+    const [adopted] = await clientDocument<StatusDocument[]>(['adopt', id], it.env);
     expect(adopted).toMatchObject({ id, phase: 'ready', runId: begun?.runId, madeBy: { owner: before.owner } });
 
     expect(await machineOf(id)).toEqual({ ...before.machine, running: true });
@@ -113,19 +104,19 @@ test('a bottle whose database is gone is adopted with its work, and is a bottle 
     });
 
     // Once more is harmless.
-    expect(await bottle<StatusDocument[]>(['adopt', id], it.env)).toMatchObject([{ id, runId: begun?.runId }]);
-    expect(await bottle(['gc'], it.env)).toMatchObject({ leftovers: [], lost: [] });
-    expect(await bottle(['adopt', 'nobody'], it.env)).toMatchObject({ error: { code: 'NO_SUCH_BOTTLE' } });
+    expect(await clientDocument<StatusDocument[]>(['adopt', id], it.env)).toMatchObject([{ id, runId: begun?.runId }]);
+    expect(await clientDocument(['gc'], it.env)).toMatchObject({ leftovers: [], lost: [] });
+    expect(await clientDocument(['adopt', 'nobody'], it.env)).toMatchObject({ error: { code: 'NO_SUCH_BOTTLE' } });
 
     const { stdout } = await promisify(execFile)(process.execPath, [PROGRAM, 'exec', id, '--', 'cat', 'work'], {
       env: it.env,
     });
     expect(stdout).toBe('unsaved\n');
-    await bottle(['approve', id, waits as string, '--note', 'fine'], it.env);
+    await clientDocument(['approve', id, waits as string, '--note', 'fine'], it.env);
     expect(await callTool(id, 'check_request', { requestId: waits })).toMatchObject({ status: 'approved' });
-    expect(await bottle(['reload', id], it.env)).toMatchObject({ phase: 'ready' });
+    expect(await clientDocument(['reload', id], it.env)).toMatchObject({ phase: 'ready' });
     it.writeAgent('demo', 'bottle: asking', 'Be quicker.');
-    expect(await bottle(['apply', id], it.env)).toMatchObject({ phase: 'ready' });
+    expect(await clientDocument(['apply', id], it.env)).toMatchObject({ phase: 'ready' });
     expect(await inMachine(id, 'cat ~/.bottle/prompt.md')).toContain('Be quicker.');
     // Its bundle dies, and is made again in the name of the bottle's maker.
     await docker.getContainer(bundleName(id)).remove({ force: true });
@@ -137,7 +128,7 @@ test('a bottle whose database is gone is adopted with its work, and is a bottle 
     const filters = { label: [`${LABEL.bottle}=${id}`] };
     expect(await docker.listContainers({ all: true, filters })).toEqual([]);
     expect(await docker.listNetworks({ filters })).toEqual([]);
-    expect(await bottle(['gc'], it.env)).toMatchObject({ leftovers: [], lost: [] });
+    expect(await clientDocument(['gc'], it.env)).toMatchObject({ leftovers: [], lost: [] });
   } finally {
     await it.dispose();
   }
@@ -161,15 +152,15 @@ test('a server that answers keeps its bottle unless a person forces it, and then
     const machine = await machineOf(id);
     await worker.stop();
 
-    await bottle(['serve', '--detach'], elsewhere);
-    expect(await bottle(['adopt', id], elsewhere)).toMatchObject({
+    await clientDocument(['serve', '--detach'], elsewhere);
+    expect(await clientDocument(['adopt', id], elsewhere)).toMatchObject({
       error: {
         code: 'NOT_ADOPTABLE',
         message: expect.stringContaining('is open on'),
         hint: expect.stringContaining('--force'),
       },
     });
-    const [adopted] = await bottle<StatusDocument[]>(['adopt', id, '--force'], elsewhere);
+    const [adopted] = await clientDocument<StatusDocument[]>(['adopt', id, '--force'], elsewhere);
     expect(adopted).toMatchObject({ id, phase: 'ready', madeBy: { owner: it.owner } });
     await endDetachedWorker();
 
@@ -182,7 +173,7 @@ test('a server that answers keeps its bottle unless a person forces it, and then
     expect(await machineOf(id)).toEqual(machine);
     await again.stop();
 
-    await bottle(['serve', '--detach'], elsewhere);
+    await clientDocument(['serve', '--detach'], elsewhere);
     expect(await clusterOwner(other.client)).not.toBe(it.owner);
     expect(await other.down(id)).toEqual([]);
     expect(await it.leftovers(id)).toEqual([]);

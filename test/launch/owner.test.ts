@@ -5,6 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { layAnswersAside } from '../../src/host/answers-aside.ts';
+import { clientDocument, PROGRAM } from '../support/client-document.ts';
 import {
   docker,
   type Installation,
@@ -12,7 +13,6 @@ import {
   isHeld,
   isReady,
   removeObjects,
-  root,
   uniqueId,
 } from '../support/installation.ts';
 
@@ -24,14 +24,7 @@ beforeAll(async () => {
 });
 afterAll(() => it.dispose());
 
-const PROGRAM = path.join(root, 'dist/client/main.js');
-
-const bottle = async <T>(args: string[], env = it.env): Promise<T> => {
-  const { stdout } = await promisify(execFile)(process.execPath, [PROGRAM, ...args, '--json'], { env }).catch(
-    (error: unknown) => error as { stdout: string },
-  );
-  return JSON.parse(stdout) as T;
-};
+const bottle = <T>(args: string[], env = it.env): Promise<T> => clientDocument<T>(args, env);
 interface Gc {
   leftovers: unknown[];
   lost: { id: string; database: string; server: string; objects: string[] }[];

@@ -2,7 +2,7 @@
  * `bottle adopt`: a new launch on the server that is used now takes a lost bottle over as it is, with the agent's work in it. Nothing
  * of the machine is made anew; after it all commands work as ever.
  */
-import { BottleError, exitCodeFor } from '../../core/errors.ts';
+import { BottleError } from '../../core/errors.ts';
 import { planVariables } from '../../core/plan-variables.ts';
 import type { LaunchMemo, StatusDocument } from '../../core/status.ts';
 import { type Adoptable, adoptable } from '../../host/adoptable.ts';
@@ -11,7 +11,7 @@ import { readStateOwner } from '../../host/state-owner.ts';
 import { clusterOwner, temporalTarget } from '../../host/temporal-connection.ts';
 import { type BottleRun, describeBottle, isOpen, launchOf, mergeStatus, queryStatus } from '../bottle-status.ts';
 import { overAnOutage } from '../care.ts';
-import { exitCodeOf, resultLine, tellTrouble } from '../conclude.ts';
+import { concludeAll } from '../conclude.ts';
 import type { Context } from '../context.ts';
 import { readyEngine } from '../engine.ts';
 import { whereOpen } from '../former-server.ts';
@@ -22,7 +22,6 @@ import type { Output } from '../output.ts';
 import { lostText } from '../render/lost-text.ts';
 import { progressFor, severalProgress } from '../render/progress.ts';
 import { Troubles } from '../render/troubles.ts';
-import { reportError, viewOf } from '../report-error.ts';
 import type { Session } from '../session.ts';
 import { type Settled, untilSettled } from '../settle.ts';
 import { matchWorker } from '../worker-match.ts';
@@ -155,28 +154,13 @@ async function asItIs(session: Session, launch: BottleRun): Promise<StatusDocume
   return mergeStatus(answer, await describeBottle(session, launch.id, launch.runId), session);
 }
 
-/** Every bottle is told of; the worst exit code is the command's. */
 function tell(output: Output, outcomes: readonly Outcome[], left: readonly LostBottle[]): number {
-  const documents: unknown[] = [];
-  let worst = 0;
-  for (const { id, settled, status, error } of outcomes) {
-    if (settled !== undefined) {
-      tellTrouble(settled, 'ready', output);
-      documents.push(settled.status);
-      if (!output.flags.json) output.result(undefined, resultLine(settled, 'ready'));
-      worst = Math.max(worst, exitCodeOf(settled, 'ready'));
-    } else if (status !== undefined) {
-      documents.push(status);
-      if (!output.flags.json)
-        output.result(undefined, `${id} is ${status.phase}; follow it with: bottle status ${id} --watch`);
-    } else {
-      documents.push({ id, error: viewOf(error) });
-      worst = Math.max(worst, exitCodeFor(viewOf(error).code));
-      if (!output.flags.json || outcomes.length === 1) reportError(error, output);
-    }
-  }
-  // One bottle that could not be adopted is an error document like any other command's.
-  if (output.flags.json && (outcomes.length !== 1 || outcomes[0]?.error === undefined)) output.result(documents, '');
+  const told = outcomes.map(({ status, ...outcome }) => {
+    if (status === undefined) return outcome;
+    const line = `${outcome.id} is ${status.phase}; follow it with: bottle status ${outcome.id} --watch`;
+    return { ...outcome, as: { document: status, line } };
+  });
+  const worst = concludeAll(told, 'ready', output);
   if (outcomes.length === 0) output.note('no bottle of a database that is gone');
   for (const each of left) output.note(lostText(each));
   return worst;

@@ -1,11 +1,11 @@
 /** `bottle down`: undo everything of one or more bottles, and return when it is gone. */
-import { BottleError, ERROR_CODES, type ErrorCode, exitCodeFor } from '../../core/errors.ts';
+import { BottleError, ERROR_CODES, type ErrorCode } from '../../core/errors.ts';
 import { someAtATime } from '../../core/some-at-a-time.ts';
 import type { StatusDocument } from '../../core/status.ts';
 import { bottlesHere } from '../../host/host-pin.ts';
 import { describeBottle, mergeStatus, within } from '../bottle-status.ts';
 import { overAnOutage } from '../care.ts';
-import { exitCodeOf, resultLine, tellTrouble } from '../conclude.ts';
+import { concludeAll } from '../conclude.ts';
 import type { Context } from '../context.ts';
 import { ensureServed, withEngine } from '../engine.ts';
 import { stoppable } from '../interrupt.ts';
@@ -15,7 +15,7 @@ import type { Output } from '../output.ts';
 import { type Progress, progressFor, severalProgress } from '../render/progress.ts';
 import { clean } from '../render/text.ts';
 import { Troubles } from '../render/troubles.ts';
-import { isUnreachable, reportError, viewOf } from '../report-error.ts';
+import { isUnreachable, viewOf } from '../report-error.ts';
 import type { Session } from '../session.ts';
 import { type Settled, untilSettled } from '../settle.ts';
 import { stopLaunch } from '../stop-launch.ts';
@@ -141,33 +141,13 @@ async function recordStop(
   return { id, error: new BottleError(known, `${message}; ${later}`, { hint, cause: why }) };
 }
 
-/** Every bottle is told of; the worst exit code is the command's: unreachable, unknown, held, failed. */
 function tell({ output }: Context, outcomes: Outcome[]): number {
-  const documents: unknown[] = [];
-  let worst = 0;
-  for (const { id, settled, recorded, error } of outcomes) {
-    if (recorded !== undefined) {
-      documents.push({ ...recorded, recorded: true });
-      if (!output.flags.json) output.result(undefined, recordedLine(recorded));
-      continue;
-    }
-    if (settled === undefined) {
-      const view = viewOf(error);
-      documents.push({ id, error: view });
-      worst = Math.max(worst, exitCodeFor(view.code));
-      if (!output.flags.json || outcomes.length === 1) reportError(error, output);
-      continue;
-    }
-    tellTrouble(settled, 'gone', output);
-    documents.push(settled.status);
-    if (!output.flags.json) output.result(undefined, resultLine(settled, 'gone'));
-    worst = Math.max(worst, exitCodeOf(settled, 'gone'));
-  }
-  const [only] = outcomes;
-  // One bottle that failed is an error document like any other command's.
-  const told = outcomes.length === 1 && only?.error !== undefined;
-  if (output.flags.json && !told) output.result(documents, '');
-  return worst;
+  const told = outcomes.map(({ recorded, ...outcome }) =>
+    recorded === undefined
+      ? outcome
+      : { ...outcome, as: { document: { ...recorded, recorded: true }, line: recordedLine(recorded) } },
+  );
+  return concludeAll(told, 'gone', output);
 }
 
 const recordedLine = ({ id, host }: StatusDocument): string =>
