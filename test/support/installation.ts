@@ -2,6 +2,7 @@
  * A whole installation of its own for a test: BOTTLE_HOME, BOTTLE_STATE, free ports, the real embedded server, the
  * real worker as a process that can be killed. Everything it made goes with `dispose`, Docker objects by owner label.
  */
+
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,6 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Client, WorkflowHandle } from '@temporalio/client';
+import { stopWorker } from '../../src/client/worker-process.ts';
 import { LABEL, taskQueueOf } from '../../src/core/names.ts';
 import type { StatusDocument } from '../../src/core/status.ts';
 import { connectDocker } from '../../src/host/docker.ts';
@@ -211,6 +213,8 @@ export async function installation({ host, state }: InstallationOptions = {}): P
     dispose: async () => {
       try {
         for (const worker of workers) await worker.kill();
+        // One that the client has started by itself.
+        await stopWorker(settings);
         await client.connection.close();
         await stopServer(settings);
         processes.delete(server);
