@@ -12,7 +12,7 @@ import { DefaultLogger, type LogLevel, Runtime, Worker, type WorkerOptions } fro
 import { type Logger, pino, stdSerializers } from 'pino';
 import type { ActivityHost } from './activities/activity-host.ts';
 import { createActivities, createWaitingActivities } from './activities/index.ts';
-import { errorView } from './core/errors.ts';
+import { BottleError, errorView } from './core/errors.ts';
 import { taskQueueOf, waitingQueueOf } from './core/names.ts';
 import { admissionOf } from './host/admission.ts';
 import { dockerAt } from './host/docker-connection.ts';
@@ -23,6 +23,7 @@ import { writePidFile } from './host/process-file.ts';
 import { type ReapPlace, reap, reapAnswers } from './host/reap.ts';
 import { scrub } from './host/scrub.ts';
 import { settings as readSettings, type Settings, stateDirectory } from './host/settings.ts';
+import { wereStoppedSince } from './host/stopped-mark.ts';
 import { openLaunchesOn, takeOver } from './host/takeover.ts';
 import {
   clusterOwner,
@@ -69,6 +70,12 @@ export async function runWorker({
   rmSync(files.record, { force: true });
   const connections: { close(): Promise<void> }[] = [];
   try {
+    // It may have waited for the lock. Whoever stops a worker finds this one from now on; who did so before has left the mark.
+    if (wereStoppedSince(settings, performance.timeOrigin)) {
+      throw new BottleError('WORKER_FAILED', 'the worker was stopped before it began to poll', {
+        hint: 'bottle serve --detach starts it',
+      });
+    }
     pinHost(settings);
     const place = workerPlace(settings);
     // Whatever context is chosen later: what is asked again and what is started here stay with this Engine.
@@ -257,10 +264,13 @@ if (startedAs !== undefined && realpathSync(startedAs) === fileURLToPath(import.
     process.stderr.write(scrub(`${inspect(error)}\n`));
     process.exit(1);
   });
-  runWorker().catch((error: unknown) => {
-    const view = errorView(error);
-    const { code, message, hint } = view.code === 'INTERNAL' ? { ...view, code: 'WORKER_FAILED' } : view;
-    process.stderr.write(scrub(`error[${code}]: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`));
-    process.exitCode = 1;
-  });
+  runWorker()
+    .catch((error: unknown) => {
+      const view = errorView(error);
+      const { code, message, hint } = view.code === 'INTERNAL' ? { ...view, code: 'WORKER_FAILED' } : view;
+      process.stderr.write(scrub(`error[${code}]: ${message}\n${hint === undefined ? '' : `hint: ${hint}\n`}`));
+      process.exitCode = 1;
+    })
+    // A connection that was being made when another failed, or a native thread, would keep a worker without lock and record for ever.
+    .finally(() => process.exit());
 }

@@ -453,9 +453,12 @@ export class GraphRunner {
     );
   }
 
-  /** Once it turned back, a held step waits for no decision any more: its undo is what comes next. */
+  /**
+   * Once it turned back, a held step waits for no decision any more: its undo is what comes next. It is not under way yet, and may
+   * wait for one that is held: who waits until nothing moves would wait for ever.
+   */
   #shown(record: StepRecord): StepState {
-    return record.state === 'held' && this.#ending !== undefined ? 'undoing' : record.state;
+    return record.state === 'held' && this.#ending !== undefined ? 'pending' : record.state;
   }
 
   #record(id: string): StepRecord {

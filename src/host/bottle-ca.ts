@@ -1,10 +1,11 @@
 /** The CA of one bottle, with which its scanner signs where it reads HTTPS: kept beside the bottle's plan, 0600. */
-import { createPrivateKey, randomBytes, randomUUID, webcrypto } from 'node:crypto';
+import { createPrivateKey, randomBytes, webcrypto } from 'node:crypto';
 import { link, readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BottleError } from '../core/errors.ts';
 import { assertBottleId } from '../core/names.ts';
 import { bottleDirectory, bottlePath } from './bottle-state.ts';
+import { halfOf } from './half-file.ts';
 import type { Settings } from './settings.ts';
 
 /** PEM, each with a line end; the key in SEC 1 form (`EC PRIVATE KEY`), the only one that pipelock reads. */
@@ -36,7 +37,7 @@ export async function ensureBottleCa(settings: Settings, id: string): Promise<Bo
   if (known !== undefined) return known;
   const { cert, key } = await newCa(id);
   const file = path.join(bottleDirectory(settings, id), FILE);
-  const temporary = `${file}.${randomUUID()}.new`;
+  const temporary = halfOf(file);
   try {
     await writeFile(temporary, cert + key, { mode: 0o600, flush: true });
     // Unlike a rename it leaves what another process has put there meanwhile.

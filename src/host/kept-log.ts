@@ -1,5 +1,4 @@
 /** What a bundle said, kept when it goes: one file a bottle, the last one of that id, for some days. */
-import { randomUUID } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -9,6 +8,7 @@ import { createGunzip, createGzip } from 'node:zlib';
 import type Dockerode from 'dockerode';
 import { assertBottleId } from '../core/names.ts';
 import { logLines, type TimedLine } from './container-log.ts';
+import { halfOf } from './half-file.ts';
 import { type Settings, stateDirectory } from './settings.ts';
 
 const FOLDER = path.join('log', 'bottles');
@@ -39,7 +39,7 @@ export async function keepLog(
   container: Dockerode.Container,
 ): Promise<string | undefined> {
   const file = fileOf(settings, id);
-  const half = `${file}.${randomUUID()}`;
+  const half = halfOf(file);
   try {
     await dropOld(stateDirectory(settings, FOLDER));
     const signal = AbortSignal.timeout(LONGEST_MS);

@@ -1,14 +1,11 @@
 /** Files of the state: whole or not at all, also on a disk that gets full, and readable by the owner alone. */
-import { randomUUID } from 'node:crypto';
 import { linkSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
-
-/** Its own for each call: an attempt that timed out may still be writing. */
-const aside = (file: string): string => `${file}.${randomUUID()}.new`;
+import { halfOf } from './half-file.ts';
 
 /** @throws Error of the disk; what was there before is there still, and nothing beside it */
 export async function writePrivate(file: string, content: string | Buffer): Promise<void> {
-  const fresh = aside(file);
+  const fresh = halfOf(file);
   try {
     await writeFile(fresh, content, { mode: 0o600 });
     await rename(fresh, file);
@@ -20,7 +17,7 @@ export async function writePrivate(file: string, content: string | Buffer): Prom
 
 /** The same for who cannot wait. @throws Error of the disk */
 export function writePrivateSync(file: string, content: string | Buffer): void {
-  const fresh = aside(file);
+  const fresh = halfOf(file);
   try {
     writeFileSync(fresh, content, { mode: 0o600 });
     renameSync(fresh, file);
@@ -32,7 +29,7 @@ export function writePrivateSync(file: string, content: string | Buffer): void {
 
 /** Makes a file unless it is there: of several at once, all find the same content in it. @throws Error of the disk */
 export function ensurePrivateSync(file: string, content: string | Buffer): void {
-  const fresh = aside(file);
+  const fresh = halfOf(file);
   try {
     writeFileSync(fresh, content, { mode: 0o600 });
     // Unlike a rename it leaves what another process has put there meanwhile.

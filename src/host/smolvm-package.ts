@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { unzipSync } from 'fflate';
 import { BottleError } from '../core/errors.ts';
 import { readPins, type WheelPin } from './pins.ts';
-import { isRunning } from './process-file.ts';
+import { isRunning } from './process-running.ts';
 import { downloadWheel } from './python-package.ts';
 import { type FoundTool, findTool, TOOLS, toolsDirectory } from './tools.ts';
 

@@ -5,7 +5,7 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StatusDocument } from '../../src/core/status.ts';
+import type { StatusDocument, StepStatus } from '../../src/core/status.ts';
 import { statusQuery } from '../../src/workflows/messages.ts';
 import { callTool } from '../support/call-tool.ts';
 import type { Hands, Outcome } from './hands.ts';
@@ -24,11 +24,14 @@ export interface Life {
   known: boolean;
   /** A `down` has told that it is gone. */
   gone: boolean;
+  /** A person has skipped an undo of it, and so taken on what that leaves: it goes by `gc`. */
+  leaves: boolean;
   /** How many hosts it may reach: each `apply` brings one more. */
   hosts: number;
 }
 
 const STATUS_MS = 3000;
+const isUndoHeld = ({ state }: StepStatus): boolean => state === 'undo-held';
 
 export class Lives {
   readonly #site: Site;
@@ -121,6 +124,7 @@ export class Lives {
     if (phase === 'held') {
       const decide = (name: 'retry' | 'skip' | 'abort') => async (): Promise<void> => {
         if (name !== 'retry') life.asked.add(name);
+        if (name === 'skip') life.leaves ||= (await this.status(id))?.steps.some(isUndoHeld) ?? false;
         await this.#hands.run([name, id], id);
       };
       const mended = async (): Promise<void> => {
@@ -143,7 +147,7 @@ export class Lives {
 
   async #up(slot: number, id: string, [kind, how]: Act['dice']): Promise<void> {
     const lacks = kind < 0.2 ? 'skill' : kind < 0.3 ? 'secret' : undefined;
-    const life: Life = { id, lacks, asked: new Set(), known: false, gone: false, hosts: 1 };
+    const life: Life = { id, lacks, asked: new Set(), known: false, gone: false, leaves: false, hosts: 1 };
     this.#slots[slot] = life;
     this.all.set(id, life);
     if (lacks !== 'secret') this.#writeSecret(life);

@@ -110,7 +110,7 @@ export class Rounds {
 
   /** Holds each life against the invariants; what is held is mended and must go on. */
   async #look(all: Settled[]): Promise<void> {
-    const { lives, invariants, journal, site } = this.#parts;
+    const { lives, invariants, journal, site, hands } = this.#parts;
     const median = settleTimes(this.settled)?.medianMs ?? 0;
     const looked = await Promise.all(
       all.map(async (one) => {
@@ -135,6 +135,10 @@ export class Rounds {
     for await (const { workflowId } of site.client.workflow.list({ query: "ExecutionStatus = 'Running'" }))
       open.add(workflowId);
     for (const { id } of this.#open()) open.add(id);
+    if (looked.some(({ one, last }) => last.state === 'closed' && lives.all.get(one.id)?.leaves === true)) {
+      const { code, stderr } = await hands.run(['gc']);
+      if (code !== 0) journal.violation('gc fails', undefined, `code ${code}: ${stderr.trim().slice(-300)}`);
+    }
     await invariants.ofLeftovers(open);
   }
 

@@ -128,7 +128,7 @@ export class Chronicle {
     if (step.forward === 'running') return 'running';
     if (step.skipped) return 'skipped';
     if (step.forward === 'ok') return 'done';
-    return this.turnedBack === undefined ? 'held' : 'undoing';
+    return this.turnedBack === undefined ? 'held' : 'pending';
   }
 
   #undoWaits(step: Known): boolean {

@@ -179,6 +179,16 @@ describe('for any graph, any outcomes in any order and any decisions at any time
       }
     }));
 
+  it('a step is shown as under way just while its work is, so that who waits until nothing moves is not left waiting', () =>
+    always((entry, known) => {
+      if (entry.at !== 'quiet') return;
+      const moving = entry.view.steps.filter(({ state }) => state === 'running' || state === 'undoing');
+      const flying = [...known.steps.values()].filter(
+        ({ forward, undo }) => (forward === 'running' && undo === 'not yet') || undo === 'running',
+      );
+      expect(moving.map(({ id }) => id)).toEqual(ids(flying));
+    }));
+
   it('every change is published', () =>
     always((entry, _known, index, journal) => {
       if (entry.at !== 'quiet') return;

@@ -304,6 +304,18 @@ describe('a ready bottle that is stopped', () => {
     expect(await settle(DONE, 'undo bundle')).toEqual(['undo network']);
   });
 
+  it('is at rest though a step that was held before has yet to be undone', async () => {
+    runner.rebuild(['network'], () => true);
+    await settle(FAILED, 'network');
+    runner.stop('stopped');
+    expect([stateOf('network'), runner.isAtRest]).toEqual(['pending', false]);
+    await settle(FAILED, 'undo machine.start', 'undo bundle');
+    expect([stateOf('network'), runner.isAtRest, runner.phase]).toEqual(['pending', true, 'held']);
+    runner.decide('retry');
+    await settle(DONE, 'undo machine.start', 'undo bundle', 'undo machine.create', 'undo network', 'undo prepare');
+    expect(ending).toEqual({ kind: 'stopped' });
+  });
+
   it('leaves to a person what the skipped undo left, and goes on', async () => {
     runner.stop('stopped');
     await settle(DONE, 'undo machine.start', 'undo bundle', 'undo machine.create');
@@ -346,7 +358,7 @@ describe('a launch that is given up', () => {
     expect(runner.decide('abort')).toEqual(['provision.skills']);
     expect(asksToEnd).toBe(1);
     expect(runner.phase).toBe('stopping');
-    expect(stateOf('provision.skills')).toBe('undoing');
+    expect(stateOf('provision.skills')).toBe('pending');
     expect(runner.held()).toEqual([]);
     expect(await settle(CANCELLED, 'provision.ca')).toEqual(OTHERS.slice(1));
     expect(await settle(DONE, ...OTHERS.slice(1))).toEqual(['undo machine.start', 'undo bundle']);

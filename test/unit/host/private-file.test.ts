@@ -1,10 +1,22 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { errorView } from '../../../src/core/errors.ts';
 import { assertRoom, fullState, roomAt } from '../../../src/host/disk.ts';
 import { tryLock } from '../../../src/host/file-lock.ts';
+import { halfOf, removeHalves } from '../../../src/host/half-file.ts';
 import { ensurePrivateSync, writePrivate, writePrivateSync } from '../../../src/host/private-file.ts';
 import { canMount, type SmallDisk, smallDisk } from '../../support/small-disk.ts';
 
@@ -24,6 +36,30 @@ test('what is written is the whole of it, for its owner alone, and nothing lies 
   ensurePrivateSync(file, 'y');
   expect(readFileSync(file, 'utf8')).toBe('x');
   expect(readdirSync(folder)).toEqual(['a']);
+});
+
+test('what a dead process has left half written goes, and what a live one is writing stays', async () => {
+  const dead = spawnSync(process.execPath, ['-e', '']).pid;
+  const id = randomUUID();
+  const hour = new Date(Date.now() - 61 * 60 * 1000);
+  mkdirSync(path.join(folder, 'deep', 'er'), { recursive: true });
+  const names = [
+    `deep/er/a.log.gz.${dead}-${id}.new`,
+    `a.${dead}-${id}.new`,
+    `a.${id}.new`,
+    `b.${process.pid}-${id}.new`,
+    'a.new',
+    `${id}.new`,
+    `c.${id}.new`,
+  ];
+  for (const name of names) writeFileSync(path.join(folder, name), '');
+  for (const name of names.slice(2, 3)) utimesSync(path.join(folder, name), hour, hour);
+  const writing = halfOf(path.join(folder, 'own'));
+  writeFileSync(writing, '');
+  const removed = await removeHalves(folder);
+  expect(removed.map((file) => path.relative(folder, file)).sort()).toEqual(names.slice(0, 3).sort());
+  expect(readdirSync(folder).sort()).toEqual([...names.slice(3), path.basename(writing), 'deep'].sort());
+  expect(await removeHalves(path.join(folder, 'absent'))).toEqual([]);
 });
 
 describe.skipIf(!canMount)('on a full disk', () => {

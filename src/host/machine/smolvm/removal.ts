@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BottleError } from '../../../core/errors.ts';
-import { isRunning } from '../../process-file.ts';
+import { isRunning } from '../../process-running.ts';
 import { callSmolvm, type Failure, type Smolvm } from './cli.ts';
 import { programFailed } from './failures.ts';
 import { bootProcesses, isGone, killProcess, lifeCalls } from './processes.ts';
