@@ -90,7 +90,7 @@ async function careForItsWorker(session: Session, run: BottleRun, news: News, si
 }
 
 /** What those who follow a launch tell each other, and the one who watches. */
-class News {
+export class News {
   /** There may be something new to ask for. */
   fresh = true;
   /** The launch is over, so the next answer is the last. */
@@ -99,6 +99,8 @@ class News {
   workerIsGone = false;
   readonly #told: WatchEvent[] = [];
   readonly #troubled = new Set<Who>();
+  /** Those of them of whom more is known than that no answer comes. */
+  readonly #caredFor = new Set<Who>();
   #ended = false;
   #failure: { error: unknown } | undefined;
   #wake = Promise.withResolvers<void>();
@@ -120,8 +122,14 @@ class News {
   suspect(who: Who, text: string): void {
     if (!this.#troubled.has(who) && !this.#troubled.has('temporal')) this.event({ kind: 'silent', who, text });
   }
+  /** The counterpart of {@link suspect}: who looks after it says more of how it came back. */
+  answers(who: Who, text: string): void {
+    if (!this.#caredFor.has(who)) this.event({ kind: 'recovered', who, text });
+  }
   /** From those who look after server and worker. */
   readonly care = (event: CareEvent): void => {
+    if (event.kind === 'silent') this.#caredFor.add(event.who);
+    else this.#caredFor.delete(event.who);
     if (event.who === 'worker') this.workerIsGone = event.kind === 'silent';
     if (event.kind === 'recovered') {
       this.fresh = true;
@@ -200,7 +208,7 @@ async function tellStatuses(session: Session, run: BottleRun, news: News, signal
       }
       [asked, answer] = await asking;
       if (asked === 'silent' && !workerIsSilent) news.suspect('worker', SLOW_WORKER);
-      if (asked === 'answered' && workerIsSilent) news.event({ kind: 'recovered', who: 'worker', text: BACK.worker });
+      if (asked === 'answered' && workerIsSilent) news.answers('worker', BACK.worker);
       if (asked === 'answered' || asked === 'silent') workerIsSilent = asked === 'silent';
       if (asked === 'failed') news.fresh = true;
     }
@@ -211,7 +219,7 @@ async function tellStatuses(session: Session, run: BottleRun, news: News, signal
     }
     const description = await describing;
     if (description !== undefined) {
-      if (serverIsSlow) news.event({ kind: 'recovered', who: 'temporal', text: BACK.temporal });
+      if (serverIsSlow) news.answers('temporal', BACK.temporal);
       serverIsSlow = false;
       const over = closed && !isOpen(description);
       const status = mergeStatus(answer, description, session);

@@ -85,6 +85,19 @@ export class Healings {
   forgive(): void {
     if (this.#status !== undefined) this.#status.inARow = 0;
   }
+
+  /** Whether what was lost is not being made again yet, since it was lost so often. */
+  get waits(): boolean {
+    return this.#status?.nextAt !== undefined;
+  }
+
+  /** A person does not want to wait. @returns whether that changes anything */
+  hurry(): boolean {
+    if (!this.waits) return false;
+    this.forgive();
+    this.mend();
+    return true;
+  }
 }
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -92,5 +105,5 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 /** What a person is told. */
 export function healingText({ count, inARow, at, why, nextAt }: HealingStatus): string {
   const often = inARow > 1 ? `, ${inARow} times in a row` : count > 1 ? `, ${count} times in all` : '';
-  return `healed${often}, last at ${at}: ${why.join('; ')}${nextAt === undefined ? '' : `; made again at ${nextAt}`}`;
+  return `healed${often}, last at ${at}: ${why.join('; ')}${nextAt === undefined ? '' : `; made again at ${nextAt}, or at once with bottle retry`}`;
 }

@@ -23,6 +23,7 @@ const STOP_SECONDS = 10;
 const MEMORY_MIB = { plain: 512, intercepting: 1024 } as const;
 /** What a bundle that has run for days said before does not matter; more than it says while a delivery is on its way. */
 const ENOUGH_LINES = 1000;
+const LAST_WORDS_MS = 10_000;
 
 /**
  * Ensures the bundle, gives its init what the daemons work from, and waits until each has taken it and is ready. A bundle
@@ -133,6 +134,18 @@ type Daemons = BundleResult['daemons'];
 
 const allReady = (daemons: Daemons): boolean => Object.values(daemons).every((state) => state === 'ready');
 
+/** An Engine may end a log that is followed with its container, before the last lines came. */
+async function lastWords(container: Dockerode.Container): Promise<string[]> {
+  const words: string[] = [];
+  for await (const line of containerLines(container, {
+    follow: false,
+    tail: ENOUGH_LINES,
+    signal: AbortSignal.timeout(LAST_WORDS_MS),
+  }))
+    if (parseStatusLine(line) === undefined) words.push(line);
+  return words;
+}
+
 /** Hands a delivery to init, and follows its log until it says that every daemon has taken it. */
 async function deliver(
   container: Dockerode.Container,
@@ -182,9 +195,10 @@ async function deliver(
   const why = State.Running
     ? `after ${Math.round((Date.now() - began) / 1000)} s ${waiting.join(', ')}`
     : `it ended with ${State.ExitCode}${State.OOMKilled ? ', killed for memory' : ''}`;
+  const words = State.Running ? said : await lastWords(container).catch(() => said);
   throw new BottleError(
     'BUNDLE_NOT_READY',
-    `the bundle's daemons are not ready: ${why}. ${said.slice(-3).join(' | ')}`,
+    `the bundle's daemons are not ready: ${why}. ${words.slice(-3).join(' | ')}`,
     {
       // Its own complaint about what it was given: the same again cannot help.
       retryable: State.Running || State.ExitCode !== EXIT_CONFIG,

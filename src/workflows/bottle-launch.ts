@@ -109,11 +109,21 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     'retry',
     retryUpdate,
     'Run the held step again, in place, with what is on disk now (argument: a step id, or none)',
-    { before: () => changes.takeOver('retry'), taken: () => observed.healings.forgive() },
+    {
+      before: () => changes.takeOver('retry'),
+      taken: () => observed.healings.forgive(),
+      elseAct: {
+        when: (target) => target === undefined && observed.healings.waits && runner.held().length === 0,
+        act: () => (observed.healings.hurry() ? 'what was lost, without waiting' : undefined),
+      },
+    },
   );
   handleDecision(runner, 'skip', skipUpdate, 'Treat the held step as done (argument: a step id, or none)');
   handleDecision(runner, 'abort', abortUpdate, 'Give up: undo everything and fail (argument: a step id, or none)', {
-    observed,
+    elseAct: {
+      when: () => isWaiting(runner, observed),
+      act: () => (giveUpWaiting(runner, observed) ? 'prepare' : undefined),
+    },
   });
   handleVerdict(observed.book, publish);
   handleChanges(runner, changes);
@@ -134,7 +144,7 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
     inBackground(runner, 'check', () => endOfLifetime(runner, () => endBySelf(runner, observed, 'lifetime')));
     // A cancel request stays with the run it came to, so that one has to carry it out.
     // And a healing that waits its turn would begin at once in another run.
-    const waits = () => runner.ending?.kind === 'cancelled' || observed.healings.status?.nextAt !== undefined;
+    const waits = () => runner.ending?.kind === 'cancelled' || observed.healings.waits;
     const mayEnd = () => runner.isAtRest && !waits() && allHandlersFinished();
     const ended = runner.run();
     for (;;) {
@@ -161,12 +171,21 @@ function takeIn(args: readonly unknown[]): { asked: readonly unknown[]; carried?
   return { asked: args.slice(0, 1), carried: readCarried(args[1]) };
 }
 
+interface DecisionWork {
+  /** Before the decision is taken. */
+  before?: () => Promise<unknown>;
+  /** As it is taken. */
+  taken?: () => void;
+  /** What the decision means while no step is held. `act` gives in words what it was taken for; undefined when it came too late. */
+  elseAct?: { when: (target: unknown) => boolean; act: () => string | undefined };
+}
+
 function handleDecision(
   runner: GraphRunner,
   decision: Decision,
   update: UpdateDefinition<string, [step?: string]>,
   description: string,
-  { before, taken, observed }: { before?: () => Promise<unknown>; taken?: () => void; observed?: Observation } = {},
+  { before, taken, elseAct }: DecisionWork = {},
 ): void {
   const refuse = (refusal: string | undefined): void => {
     if (refusal !== undefined) throw ApplicationFailure.nonRetryable(refusal, FAILURE.notHeld);
@@ -174,7 +193,8 @@ function handleDecision(
   setHandler<string, [step?: string], UpdateDefinition<string, [step?: string]>>(
     update,
     async (step) => {
-      if (observed !== undefined && giveUpWaiting(runner, observed)) return `${decision}: prepare`;
+      const other = elseAct?.when(step ?? undefined) === true ? elseAct.act() : undefined;
+      if (other !== undefined) return `${decision}: ${other}`;
       await before?.();
       // Somebody else may have decided while the files were read.
       refuse(runner.refusal(decision, step ?? undefined));
@@ -184,9 +204,9 @@ function handleDecision(
     {
       description,
       validator: (step) => {
-        if (observed !== undefined && isWaiting(runner, observed)) return;
         // The Temporal UI sends whatever a person typed: nothing, null or any JSON.
         const target: unknown = step ?? undefined;
+        if (elseAct?.when(target) === true) return;
         const named = target === undefined || typeof target === 'string';
         refuse(named ? runner.refusal(decision, target) : 'step: expected a step id, or nothing');
       },

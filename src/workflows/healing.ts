@@ -118,7 +118,7 @@ async function makeAgain(
   const wait = words.length === 0 ? 0 : observed.healings.lose(words, Date.now(), stoodMs);
   if (wait > 0) {
     runner.rebuild(steps, healsAtAnyMoment, false);
-    await condition(() => runner.isEnding, wait);
+    await condition(() => runner.isEnding || !observed.healings.waits, wait);
   }
   observed.healings.mend();
   if (wait > 0) runner.proceed();

@@ -87,6 +87,11 @@ export class Lives {
     return outcome;
   }
 
+  /** What was broken so often that it waits for minutes to be made again is made again now. */
+  async hurry(id: string): Promise<void> {
+    await this.#hands.run(['retry', id], id);
+  }
+
   /** A life that is over leaves its slot. */
   forget(id: string): void {
     const slot = this.#slots.findIndex((life) => life?.id === id);

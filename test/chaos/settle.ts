@@ -50,6 +50,10 @@ async function look(site: Site, lives: Lives, id: string): Promise<Look> {
   const under = status.steps.filter(({ state }) => state === 'running' || state === 'undoing').map((step) => step.id);
   if (under.length > 0) return { state: undefined, status, why: `${status.phase}, under way: ${under.join(', ')}` };
   if (status.phase === 'held') return { state: 'held', status, why: '' };
+  if (status.healings?.nextAt !== undefined) {
+    await lives.hurry(id);
+    return { state: undefined, status, why: `${status.phase}, made again at ${status.healings.nextAt}` };
+  }
   if (status.phase !== 'ready') return { state: undefined, status, why: `${status.phase}, and nothing under way` };
   // Who skips what makes a thing wants to do without it.
   const lack = skipsMakings(status) ? undefined : await lacking(site, id);

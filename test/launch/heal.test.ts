@@ -48,18 +48,25 @@ describe.concurrent('under a ready bottle', () => {
     await goesDown(it, await heals(it, (id) => machineOf(id).remove({ force: true }), ALL_OF_THE_MACHINE));
   });
 
-  test('a bundle that dies again at once is made again later, and the status says when and why', async () => {
+  test('a bundle that dies again at once is made again later, which the status tells, or at once by a retry', async () => {
     const id = uniqueId('heal');
-    await it.launch(id, { agent: 'demo' });
+    const launch = await it.launch(id, { agent: 'demo' });
     await it.waitFor(id, isReady);
-    for (const count of [1, 2, 3]) {
+    // On a busy computer a retry may come when the wait is over; the next one is twice as long.
+    for (let [count, retried] = [1, '']; retried === ''; count += 1) {
       await bundleOf(id).kill();
       const { phase, healings } = await it.waitFor(id, (status) => status.healings?.count === count);
-      if (count < 3) await it.waitFor(id, (status) => isReady(status) && attempts(status)['bundle'] === count + 1);
-      else if (healings?.nextAt !== undefined) expect(phase).toBe('healing');
+      expect(healings?.why).toEqual(['the bundle has ended with exit code 137']);
+      if (healings?.nextAt !== undefined) {
+        expect(phase).toBe('healing');
+        retried = count < 3 ? '' : await launch.executeUpdate<string, []>('retry').catch(() => '');
+        if (retried !== '') expect(retried).toBe('retry: what was lost, without waiting');
+      }
+      const after = await it.waitFor(id, (status) => isReady(status) && attempts(status)['bundle'] === count + 1);
+      expect(after.healings).toMatchObject({ count, inARow: retried === '' ? expect.any(Number) : 0 });
     }
-    const { healings } = await it.waitFor(id, isReady);
-    expect(healings).toMatchObject({ count: 3, why: ['the bundle has ended with exit code 137'] });
+    const refused = await launch.executeUpdate('retry').catch((error: Error) => error.cause);
+    expect(refused).toMatchObject({ message: 'no step is held' });
     await goesDown(it, id);
   });
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isOutage } from '../../../src/client/watch.ts';
+import { isOutage, News } from '../../../src/client/watch.ts';
 import { BottleError } from '../../../src/core/errors.ts';
 
 const grpc = (code: number): Error => new Error('a call failed', { cause: Object.assign(new Error(), { code }) });
@@ -25,4 +25,30 @@ test.each([2, 13])('what fails with %i again and again is there', (code) => {
 test('what is no answer of a server is no outage of it', () => {
   expect(isOutage(new TypeError('a fault of ours'), 1)).toBe(false);
   expect(isOutage(new BottleError('NO_SUCH_BOTTLE', 'gone'), 1)).toBe(false);
+});
+
+test('who was first suspected, and then known to be gone, is said to be back by whoever looks after it', async () => {
+  const news = new News();
+  const said: string[] = [];
+  const over = new AbortController();
+  const told = (async () => {
+    for await (const event of news.events(over.signal)) if ('text' in event) said.push(event.text);
+  })();
+  for (const who of ['worker', 'temporal'] as const) {
+    news.suspect(who, `${who} is slow`);
+    news.care({ kind: 'silent', who, text: `${who} is gone` });
+    news.suspect(who, `${who} is slow`);
+    news.answers(who, `${who} is back`);
+    news.care({ kind: 'recovered', who, text: `${who} was started` });
+    news.answers(who, `${who} is back`);
+    news.suspect(who, `${who} is slow`);
+    news.answers(who, `${who} is back`);
+  }
+  news.end();
+  await told;
+  expect(said).toEqual(
+    ['worker', 'temporal'].flatMap((who) =>
+      ['is slow', 'is gone', 'was started', 'is slow', 'is back'].map((what) => `${who} ${what}`),
+    ),
+  );
 });

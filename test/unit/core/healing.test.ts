@@ -80,8 +80,19 @@ describe('what dies', () => {
       nextAt: '2026-01-01T00:00:02.000Z',
     });
     expect(healingText(healings.status as never)).toContain('2 times in a row');
+    expect(healingText(healings.status as never)).toContain(
+      '; made again at 2026-01-01T00:00:02.000Z, or at once with',
+    );
     healings.mend();
     expect(healings.status).not.toHaveProperty('nextAt');
+  });
+
+  it('is made again at once where a person does not want to wait, and the waits begin anew', () => {
+    const healings = new Healings();
+    expect(healings.hurry()).toBe(false);
+    for (const at of [0, 1, 2]) healings.lose(['x'], START + at, 5);
+    expect([healings.waits, healings.hurry(), healings.waits, healings.hurry()]).toEqual([true, true, false, false]);
+    expect(healings.lose(['x'], START + 3, 5)).toBe(0);
   });
 });
 
