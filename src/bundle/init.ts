@@ -10,7 +10,7 @@
  * Exits 0 after SIGTERM or SIGINT, 64 at once when the environment makes no sense.
  */
 import type { Delivery } from '../core/bundle-config.ts';
-import { appliedLine, ConfigError, EXIT_CONFIG } from '../core/daemons.ts';
+import { appliedLine, ConfigError, EXIT_CONFIG, givenLine } from '../core/daemons.ts';
 import { planDaemons } from './daemon-specs.ts';
 import { eachLine } from './each-line.ts';
 import { statusReporter } from './status-report.ts';
@@ -84,6 +84,7 @@ function takeDeliveries(daemons: readonly DaemonSpec[], supervisor: Supervisor, 
       process.stderr.write('[init] error: a delivery that cannot be read\n');
       return;
     }
+    process.stdout.write(`${givenLine(delivery.revision)}\n`);
     void supervisor.apply(delivery.config as Record<string, unknown>).then(() => {
       process.stdout.write(`${appliedLine(delivery.revision)}\n`);
       tellStates();

@@ -76,6 +76,9 @@ export const EXIT_CONFIG = 64;
 /** The start of the line init prints at every change of a state; JSON of name -> state follows. */
 export const STATUS_LINE_PREFIX = '[init] status ';
 
+/** The line init prints when it has read a delivery, before any daemon has taken it. */
+export const givenLine = (revision: string): string => `[init] given ${revision}`;
+
 /** The start of the line init prints once every daemon has taken a delivery; its revision follows. */
 const APPLIED_LINE_PREFIX = '[init] applied ';
 

@@ -2,7 +2,7 @@
 import type Dockerode from 'dockerode';
 import type { Delivery } from '../core/bundle-config.ts';
 import { daemonsOf } from '../core/bundle-plans.ts';
-import { appliedLine, EGRESS_NAME, EXIT_CONFIG, parseStatusLine, SECRET_MOUNTS } from '../core/daemons.ts';
+import { appliedLine, EGRESS_NAME, EXIT_CONFIG, givenLine, parseStatusLine, SECRET_MOUNTS } from '../core/daemons.ts';
 import { egressListenHost } from '../core/egress-address.ts';
 import { BottleError } from '../core/errors.ts';
 import { bundleName, LABEL } from '../core/names.ts';
@@ -157,6 +157,7 @@ async function deliver(
   const began = Date.now();
   const said: string[] = [];
   let daemons: Daemons = {};
+  let given = false;
   let applied = false;
   const own = bundlePatience(() => daemons);
   const lines = containerLines(container, {
@@ -174,7 +175,8 @@ async function deliver(
       const states = parseStatusLine(line);
       if (states === undefined) {
         // Its states follow.
-        if (line === appliedLine(revision)) applied = true;
+        if (line === givenLine(revision)) given = true;
+        else if (line === appliedLine(revision)) applied = true;
         else said.push(line);
         continue;
       }
@@ -192,8 +194,12 @@ async function deliver(
   const waiting = Object.entries(daemons).flatMap(([daemon, state]) =>
     state === 'ready' ? [] : `${daemon} is ${state}`,
   );
+  const deaf = State.Running && !given && waiting.every((daemon) => daemon.endsWith(' is starting'));
+  // An Engine that was killed may give what is started after it a standard input that leads nowhere; another life has another.
+  if (deaf) await engine(`end container ${name}`, () => container.kill()).catch(() => undefined);
+  const after = `after ${Math.round((Date.now() - began) / 1000)} s ${waiting.join(', ')}`;
   const why = State.Running
-    ? `after ${Math.round((Date.now() - began) / 1000)} s ${waiting.join(', ')}`
+    ? `${after}${deaf ? ', and it has not taken what it was given: it is to be started anew' : ''}`
     : `it ended with ${State.ExitCode}${State.OOMKilled ? ', killed for memory' : ''}`;
   const words = State.Running ? said : await lastWords(container).catch(() => said);
   throw new BottleError(

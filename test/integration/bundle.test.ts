@@ -1,6 +1,7 @@
 /** A bundle's container: ensured, handed what it works from, removed. Its daemons are bundle-daemons.test.ts. */
 import { randomUUID } from 'node:crypto';
 import os from 'node:os';
+import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Dockerode from 'dockerode';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -270,6 +271,34 @@ describe('ensuring a bundle', () => {
     await expect(ensureBundle(site, input, never, never)).rejects.toMatchObject(failure);
     // The second attempt of a held step meets what the first has left.
     await expect(ensureBundle(site, input, never, never)).rejects.toMatchObject(failure);
+  });
+
+  test('whose standard input leads nowhere says so, and is started anew by the next attempt', async () => {
+    const input = await newInput();
+    const name = bundleName(input.bottle.id);
+    const nowhere = (container: Dockerode.Container): Dockerode.Container =>
+      Object.assign(container, { attach: async () => new PassThrough() });
+    const docker = new Proxy(site.docker, {
+      get(target, property) {
+        const value = Reflect.get(target, property, target);
+        if (property === 'getContainer') return (id: string) => nowhere(target.getContainer(id));
+        if (property === 'createContainer')
+          return async (options: Dockerode.ContainerCreateOptions) => nowhere(await target.createContainer(options));
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const patience = new AbortController();
+    const first = ensureBundle({ ...site, docker }, input, never, patience.signal);
+    first.catch(() => undefined);
+    await expect.poll(() => logOf(name).catch(() => ''), { timeout: 60_000 }).toContain('[init] status ');
+    patience.abort();
+    await expect(first).rejects.toMatchObject({
+      code: 'BUNDLE_NOT_READY',
+      retryable: true,
+      message: expect.stringContaining('it has not taken what it was given: it is to be started anew'),
+    });
+    await ensureBundle(site, input, never, never);
+    expect(await logOf(name)).toMatch(/\[init\] given [\w-]+\n.*\[init\] applied /s);
   });
 
   test('that ended before it could be given anything fails as well, and nobody waits for its next life', async () => {
