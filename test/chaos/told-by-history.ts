@@ -23,12 +23,25 @@ export interface Rerun {
 /** The phase that visibility was told last; undefined before the first. */
 export const lastPhase = (events: readonly HistoryEvent[]): string | undefined => phasesOf(events).at(-1);
 
-/** Workflow tasks that failed, with what for: none may, since each is code that threw or does not replay. */
+const ANSWERED_TWICE = 'BadUpdateWorkflowExecutionMessage: ';
+
+/**
+ * Workflow tasks that failed, with what for: none may, since each is code that threw or does not replay. But a worker that stood
+ * still over a task with an update answers it twice, which the server refuses, and the next task is done
+ * (temporalio/sdk-rust, issue 888).
+ */
 export function failedTasks(events: readonly HistoryEvent[]): string[] {
-  return events.flatMap(({ workflowTaskFailedEventAttributes: failed }) =>
-    failed === null || failed === undefined ? [] : [failed.failure?.message ?? String(failed.cause)],
-  );
+  let late = false;
+  return events.flatMap(({ workflowTaskFailedEventAttributes: failed, ...event }, index) => {
+    late ||= is(event.workflowTaskTimedOutEventAttributes);
+    if (!is(failed)) return [];
+    const goesOn = events.slice(index).some((later) => is(later.workflowTaskCompletedEventAttributes));
+    const why = failed.failure?.message ?? String(failed.cause);
+    return late && goesOn && why.startsWith(ANSWERED_TWICE) ? [] : [why];
+  });
 }
+
+const is = <T>(value: T | null | undefined): value is T => value !== null && value !== undefined;
 
 /**
  * Steps that were done, ran again, and had no reason to.

@@ -82,3 +82,15 @@ test('the last phase is what visibility was told last', () => {
 test('a saved history has no failed workflow tasks', () => {
   expect(failedTasks(saved('held-and-retried'))).toEqual([]);
 });
+
+test('a workflow task that failed counts, unless a worker that had stood still over it answered an update twice', () => {
+  const why = 'BadUpdateWorkflowExecutionMessage: ProtocolMessageCommand referenced absent message ID 1/request/accept';
+  const failed = (message: string) => ({ workflowTaskFailedEventAttributes: { failure: { message } } });
+  const late = { workflowTaskTimedOutEventAttributes: {} };
+  const done = { workflowTaskCompletedEventAttributes: {} };
+  const of = (...events: object[]): string[] => failedTasks(events as unknown as HistoryEvent[]);
+  expect(of(late, failed(why), done)).toEqual([]);
+  expect(of(failed(why), done)).toEqual([why]);
+  expect(of(late, failed(why))).toEqual([why]);
+  expect(of(late, failed('it does not replay'), done)).toEqual(['it does not replay']);
+});
