@@ -17,6 +17,7 @@ import { taskQueueOf, waitingQueueOf } from './core/names.ts';
 import { admissionOf } from './host/admission.ts';
 import { dockerAt } from './host/docker-connection.ts';
 import { endpointEnvironment } from './host/docker-endpoint.ts';
+import { removeHalves } from './host/half-file.ts';
 import { bottlesHere, pinHost } from './host/host-pin.ts';
 import { writePrivate } from './host/private-file.ts';
 import { writePidFile } from './host/process-file.ts';
@@ -203,6 +204,7 @@ function reapNowAndThen(place: ReapPlace, log: Logger): NodeJS.Timeout {
     };
     tell('removed', reap(place));
     tell('answers', reapAnswers(place, true));
+    tell('halves', removeHalves(place.host.settings.state));
   };
   once();
   return setInterval(once, REAP_MS);

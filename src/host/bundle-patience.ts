@@ -1,6 +1,10 @@
 /** How long a bundle's daemons may take: on a computer that is busy, one that merely starts is no broken one. */
 import type { BundleResult } from '../core/step-io.ts';
 
+/** Whether one of them is neither ready nor on its way there. */
+export const isFailing = (daemons: BundleResult['daemons']): boolean =>
+  Object.values(daemons).some((state) => state !== 'ready' && state !== 'starting');
+
 interface Limits {
   /** For whatever is not on its way to be ready. */
   readyMs: number;
@@ -21,9 +25,8 @@ export function bundlePatience(
   const over = new AbortController();
   const began = performance.now();
   const timer = setInterval(() => {
-    const failing = Object.values(daemons()).some((state) => state !== 'ready' && state !== 'starting');
     // A period's timer may fire a moment early.
-    if (failing || performance.now() - began > startingMs - readyMs / 2) over.abort();
+    if (isFailing(daemons()) || performance.now() - began > startingMs - readyMs / 2) over.abort();
   }, readyMs);
   return { signal: over.signal, end: () => clearInterval(timer) };
 }

@@ -8,7 +8,7 @@ import { BottleError } from '../core/errors.ts';
 import { bundleName, LABEL } from '../core/names.ts';
 import type { BundleInput, BundleResult } from '../core/step-io.ts';
 import { makeDelivery } from './bundle-delivery.ts';
-import { bundlePatience } from './bundle-patience.ts';
+import { bundlePatience, isFailing } from './bundle-patience.ts';
 import { ensureContainer, inspectContainer, removeContainers, startContainer, stopContainer } from './container.ts';
 import { writeToContainer } from './container-input.ts';
 import { containerLines } from './container-log.ts';
@@ -194,7 +194,7 @@ async function deliver(
   const waiting = Object.entries(daemons).flatMap(([daemon, state]) =>
     state === 'ready' ? [] : `${daemon} is ${state}`,
   );
-  const deaf = State.Running && !given && waiting.every((daemon) => daemon.endsWith(' is starting'));
+  const deaf = State.Running && !given && !isFailing(daemons);
   // An Engine that was killed may give what is started after it a standard input that leads nowhere; another life has another.
   if (deaf) await engine(`end container ${name}`, () => container.kill()).catch(() => undefined);
   const after = `after ${Math.round((Date.now() - began) / 1000)} s ${waiting.join(', ')}`;

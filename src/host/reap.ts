@@ -15,7 +15,6 @@ import { staleAnswers } from './answers-aside.ts';
 import { removeBundle } from './bundle.ts';
 import { removeContainers } from './container.ts';
 import { engine, labelFilter } from './docker.ts';
-import { removeHalves } from './half-file.ts';
 import { removeStaleHelpers } from './helper-container.ts';
 import { bottlesInSmolvm, type MachineHost, removeFromSmolvm } from './machine/drivers.ts';
 import { removeNetwork } from './network.ts';
@@ -58,7 +57,6 @@ export async function findLeftovers(place: ReapPlace): Promise<Leftover[]> {
 
 /** Removes every leftover and returns what it removed. */
 export async function reap(place: ReapPlace): Promise<Leftover[]> {
-  await removeHalves(place.host.settings.state);
   await engine('remove what builds left', () => removeStaleHelpers(place.host.docker, place.host.settings));
   const removed: Leftover[] = [];
   for (const leftover of await findLeftovers(place)) {

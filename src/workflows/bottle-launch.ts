@@ -114,7 +114,10 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
       taken: () => observed.healings.forgive(),
       elseAct: {
         when: (target) => target === undefined && observed.healings.waits && runner.held().length === 0,
-        act: () => (observed.healings.hurry() ? 'what was lost, without waiting' : undefined),
+        act: () => {
+          observed.healings.hurry();
+          return 'what was lost, without waiting';
+        },
       },
     },
   );
@@ -122,7 +125,10 @@ export async function BottleLaunch(...args: unknown[]): Promise<StatusDocument> 
   handleDecision(runner, 'abort', abortUpdate, 'Give up: undo everything and fail (argument: a step id, or none)', {
     elseAct: {
       when: () => isWaiting(runner, observed),
-      act: () => (giveUpWaiting(runner, observed) ? 'prepare' : undefined),
+      act: () => {
+        giveUpWaiting(runner, observed);
+        return 'prepare';
+      },
     },
   });
   handleVerdict(observed.book, publish);
@@ -176,8 +182,8 @@ interface DecisionWork {
   before?: () => Promise<unknown>;
   /** As it is taken. */
   taken?: () => void;
-  /** What the decision means while no step is held. `act` gives in words what it was taken for; undefined when it came too late. */
-  elseAct?: { when: (target: unknown) => boolean; act: () => string | undefined };
+  /** What the decision means where no step needs to be held. `act` gives in words what it was taken for. */
+  elseAct?: { when: (target: unknown) => boolean; act: () => string };
 }
 
 function handleDecision(
@@ -193,8 +199,7 @@ function handleDecision(
   setHandler<string, [step?: string], UpdateDefinition<string, [step?: string]>>(
     update,
     async (step) => {
-      const other = elseAct?.when(step ?? undefined) === true ? elseAct.act() : undefined;
-      if (other !== undefined) return `${decision}: ${other}`;
+      if (elseAct?.when(step ?? undefined) === true) return `${decision}: ${elseAct.act()}`;
       await before?.();
       // Somebody else may have decided while the files were read.
       refuse(runner.refusal(decision, step ?? undefined));
